@@ -1,0 +1,132 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// A folder under Sources. A target imports only targets of its own layer or of layers below,
+/// and only those that its row names.
+enum Layer: String {
+    case kernel = "Kernel"
+    case chaos = "Chaos"
+    case agent = "Agent"
+    case programs = "Programs"
+}
+
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .treatAllWarnings(as: .error),
+]
+
+let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
+let nioHTTP2: Target.Dependency = .product(name: "NIOHTTP2", package: "swift-nio-http2")
+let nioHPACK: Target.Dependency = .product(name: "NIOHPACK", package: "swift-nio-http2")
+let protobuf: Target.Dependency = .product(name: "SwiftProtobuf", package: "swift-protobuf")
+
+func module(_ name: String, in layer: Layer, imports dependencies: [Target.Dependency] = []) -> Target {
+    .target(
+        name: name, dependencies: dependencies, path: "Sources/\(layer.rawValue)/\(name)",
+        swiftSettings: strict)
+}
+
+func program(_ name: String, in folder: String, imports dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(
+        name: name, dependencies: dependencies, path: "Sources/Programs/\(folder)",
+        swiftSettings: strict)
+}
+
+func systemLibrary(_ name: String, pkgConfig: String, apt packages: [String]) -> Target {
+    .systemLibrary(
+        name: name, path: "Sources/Kernel/SystemLibraries/\(name)", pkgConfig: pkgConfig,
+        providers: [.apt(packages)])
+}
+
+func tests(of name: String, in layer: Layer, imports dependencies: [Target.Dependency]) -> Target {
+    .testTarget(
+        name: "\(name)Tests", dependencies: dependencies, path: "Tests/\(layer.rawValue)/\(name)Tests",
+        swiftSettings: strict)
+}
+
+let package = Package(
+    name: "squall",
+    products: [
+        .executable(name: "squalld", targets: ["squalld"]),
+        .executable(name: "squall-gateway", targets: ["squall-gateway"]),
+        .executable(name: "squall-runtimes", targets: ["squall-runtimes"]),
+        .executable(name: "squall-worker", targets: ["squall-worker"]),
+        .executable(name: "squall", targets: ["squall"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-http2", exact: "1.46.0"),
+        .package(url: "https://github.com/apple/swift-protobuf", exact: "1.39.0", traits: []),
+    ],
+    targets: [
+        // Kernel: Linux, said in Swift. No Foundation, no NIO, no chaos.
+        systemLibrary("CNetlink", pkgConfig: "libnl-3.0", apt: ["libnl-3-dev"]),
+        systemLibrary("CLibcap", pkgConfig: "libcap", apt: ["libcap-dev"]),
+        systemLibrary("CLibseccomp", pkgConfig: "libseccomp", apt: ["libseccomp-dev"]),
+        systemLibrary("CLibcrypto", pkgConfig: "libcrypto", apt: ["libssl-dev"]),
+        .target(
+            name: "CLinux", path: "Sources/Kernel/CLinux",
+            cSettings: [.define("_GNU_SOURCE"), .unsafeFlags(["-Wall", "-Wextra", "-Werror"])]),
+        module("LinuxSystem", in: .kernel, imports: ["CLinux"]),
+        module("Netlink", in: .kernel, imports: ["CNetlink", "CLinux", "LinuxSystem"]),
+        module("Cgroups", in: .kernel, imports: ["CLinux", "LinuxSystem"]),
+        module("Namespaces", in: .kernel, imports: ["CLinux", "LinuxSystem"]),
+        module("WorkerProtocol", in: .kernel),
+        module("Processes", in: .kernel, imports: ["CLinux", "LinuxSystem", "Namespaces", "Cgroups", "WorkerProtocol"]),
+        module("Hardening", in: .kernel, imports: ["CLinux", "CLibcap", "CLibseccomp", "LinuxSystem"]),
+
+        // Chaos: what we do to targets, and back. No transport.
+        module("ChaosModel", in: .chaos),
+        module("Signatures", in: .chaos, imports: ["CLibcrypto", "ChaosModel"]),
+        module("Targets", in: .chaos, imports: ["ChaosModel", "LinuxSystem", "Cgroups", "Namespaces"]),
+        module(
+            "Steps", in: .chaos,
+            imports: [
+                "ChaosModel", "Targets", "LinuxSystem", "Netlink", "Cgroups", "Namespaces", "Processes",
+                "WorkerProtocol",
+            ]),
+        module("Faults", in: .chaos, imports: ["ChaosModel", "Targets", "Steps"]),
+        module("Authorization", in: .chaos, imports: ["ChaosModel", "Signatures", "LinuxSystem"]),
+        module("Journal", in: .chaos, imports: ["ChaosModel", "Authorization", "Steps", "LinuxSystem"]),
+        module(
+            "Sessions", in: .chaos,
+            imports: ["ChaosModel", "Targets", "Steps", "Faults", "Authorization", "Journal", "LinuxSystem"]),
+
+        // Agent: how the world reaches us.
+        module("AgentAPI", in: .agent, imports: ["ChaosModel", "LinuxSystem"]),
+        module("Gateway", in: .agent, imports: ["AgentAPI", "ChaosModel", "LinuxSystem", nioCore, nioPosix, nioHTTP1]),
+        module("AgentClient", in: .agent, imports: ["AgentAPI", "ChaosModel", "Signatures", "LinuxSystem"]),
+        module("ContainerRuntimes", in: .agent, imports: ["AgentAPI", "ChaosModel", "Targets", "LinuxSystem"]),
+        module(
+            "CRI", in: .agent,
+            imports: [
+                "ContainerRuntimes", "AgentAPI", "ChaosModel", "LinuxSystem", nioCore, nioPosix, nioHTTP2, nioHPACK,
+                protobuf,
+            ]),
+        module(
+            "Engine", in: .agent,
+            imports: [
+                "AgentAPI", "ChaosModel", "Authorization", "ContainerRuntimes", "Sessions", "Faults", "Steps",
+                "Targets", "Journal", "Hardening", "LinuxSystem", "Netlink", "Cgroups", "Namespaces", "Processes",
+            ]),
+        module("Keeper", in: .agent, imports: ["Hardening", "LinuxSystem", "Namespaces", "Processes"]),
+
+        // Programs: main, arguments, exit codes.
+        program("squalld", in: "squalld", imports: ["Keeper", "Engine", "Hardening", "LinuxSystem"]),
+        program("squall-gateway", in: "squall-gateway", imports: ["Gateway", "Hardening", "LinuxSystem", argumentParser]),
+        program("squall-runtimes", in: "squall-runtimes", imports: ["CRI", "Hardening", "LinuxSystem", argumentParser]),
+        program("squall-worker", in: "squall-worker", imports: ["WorkerProtocol", "LinuxSystem"]),
+        program(
+            "squall", in: "squall",
+            imports: [
+                "AgentClient", "AgentAPI", "ChaosModel", "Faults", "Signatures", "LinuxSystem", argumentParser,
+            ]),
+    ]
+)

@@ -1,0 +1,122 @@
+package import ChaosModel
+
+/// What a caller wants of the engine with a token: the place in the API that the token was presented at.
+/// The engine refuses a token whose `op` is not the route's, so a route can only narrow what the token says.
+package enum Route: String, CaseIterable, Sendable {
+    case inject, plan, list, read, events, renew, end
+
+    /// The `op` that the token must carry.
+    package var operation: Operation {
+        switch self {
+        case .inject: .inject
+        case .plan: .plan
+        case .list, .read, .events: .read
+        case .renew: .renew
+        case .end: .end
+        }
+    }
+
+    /// Whether the route is about one session.
+    package var namesSession: Bool {
+        switch self {
+        case .inject, .plan, .list: false
+        case .read, .events, .renew, .end: true
+        }
+    }
+}
+
+/// The payload of an `envelope` frame: `ROUTE SESSION TOKEN`, single blanks between, `-` for no session.
+package struct EnvelopeRequest: Hashable, Sendable {
+    package let route: Route
+    package let session: SessionID?
+    /// A JWS in compact form, unverified.
+    package let token: String
+
+    package init(route: Route, session: SessionID?, token: String) {
+        self.route = route
+        self.session = session
+        self.token = token
+    }
+
+    /// Nil for what `payload` cannot have made.
+    package init?(payload: some Collection<UInt8>) {
+        let parts = payload.split(separator: 0x20, omittingEmptySubsequences: false)
+        guard parts.count == 3, let route = Route(rawValue: String(decoding: parts[0], as: UTF8.self)),
+            !parts[2].isEmpty, parts[2].allSatisfy({ (0x21...0x7E).contains($0) })
+        else { return nil }
+        let name = String(decoding: parts[1], as: UTF8.self)
+        let session = SessionID(name)
+        guard route.namesSession ? session != nil : name == "-" else { return nil }
+        self.init(route: route, session: session, token: String(decoding: parts[2], as: UTF8.self))
+    }
+
+    package var payload: [UInt8] {
+        Array("\(route.rawValue) \(session?.text ?? "-") \(token)".utf8)
+    }
+}
+
+/// What anybody may ask without a token.
+package enum PublicQuery: String, CaseIterable, Sendable {
+    /// The catalogue with a JSON Schema of each fault's parameters.
+    case faults
+    /// What this node can do, and why not.
+    case node
+    /// Whether the engine takes new sessions.
+    case readiness
+}
+
+/// The payload of an `answer` frame: an HTTP status, 2 bytes big endian, then a JSON body.
+package struct Answer: Hashable, Sendable {
+    package let status: Int
+    package let body: JSON
+
+    package init(status: Int, body: JSON) {
+        self.status = status
+        self.body = body
+    }
+
+    package init(_ problem: Problem) {
+        self.init(status: problem.code.status, body: problem.json)
+    }
+
+    /// Nil for what `payload` cannot have made.
+    package init?(payload: some Collection<UInt8>) {
+        let bytes = Array(payload)
+        guard bytes.count >= 2, let body = try? JSON(parsing: bytes[2...]) else { return nil }
+        self.init(status: Int(bytes[0]) << 8 | Int(bytes[1]), body: body)
+    }
+
+    package var payload: [UInt8] {
+        [UInt8(truncatingIfNeeded: status >> 8), UInt8(truncatingIfNeeded: status)] + body.bytes
+    }
+
+    package var frame: Frame { Frame(.answer, payload) }
+}
+
+/// An operator's command to the engine: the payload of a `command` frame, as `{"command": "list"}`.
+package enum OperatorCommand: Hashable, Sendable {
+    case list
+    case show(SessionID)
+    case events(SessionID)
+    case revert(SessionID)
+
+    package init?(_ json: JSON) {
+        let session = json["session"]?.stringValue.flatMap { SessionID($0) }
+        switch (json["command"]?.stringValue, session) {
+        case ("list", nil): self = .list
+        case ("show", let session?): self = .show(session)
+        case ("events", let session?): self = .events(session)
+        case ("revert", let session?): self = .revert(session)
+        default: return nil
+        }
+    }
+
+    package var json: JSON {
+        switch self {
+        case .list: ["command": "list"]
+        case .show(let session): ["command": "show", "session": .string(session.text)]
+        case .events(let session): ["command": "events", "session": .string(session.text)]
+        case .revert(let session): ["command": "revert", "session": .string(session.text)]
+        }
+    }
+}

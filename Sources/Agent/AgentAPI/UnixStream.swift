@@ -1,0 +1,66 @@
+import Glibc
+package import LinuxSystem
+
+/// A connected Unix stream socket, used with blocking calls by the side that asks.
+package struct UnixStream: ~Copyable, Sendable {
+    package let descriptor: OwnedDescriptor
+    private let path: String
+
+    /// - Parameter timeout: How long each later send or receive may take.
+    /// - Throws: `ENOENT` where there is no socket, `ECONNREFUSED` where nobody listens, `EAGAIN` when the backlog is full.
+    ///
+    /// The corresponding system calls are `socket(2)` and `connect(2)`.
+    package init(connectingTo path: String, timeout: Duration?) throws(SystemCallError) {
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        let capacity = MemoryLayout.size(ofValue: address.sun_path)
+        guard path.utf8.count < capacity else {
+            throw SystemCallError("connect", on: path, errno: Errno(rawValue: ENAMETOOLONG))
+        }
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        let raw = try systemCall("socket", on: "AF_UNIX") {
+            socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        }
+        let descriptor = OwnedDescriptor(adopting: raw)
+        if let timeout {
+            var limit = timeval(
+                tv_sec: Int(timeout.components.seconds),
+                tv_usec: Int(timeout.components.attoseconds / 1_000_000_000_000))
+            for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
+                try systemCall("setsockopt timeout", on: path) {
+                    setsockopt(raw, SOL_SOCKET, option, &limit, socklen_t(MemoryLayout<timeval>.size))
+                }
+            }
+        }
+        try systemCall("connect", on: path) {
+            withUnsafePointer(to: &address) {
+                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    connect(raw, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+                }
+            }
+        }
+        self.descriptor = descriptor
+        self.path = path
+    }
+
+    package func send(_ frame: Frame) throws(SystemCallError) {
+        let bytes = frame.encoded
+        var done = 0
+        while done < bytes.count {
+            done += try systemCall("send", on: path) {
+                bytes.withUnsafeBytes {
+                    Glibc.send(descriptor.rawValue, $0.baseAddress! + done, $0.count - done, Int32(MSG_NOSIGNAL))
+                }
+            }
+        }
+    }
+
+    /// The next bytes; empty when the other side has closed.
+    package func receive() throws(SystemCallError) -> [UInt8] {
+        var chunk = [UInt8](repeating: 0, count: 16384)
+        let count = try systemCall("recv", on: path) {
+            chunk.withUnsafeMutableBytes { recv(descriptor.rawValue, $0.baseAddress, $0.count, 0) }
+        }
+        return Array(chunk[..<count])
+    }
+}

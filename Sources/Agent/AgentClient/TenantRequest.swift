@@ -1,0 +1,71 @@
+package import AgentAPI
+package import ChaosModel
+
+/// What a tenant asks of a node. The node checks what it says; nothing is checked here.
+package enum TenantRequest: Hashable, Sendable {
+    package struct Injection: Hashable, Sendable {
+        package let fault: String
+        package let parameters: JSON
+        package let target: TargetSelector
+        package let duration: Duration
+        package let lease: Duration?
+        package let reason: String?
+
+        package init(
+            fault: String, parameters: JSON, target: TargetSelector, duration: Duration, lease: Duration? = nil,
+            reason: String? = nil
+        ) {
+            self.fault = fault
+            self.parameters = parameters
+            self.target = target
+            self.duration = duration
+            self.lease = lease
+            self.reason = reason
+        }
+    }
+
+    case inject(Injection)
+    case plan(Injection)
+    case list
+    case read(SessionID)
+    case events(SessionID)
+    case renew(SessionID)
+    case end(SessionID)
+
+    package var route: Route {
+        switch self {
+        case .inject: .inject
+        case .plan: .plan
+        case .list: .list
+        case .read: .read
+        case .events: .events
+        case .renew: .renew
+        case .end: .end
+        }
+    }
+
+    package var session: SessionID? {
+        switch self {
+        case .inject, .plan, .list: nil
+        case .read(let session), .events(let session), .renew(let session), .end(let session): session
+        }
+    }
+
+    /// The claims beside those that every token has.
+    var claims: [(String, JSON?)] {
+        switch self {
+        case .inject(let injection), .plan(let injection):
+            [
+                ("fault", .string(injection.fault)),
+                ("parameters", injection.parameters),
+                ("target", injection.target.json),
+                ("duration", .string(injection.duration.text)),
+                ("lease", injection.lease.map { .string($0.text) }),
+                ("reason", injection.reason.map(JSON.string)),
+            ]
+        case .list: []
+        case .read(let session), .events(let session), .renew(let session), .end(let session):
+            [("session", .string(session.text))]
+        }
+    }
+}

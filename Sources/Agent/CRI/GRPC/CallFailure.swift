@@ -1,0 +1,31 @@
+internal import ContainerRuntimes
+
+/// Why a call to a runtime has no result.
+package enum CallFailure: Error, Hashable, Sendable {
+    /// No connection, a lost connection, or no answer in time.
+    case unreachable(String)
+    /// The runtime refused the call, with a status of gRPC.
+    case status(code: Int, message: String)
+    /// What came back is not gRPC, or not what was asked for.
+    case malformed(String)
+}
+
+extension CallFailure {
+    var runtimeFailure: RuntimeFailure {
+        switch self {
+        case .unreachable(let reason): .unreachable(reason: reason)
+        case .malformed(let reason): .refused(reason: reason)
+        case .status(code: GRPCStatus.notFound, message: _): .notFound
+        case .status(code: GRPCStatus.deadlineExceeded, let message), .status(code: GRPCStatus.unavailable, let message):
+            .unreachable(reason: message)
+        case .status(let code, let message): .refused(reason: "status \(code): \(message)")
+        }
+    }
+}
+
+enum GRPCStatus {
+    static let ok = 0
+    static let deadlineExceeded = 4
+    static let notFound = 5
+    static let unavailable = 14
+}

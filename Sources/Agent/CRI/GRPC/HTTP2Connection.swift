@@ -1,0 +1,77 @@
+internal import NIOCore
+internal import NIOHTTP2
+internal import NIOPosix
+
+/// A connection over which calls are made; used only on its event loop. It closes itself when idle.
+struct HTTP2Connection: Sendable {
+    private static let idleLimit = TimeAmount.seconds(30)
+
+    private let channel: any Channel
+    private let streams: NIOHTTP2Handler.StreamMultiplexer
+    private let isGoingAway: NIOLoopBoundBox<Bool>
+
+    /// Whether new calls may be made.
+    var isUsable: Bool { channel.isActive && !isGoingAway.value }
+
+    static func open(_ path: String, on loop: any EventLoop) -> EventLoopFuture<HTTP2Connection> {
+        let isGoingAway = NIOLoopBoundBox.makeBoxSendingValue(false, eventLoop: loop)
+        let bootstrap = ClientBootstrap(group: loop).channelInitializer { channel in
+            channel.eventLoop.makeCompletedFuture {
+                let pipeline = channel.pipeline.syncOperations
+                // First, so that it sees every byte in both directions.
+                try pipeline.addHandler(IdleStateHandler(allTimeout: Self.idleLimit))
+                _ = try pipeline.configureHTTP2Pipeline(
+                    mode: .client, connectionConfiguration: .init(), streamConfiguration: .init()
+                ) { $0.close() }  // A runtime has nothing to push.
+                try pipeline.addHandler(ConnectionWatch(isGoingAway: isGoingAway))
+            }
+        }
+        return bootstrap.connect(unixDomainSocketPath: path).flatMapThrowing { channel in
+            let handler = try channel.pipeline.syncOperations.handler(type: NIOHTTP2Handler.self)
+            return HTTP2Connection(
+                channel: channel, streams: try handler.syncMultiplexer(), isGoingAway: isGoingAway)
+        }
+    }
+
+    /// Makes a unary call. The future fails with a `CallFailure` at the latest at the deadline.
+    func unaryCall(_ method: String, _ message: ByteBuffer, before deadline: NIODeadline) -> EventLoopFuture<ByteBuffer> {
+        let loop = channel.eventLoop
+        let response = loop.makePromise(of: ByteBuffer.self)
+        let timer = loop.scheduleTask(deadline: deadline) {
+            response.fail(CallFailure.unreachable("no answer in time"))
+        }
+        streams.createStreamChannel { stream in
+            stream.eventLoop.makeCompletedFuture {
+                try stream.pipeline.syncOperations.addHandler(
+                    UnaryCall(method, message, before: deadline, response: response))
+            }
+        }.whenFailure { response.fail(CallFailure.unreachable("\($0)")) }
+        response.futureResult.whenComplete { _ in timer.cancel() }
+        return response.futureResult
+    }
+}
+
+/// Sees when a runtime that is about to stop asks for no more calls, and ends a connection that nobody uses.
+private final class ConnectionWatch: ChannelInboundHandler {
+    typealias InboundIn = HTTP2Frame
+
+    private let isGoingAway: NIOLoopBoundBox<Bool>
+
+    init(isGoingAway: NIOLoopBoundBox<Bool>) {
+        self.isGoingAway = isGoingAway
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        if case .goAway = unwrapInboundIn(data).payload { isGoingAway.value = true }
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        // No call lasts as long as the limit, so none is under way.
+        if event is IdleStateHandler.IdleStateEvent { context.close(promise: nil) }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        context.close(promise: nil)
+    }
+}

@@ -1,0 +1,112 @@
+package import ContainerRuntimes
+internal import Glibc
+package import NIOCore
+
+/// The node's container runtimes: answers each question by asking all of them at once.
+package struct RuntimeDirectory: Sendable {
+    /// Where runtimes listen, unless the administrator says otherwise.
+    package static let usualSockets = [
+        "/run/containerd/containerd.sock", "/run/k3s/containerd/containerd.sock", "/run/crio/crio.sock",
+        "/var/run/crio/crio.sock",
+    ]
+
+    private let sockets: [RuntimeSocket]
+    private let patience: TimeAmount
+
+    /// - Parameters:
+    ///   - patience: How long a question may take. Shorter than the engine's, so that the reason reaches it.
+    ///   - log: Takes a line when a runtime becomes unreachable, and when it answers again.
+    package init(
+        sockets: [String], on loop: any EventLoop, patience: TimeAmount = .seconds(4),
+        log: @escaping @Sendable (String) -> Void
+    ) {
+        self.sockets = sockets.map { RuntimeSocket(path: $0, on: loop, log: log) }
+        self.patience = patience
+    }
+
+    package func answer(_ question: RuntimeQuestion) async -> RuntimeAnswer {
+        let deadline = NIODeadline.now() + patience
+        do throws(RuntimeFailure) {
+            switch question {
+            case .container(let id): return .container(try await container(id, before: deadline))
+            case .list: return .list(try await listings(before: deadline))
+            case .status: return .status(await statuses(before: deadline))
+            }
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    private func container(_ id: String, before deadline: NIODeadline) async throws(RuntimeFailure) -> RuntimeContainer {
+        let results = await askPresent { runtime throws(RuntimeFailure) in
+            try await runtime.container(id, before: deadline)
+        }
+        var failure: RuntimeFailure?
+        for result in results {
+            switch result {
+            case .success(let container): return container
+            case .failure(.notFound): continue
+            // Whoever knows the container outweighs whoever could not be asked.
+            case .failure(.notRunning(let state)): failure = .notRunning(state)
+            case .failure(let other): failure = failure ?? other
+            }
+        }
+        throw failure ?? (results.isEmpty ? absence : .notFound)
+    }
+
+    private func listings(before deadline: NIODeadline) async throws(RuntimeFailure) -> [RuntimeListing] {
+        let results = await askPresent { runtime throws(RuntimeFailure) in
+            try await runtime.listings(before: deadline)
+        }
+        if results.isEmpty { throw absence }
+        var listings: [RuntimeListing] = []
+        for result in results { listings += try result.get() }
+        return listings
+    }
+
+    private func statuses(before deadline: NIODeadline) async -> [RuntimeStatus] {
+        await ask(sockets) { runtime in
+            guard isPresent(runtime) else { return RuntimeStatus(socket: runtime.path, availability: .absent) }
+            do throws(RuntimeFailure) {
+                let availability = try await runtime.version(before: deadline)
+                return RuntimeStatus(socket: runtime.path, availability: availability)
+            } catch {
+                return RuntimeStatus(socket: runtime.path, availability: .unreachable(reason: "\(error)"))
+            }
+        }
+    }
+
+    private var absence: RuntimeFailure {
+        .unreachable(reason: "no socket at \(sockets.map(\.path).joined(separator: ", "))")
+    }
+
+    /// Whether there is a socket, or something that hides whether there is.
+    ///
+    /// The corresponding system call is `stat(2)`.
+    private func isPresent(_ runtime: RuntimeSocket) -> Bool {
+        var facts = stat()
+        return stat(runtime.path, &facts) == 0 || (errno != ENOENT && errno != ENOTDIR)
+    }
+
+    private func askPresent<Value: Sendable>(
+        _ body: @escaping @Sendable (RuntimeSocket) async throws(RuntimeFailure) -> Value
+    ) async -> [Result<Value, RuntimeFailure>] {
+        await ask(sockets.filter(isPresent)) { runtime in
+            do throws(RuntimeFailure) { return .success(try await body(runtime)) } catch { return .failure(error) }
+        }
+    }
+
+    /// What each runtime answers, in the order of their sockets.
+    private func ask<Value: Sendable>(
+        _ runtimes: [RuntimeSocket], _ body: @escaping @Sendable (RuntimeSocket) async -> Value
+    ) async -> [Value] {
+        await withTaskGroup(of: (Int, Value).self) { group in
+            for (index, runtime) in runtimes.enumerated() {
+                group.addTask { (index, await body(runtime)) }
+            }
+            var values: [(Int, Value)] = []
+            for await value in group { values.append(value) }
+            return values.sorted { $0.0 < $1.0 }.map(\.1)
+        }
+    }
+}

@@ -1,0 +1,97 @@
+internal import ContainerRuntimes
+internal import FoundationEssentials
+internal import NIOCore
+internal import SwiftProtobuf
+
+extension RuntimeSocket {
+    /// The running container with exactly this identifier.
+    func container(_ id: String, before deadline: NIODeadline) async throws(RuntimeFailure) -> RuntimeContainer {
+        let request = Runtime_V1_ContainerStatusRequest.with {
+            $0.containerID = id
+            $0.verbose = true
+        }
+        let response = try await call(
+            "ContainerStatus", request, returning: Runtime_V1_ContainerStatusResponse.self, before: deadline)
+        let status = response.status
+        // Runtimes take the beginning of an identifier for the whole.
+        guard status.id == id else { throw .notFound }
+        if let state = stateWithoutProcess(status.state) { throw .notRunning(state) }
+        let info = try VerboseInfo(response.info)
+        guard let processID = info.pid, processID > 0, let sandboxID = info.sandboxID else {
+            throw .refused(reason: "no process or no pod in the status of container \(id)")
+        }
+        return RuntimeContainer(
+            id: id, name: status.metadata.name, processID: processID,
+            cgroupsPath: info.runtimeSpec?.linux?.cgroupsPath, createdAt: status.createdAt,
+            sandbox: try await sandbox(sandboxID, before: deadline))
+    }
+
+    /// Every running container.
+    func listings(before deadline: NIODeadline) async throws(RuntimeFailure) -> [RuntimeListing] {
+        let request = Runtime_V1_ListContainersRequest.with { $0.filter.state.state = .containerRunning }
+        let containers = try await call(
+            "ListContainers", request, returning: Runtime_V1_ListContainersResponse.self, before: deadline)
+        let sandboxes = try await call(
+            "ListPodSandbox", Runtime_V1_ListPodSandboxRequest(), returning: Runtime_V1_ListPodSandboxResponse.self,
+            before: deadline)
+        let pods = Dictionary(sandboxes.items.map { ($0.id, $0.metadata) }) { first, _ in first }
+        return containers.containers.map {
+            let pod = pods[$0.podSandboxID]
+            return RuntimeListing(
+                id: $0.id, name: $0.metadata.name, podName: pod?.name ?? "", podNamespace: pod?.namespace ?? "")
+        }
+    }
+
+    /// The name and version of the runtime.
+    func version(before deadline: NIODeadline) async throws(RuntimeFailure) -> RuntimeStatus.Availability {
+        let response = try await call(
+            "Version", Runtime_V1_VersionRequest(), returning: Runtime_V1_VersionResponse.self, before: deadline)
+        return .available(runtime: response.runtimeName, version: response.runtimeVersion)
+    }
+
+    private func sandbox(_ id: String, before deadline: NIODeadline) async throws(RuntimeFailure) -> RuntimeSandbox {
+        let request = Runtime_V1_PodSandboxStatusRequest.with {
+            $0.podSandboxID = id
+            $0.verbose = true
+        }
+        let response = try await call(
+            "PodSandboxStatus", request, returning: Runtime_V1_PodSandboxStatusResponse.self, before: deadline)
+        let status = response.status
+        let processID = try VerboseInfo(response.info).pid ?? 0
+        return RuntimeSandbox(
+            id: id, processID: processID > 0 ? processID : nil, podName: status.metadata.name,
+            podNamespace: status.metadata.namespace, podUID: status.metadata.uid, labels: status.labels,
+            annotations: status.annotations, usesHostNetwork: status.linux.namespaces.options.network == .node)
+    }
+}
+
+private func stateWithoutProcess(_ state: Runtime_V1_ContainerState) -> RuntimeContainerState? {
+    switch state {
+    case .containerRunning: nil
+    case .containerCreated: .created
+    case .containerExited: .exited
+    case .containerUnknown, .UNRECOGNIZED: .unknown
+    }
+}
+
+/// What containerd and CRI-O both put into the member `info` of a verbose status, among much else.
+/// Not read by `JSON`, which refuses the 2^64 - 1 that limits of the runtime's specification hold.
+private struct VerboseInfo: Decodable {
+    struct RuntimeSpecification: Decodable {
+        struct Linux: Decodable {
+            let cgroupsPath: String?
+        }
+        let linux: Linux?
+    }
+    let pid: Int32?
+    let sandboxID: String?
+    let runtimeSpec: RuntimeSpecification?
+
+    init(_ info: [String: String]) throws(RuntimeFailure) {
+        do {
+            self = try JSONDecoder().decode(Self.self, from: Data((info["info"] ?? "{}").utf8))
+        } catch {
+            throw .refused(reason: "verbose status: \(error)")
+        }
+    }
+}

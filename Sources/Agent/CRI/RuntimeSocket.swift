@@ -1,0 +1,94 @@
+internal import ContainerRuntimes
+internal import NIOCore
+internal import SwiftProtobuf
+
+/// A container runtime behind its socket. It connects when there is something to ask, and again after the
+/// runtime has been restarted.
+actor RuntimeSocket {
+    nonisolated let path: String
+    private let loop: any EventLoop
+    private let log: @Sendable (String) -> Void
+    private var connection = Connection.none
+    private var wasReachable = true
+
+    private enum Connection {
+        case none
+        case opening(EventLoopFuture<HTTP2Connection>)
+        case open(HTTP2Connection)
+    }
+
+    init(path: String, on loop: any EventLoop, log: @escaping @Sendable (String) -> Void) {
+        self.path = path
+        self.loop = loop
+        self.log = log
+    }
+
+    nonisolated var unownedExecutor: UnownedSerialExecutor { loop.executor.asUnownedSerialExecutor() }
+
+    func call<Request: Message, Response: Message>(
+        _ method: String, _ request: Request, returning: Response.Type, before deadline: NIODeadline
+    ) async throws(RuntimeFailure) -> Response {
+        do throws(CallFailure) {
+            let response: Response = try await exchange(method, request, before: deadline)
+            note(reachable: true)
+            return response
+        } catch {
+            switch error {
+            case .unreachable(let reason): note(reachable: false, because: reason)
+            case .status, .malformed: note(reachable: true)
+            }
+            throw error.runtimeFailure
+        }
+    }
+
+    private func exchange<Request: Message, Response: Message>(
+        _ method: String, _ request: Request, before deadline: NIODeadline
+    ) async throws(CallFailure) -> Response {
+        let connection = try await openConnection()
+        let bytes: [UInt8]
+        do {
+            let message = ByteBuffer(bytes: try request.serializedBytes() as [UInt8])
+            let path = "/runtime.v1.RuntimeService/\(method)"
+            bytes = Array(buffer: try await connection.unaryCall(path, message, before: deadline).get())
+        } catch let failure as CallFailure {
+            throw failure
+        } catch {
+            throw .unreachable("\(error)")
+        }
+        do {
+            return try Response(serializedBytes: bytes)
+        } catch {
+            throw .malformed("\(Response.protoMessageName): \(error)")
+        }
+    }
+
+    private func openConnection() async throws(CallFailure) -> HTTP2Connection {
+        let opening: EventLoopFuture<HTTP2Connection>
+        switch connection {
+        case .open(let connection) where connection.isUsable: return connection
+        case .opening(let future): opening = future
+        case .open, .none:
+            opening = HTTP2Connection.open(path, on: loop)
+            connection = .opening(opening)
+        }
+        do {
+            let opened = try await opening.get()
+            settle(opening, as: .open(opened))
+            return opened
+        } catch {
+            settle(opening, as: .none)
+            throw .unreachable("connect \(path): \(error)")
+        }
+    }
+
+    /// Others may have waited for the same connection, and one of them may already have begun another.
+    private func settle(_ opening: EventLoopFuture<HTTP2Connection>, as outcome: Connection) {
+        if case .opening(let current) = connection, current == opening { connection = outcome }
+    }
+
+    private func note(reachable: Bool, because reason: String = "") {
+        if reachable == wasReachable { return }
+        wasReachable = reachable
+        log(reachable ? "container runtime at \(path) answers again" : "container runtime at \(path): \(reason)")
+    }
+}

@@ -1,0 +1,98 @@
+internal import AgentAPI
+internal import Glibc
+internal import LinuxSystem
+
+/// Asks the runtimes process, which speaks to the node's container runtimes. Every call blocks, at most until
+/// its deadline: call it on a thread of its own.
+package struct RuntimeClient: Sendable {
+    private let path: String
+    private let patience: Duration
+
+    /// - Parameters:
+    ///   - path: The Unix socket of the runtimes process.
+    ///   - patience: How long one question may take. Longer than the runtimes process gives a runtime, so that
+    ///     its reason arrives.
+    package init(path: String, patience: Duration = .seconds(5)) {
+        self.path = path
+        self.patience = patience
+    }
+
+    /// The running container with exactly this identifier.
+    package func container(_ id: String) throws(RuntimeFailure) -> RuntimeContainer {
+        guard case .container(let container) = try ask(.container(id)), container.id == id else {
+            throw .refused(reason: "the answer is not about container \(id)")
+        }
+        return container
+    }
+
+    /// Every running container of the node.
+    package func containers() throws(RuntimeFailure) -> [RuntimeListing] {
+        guard case .list(let listings) = try ask(.list) else {
+            throw .refused(reason: "the answer is no list of containers")
+        }
+        return listings
+    }
+
+    /// What is behind each socket at which a runtime is looked for.
+    package func status() throws(RuntimeFailure) -> [RuntimeStatus] {
+        guard case .status(let statuses) = try ask(.status) else {
+            throw .refused(reason: "the answer is no list of runtimes")
+        }
+        return statuses
+    }
+
+    private func ask(_ question: RuntimeQuestion) throws(RuntimeFailure) -> RuntimeAnswer {
+        let deadline = BootInstant.now + patience
+        let stream = try send(question)
+        let frame = try reply(on: stream, before: deadline)
+        guard frame.kind == .answer, let answer = Answer(payload: frame.payload),
+            let answer = RuntimeAnswer(answer)
+        else { throw .refused(reason: "malformed answer from \(path)") }
+        if case .failure(let failure) = answer { throw failure }
+        return answer
+    }
+
+    private func send(_ question: RuntimeQuestion) throws(RuntimeFailure) -> UnixStream {
+        do {
+            let stream = try UnixStream(connectingTo: path, timeout: patience)
+            try stream.send(question.frame)
+            return stream
+        } catch {
+            throw .unreachable(reason: "\(error)")
+        }
+    }
+
+    private func reply(
+        on stream: borrowing UnixStream, before deadline: BootInstant
+    ) throws(RuntimeFailure) -> Frame {
+        var decoder = FrameDecoder()
+        while true {
+            try wait(for: stream, until: deadline)
+            let bytes: [UInt8]
+            do { bytes = try stream.receive() } catch { throw .unreachable(reason: "\(error)") }
+            if bytes.isEmpty { throw .unreachable(reason: "\(path) closed without an answer") }
+            decoder.append(bytes)
+            do {
+                if let frame = try decoder.next() { return frame }
+            } catch {
+                throw .refused(reason: "malformed frame from \(path)")
+            }
+        }
+    }
+
+    /// Waits until the stream is readable. The socket's own timeout begins anew with every byte; this one does not.
+    ///
+    /// The corresponding system call is `poll(2)`.
+    private func wait(for stream: borrowing UnixStream, until deadline: BootInstant) throws(RuntimeFailure) {
+        var poll = pollfd(fd: stream.descriptor.rawValue, events: Int16(POLLIN), revents: 0)
+        while true {
+            let left = (deadline - BootInstant.now).wholeNanoseconds / 1_000_000
+            let ready = Glibc.poll(&poll, 1, Int32(clamping: max(0, left)))
+            if ready > 0 { return }
+            if ready == 0 && left <= 0 { throw .unreachable(reason: "no answer from \(path) in \(patience)") }
+            if ready < 0 && Errno.current != .interrupted {
+                throw .unreachable(reason: "poll \(path): \(Errno.current)")
+            }
+        }
+    }
+}

@@ -1,0 +1,59 @@
+package import ChaosModel
+
+/// Why a question about containers has no good answer.
+package enum RuntimeFailure: Error, Hashable, Sendable {
+    /// Every runtime of the node answered, and none knows the container.
+    case notFound
+    case notRunning(RuntimeContainerState)
+    /// A runtime, or the process that speaks to it, could not be asked: the container may exist.
+    case unreachable(reason: String)
+    /// What was answered makes no sense, or the runtime refused the call.
+    case refused(reason: String)
+}
+
+/// The states of a container that has no process to act on.
+package enum RuntimeContainerState: String, Sendable {
+    case created, exited, unknown
+}
+
+extension RuntimeFailure: CustomStringConvertible {
+    package var description: String {
+        switch self {
+        case .notFound: "no runtime of this node knows the container"
+        case .notRunning(let state): "the container is not running: \(state.rawValue)"
+        case .unreachable(let reason): "the container runtime cannot be asked: \(reason)"
+        case .refused(let reason): "the container runtime gave no usable answer: \(reason)"
+        }
+    }
+}
+
+extension RuntimeFailure {
+    /// The failure as the API tells it.
+    package var problem: Problem {
+        switch self {
+        case .notFound: Problem(.targetNotFound, description)
+        case .notRunning: Problem(.targetGone, description)
+        case .unreachable, .refused: Problem(.runtimeUnavailable, description)
+        }
+    }
+
+    var json: JSON {
+        switch self {
+        case .notFound: ["kind": "notFound"]
+        case .notRunning(let state): ["kind": "notRunning", "state": .string(state.rawValue)]
+        case .unreachable(let reason): ["kind": "unreachable", "reason": .string(reason)]
+        case .refused(let reason): ["kind": "refused", "reason": .string(reason)]
+        }
+    }
+
+    init?(_ json: JSON) {
+        let state = json["state"]?.stringValue.flatMap { RuntimeContainerState(rawValue: $0) }
+        switch (json["kind"]?.stringValue, state, json["reason"]?.stringValue) {
+        case ("notFound", nil, nil): self = .notFound
+        case ("notRunning", let state?, nil): self = .notRunning(state)
+        case ("unreachable", nil, let reason?): self = .unreachable(reason: reason)
+        case ("refused", nil, let reason?): self = .refused(reason: reason)
+        default: return nil
+        }
+    }
+}

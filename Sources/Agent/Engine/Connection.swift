@@ -1,0 +1,116 @@
+import AgentAPI
+import Dispatch
+import Glibc
+import LinuxSystem
+
+/// One accepted connection: a request frame, then replies as fast as the other side takes them.
+/// Touched on the server's queue only.
+final class Connection {
+    let isOperator: Bool
+    /// What answers the request; the connection owns it and cancels it when the other side goes.
+    var work: Task<Void, Never>?
+
+    private let descriptor: Int32
+    private let queue: DispatchQueue
+    private var reading: DescriptorWatch?
+    private var writeSource: (any DispatchSourceWrite)?
+    private var decoder = FrameDecoder()
+    private var hasRequest = false
+    private var isOpen = true
+    private var isFinishing = false
+    private var outgoing: ArraySlice<UInt8> = []
+    private var drained: CheckedContinuation<Bool, Never>?
+    private var onClose: () -> Void = {}
+    private var onRequest: (Frame) -> Void = { _ in }
+
+    init(socket: consuming OwnedDescriptor, isOperator: Bool, queue: DispatchQueue) {
+        self.isOperator = isOperator
+        self.queue = queue
+        descriptor = socket.release()
+    }
+
+    func start(onClose: @escaping () -> Void, onRequest: @escaping (Frame) -> Void) {
+        self.onClose = onClose
+        self.onRequest = onRequest
+        nonisolated(unsafe) let connection = self
+        reading = DescriptorWatch(
+            descriptor, on: queue,
+            // Dispatch is done with the descriptor only here.
+            onCancel: { [descriptor] in _ = Glibc.close(descriptor) },
+            onReadable: { connection.readable() })
+    }
+
+    /// Everything was said: closes once it has been sent.
+    func finish() {
+        isFinishing = true
+        if outgoing.isEmpty { close() }
+    }
+
+    /// Returns when the bytes are with the kernel, so a slow reader slows its own stream and nothing else.
+    /// False when the other side is gone.
+    func send(_ frame: Frame, isolation: isolated any Actor = #isolation) async -> Bool {
+        guard isOpen else { return false }
+        outgoing += frame.encoded
+        writable()
+        if outgoing.isEmpty || !isOpen { return isOpen }
+        return await withCheckedContinuation { drained = $0 }
+    }
+
+    private func readable() {
+        var chunk = [UInt8](repeating: 0, count: 16384)
+        let count = chunk.withUnsafeMutableBytes { recv(descriptor, $0.baseAddress, $0.count, 0) }
+        if count < 0 && (errno == EAGAIN || errno == EINTR) { return }
+        guard count > 0 else { return close() }
+        // One request a connection: what follows it is not ours to keep.
+        guard !hasRequest else { return close() }
+        decoder.append(chunk[..<count])
+        do {
+            guard let frame = try decoder.next() else { return }
+            hasRequest = true
+            onRequest(frame)
+        } catch {
+            close()
+        }
+    }
+
+    private func writable() {
+        while !outgoing.isEmpty {
+            let count = outgoing.withUnsafeBytes {
+                Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
+            }
+            if count < 0 && errno == EINTR { continue }
+            if count < 0 && errno == EAGAIN { return awaitWritable() }
+            guard count >= 0 else { return close() }
+            outgoing = outgoing.dropFirst(count)
+        }
+        writeSource?.cancel()
+        writeSource = nil
+        drained?.resume(returning: true)
+        drained = nil
+        if isFinishing { close() }
+    }
+
+    private func awaitWritable() {
+        guard writeSource == nil else { return }
+        let source = DispatchSource.makeWriteSource(fileDescriptor: descriptor, queue: queue)
+        nonisolated(unsafe) let connection = self
+        source.setEventHandler { @Sendable in connection.writable() }
+        source.resume()
+        writeSource = source
+    }
+
+    private func close() {
+        guard isOpen else { return }
+        isOpen = false
+        work?.cancel()
+        writeSource?.cancel()
+        writeSource = nil
+        reading?.cancel()
+        reading = nil
+        drained?.resume(returning: false)
+        drained = nil
+        onClose()
+        onClose = {}
+        onRequest = { _ in }
+    }
+}

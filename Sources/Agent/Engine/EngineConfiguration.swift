@@ -1,0 +1,19 @@
+
+/// What an engine is started with.
+package struct EngineConfiguration: Sendable {
+    package var nodeName: String
+    package var stateDirectory = "/var/lib/squall"
+    package var tenantsDirectory = "/etc/squall/tenants"
+    package var runtimesSocket = "/run/squalld/runtimes.sock"
+    package var workerProgram: String
+    package var gatewayUser: UInt32 = 65532
+    /// The engine's listening socket, opened by the keeper.
+    package var listener: Int32 = 3
+    /// Take back what an earlier engine left, and end.
+    package var isRecoveryOnly = false
+
+    package init(nodeName: String, workerProgram: String) {
+        self.nodeName = nodeName
+        self.workerProgram = workerProgram
+    }
+}

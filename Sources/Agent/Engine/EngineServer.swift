@@ -1,0 +1,80 @@
+import AgentAPI
+import ChaosModel
+import Glibc
+import LinuxSystem
+import Sessions
+
+/// Serves the engine's socket: frames in, frames out, one request a connection.
+///
+/// An actor on a Dispatch queue of its own; nothing on it blocks.
+actor EngineServer {
+    /// More than the gateway's own bound on clients, so that the gateway is the one who refuses.
+    private static let maximumConnections = 512
+
+    private let executor = DispatchExecutor(label: "squall.server")
+    nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+
+    private let listener: OwnedDescriptor
+    private let service: RequestService
+    /// Users beside our own who may connect, without an operator's rights.
+    private let gatewayUser: UInt32
+    private var watch: DescriptorWatch?
+    private var connections: [UInt64: Connection] = [:]
+    private var nextConnection: UInt64 = 0
+
+    init(listener: consuming OwnedDescriptor, service: RequestService, gatewayUser: UInt32) {
+        self.listener = listener
+        self.service = service
+        self.gatewayUser = gatewayUser
+    }
+
+    func start() {
+        watch = DescriptorWatch(listener.rawValue, on: executor.queue) { [weak self] in
+            self?.assumeIsolated { $0.acceptAll() }
+        }
+    }
+
+    private func acceptAll() {
+        while true {
+            let socket: OwnedDescriptor?
+            do {
+                socket = try OwnedDescriptor.accepted(from: listener)
+            } catch {
+                // It concerns a client that is gone, or, as too many open files, passes with the next call.
+                return log("\(error)")
+            }
+            guard let socket else { return }
+            admit(socket)
+        }
+    }
+
+    private func admit(_ socket: consuming OwnedDescriptor) {
+        guard connections.count < Self.maximumConnections, let peer = try? PeerCredentials(of: socket),
+            peer.user == geteuid() || peer.user == gatewayUser
+        else { return }
+        let number = nextConnection
+        nextConnection += 1
+        let connection = Connection(socket: socket, isOperator: peer.user == geteuid(), queue: executor.queue)
+        connections[number] = connection
+        connection.start { [weak self] in
+            self?.assumeIsolated { $0.connections[number] = nil }
+        } onRequest: { [weak self] frame in
+            self?.assumeIsolated { $0.begin(frame, on: number) }
+        }
+    }
+
+    private func begin(_ frame: Frame, on number: UInt64) {
+        guard let connection = connections[number] else { return }
+        let isOperator = connection.isOperator
+        connection.work = Task {
+            await service.answer(frame, isOperator: isOperator) { reply in await self.send(reply, on: number) }
+            connections[number]?.finish()
+        }
+    }
+
+    /// False when the other side is gone.
+    private func send(_ frame: Frame, on number: UInt64) async -> Bool {
+        guard let connection = connections[number] else { return false }
+        return await connection.send(frame)
+    }
+}

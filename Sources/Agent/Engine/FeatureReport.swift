@@ -1,0 +1,49 @@
+import Cgroups
+import ChaosModel
+import LinuxSystem
+import Namespaces
+import Steps
+
+/// Whether this node can do what a step needs; found out by doing it where it touches nothing.
+struct FeatureReport: Sendable {
+    let feature: NodeFeature
+    /// Why it does not work; nil when it does.
+    let reason: String?
+    /// What would make it work.
+    let remedy: String?
+
+    static func probeAll(thread: NamespaceThread, cgroups: CgroupTree) -> [FeatureReport] {
+        NodeFeature.allCases.map { feature in
+            switch feature {
+            case .trafficShaping: trafficShaping(thread)
+            case .workers: workers(cgroups)
+            }
+        }
+    }
+
+    private static func trafficShaping(_ thread: NamespaceThread) -> FeatureReport {
+        do {
+            try withTemporaryNetworkNamespace { namespace in
+                try StepRunner.probeShaping(in: namespace, on: thread)
+            }
+            return FeatureReport(feature: .trafficShaping, reason: nil, remedy: nil)
+        } catch {
+            return FeatureReport(
+                feature: .trafficShaping, reason: "\(error)",
+                remedy: "load sch_netem, ifb, sch_ingress, cls_flower, cls_matchall and act_mirred, or use a kernel that has them")
+        }
+    }
+
+    private static func workers(_ cgroups: CgroupTree) -> FeatureReport {
+        FeatureReport(feature: .workers, reason: nil, remedy: nil)
+    }
+
+    var json: JSON {
+        .object([
+            ("name", .string(feature.rawValue)),
+            ("works", .boolean(reason == nil)),
+            ("reason", reason.map(JSON.string)),
+            ("remedy", remedy.map(JSON.string)),
+        ])
+    }
+}

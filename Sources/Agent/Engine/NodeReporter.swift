@@ -1,0 +1,101 @@
+import Cgroups
+import ChaosModel
+import ContainerRuntimes
+import Dispatch
+import Faults
+import Glibc
+import Hardening
+import LinuxSystem
+import Namespaces
+import Sessions
+import Steps
+
+/// What this node can do, and why not: `GET /v1/node`, readiness and `squall doctor`.
+actor NodeReporter {
+    private let name: String
+    private let bootID: String
+    private let journalPath: String
+    private let cgroups: CgroupTree
+    private let runtimes: RuntimeClient
+    private let scheduler: Scheduler
+    private let gate: RequestGate
+    private let features: [FeatureReport]
+    private let questions = DispatchQueue(label: "squall.node", target: .global())
+    private let startedAt = BootInstant.now
+
+    init(
+        name: String, bootID: String, journalPath: String, cgroups: CgroupTree, runtimes: RuntimeClient,
+        scheduler: Scheduler, gate: RequestGate, features: [FeatureReport]
+    ) {
+        self.name = name
+        self.bootID = bootID
+        self.journalPath = journalPath
+        self.cgroups = cgroups
+        self.runtimes = runtimes
+        self.scheduler = scheduler
+        self.gate = gate
+        self.features = features
+    }
+
+    func report() async -> JSON {
+        .object([
+            ("name", .string(name)),
+            ("version", .string(agentVersion)),
+            ("kernel", .string(Self.kernelRelease)),
+            ("boot", .string(bootID)),
+            ("uptimeSeconds", .integer((BootInstant.now - startedAt).components.seconds)),
+            ("cgroups", cgroups.layout == .unified ? "v2" : "v1"),
+            ("features", .array(features.map(\.json))),
+            ("faults", .array(FaultCatalogue.all.map { faultReport($0) })),
+            ("runtimes", await runtimeReport()),
+            ("journal", ["path": .string(journalPath)]),
+            ("tenants", ["problem": await gate.failure.map(JSON.string) ?? .null]),
+            (
+                "sessions",
+                [
+                    "live": .integer(Int64(await scheduler.liveCount)),
+                    "stuck": .integer(Int64(await scheduler.stuckCount)),
+                ]
+            ),
+        ])
+    }
+
+    /// Empty when the engine takes new sessions.
+    func reasonsNotReady() async -> [String] {
+        var reasons: [String] = []
+        if await scheduler.isDraining { reasons.append("the agent is stopping") }
+        let stuck = await scheduler.stuckCount
+        if stuck > 0 { reasons.append("\(stuck) sessions cannot be undone: see `squall session list`") }
+        return reasons
+    }
+
+    private func faultReport(_ fault: any Fault.Type) -> JSON {
+        let missing = features.filter { fault.needs.contains($0.feature) && $0.reason != nil }
+        return .object([
+            ("kind", .string(fault.kind)),
+            ("works", .boolean(missing.isEmpty)),
+            ("reason", missing.first?.reason.map(JSON.string)),
+        ])
+    }
+
+    private func runtimeReport() async -> JSON {
+        await withCheckedContinuation { continuation in
+            questions.async { [runtimes] in
+                do throws(RuntimeFailure) {
+                    continuation.resume(returning: .array(try runtimes.status().map(\.json)))
+                } catch {
+                    continuation.resume(returning: .array([["unreachable": .string(error.description)]]))
+                }
+            }
+        }
+    }
+
+    private static var kernelRelease: String {
+        var names = utsname()
+        uname(&names)
+        return withUnsafeBytes(of: &names.release) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+    }
+}
+
+/// The version of this agent.
+package let agentVersion = "0.1.0"

@@ -1,0 +1,125 @@
+import AgentAPI
+import Authorization
+import ChaosModel
+import Faults
+import LinuxSystem
+import Sessions
+import Steps
+
+/// Answers one request frame: what the engine's API does, free of sockets.
+struct RequestService: Sendable {
+    /// Sends one reply; false when nobody listens any more.
+    typealias Reply = @Sendable (Frame) async -> Bool
+
+    private let scheduler: Scheduler
+    private let gate: RequestGate
+    private let node: NodeReporter
+
+    init(scheduler: Scheduler, gate: RequestGate, node: NodeReporter) {
+        self.scheduler = scheduler
+        self.gate = gate
+        self.node = node
+    }
+
+    func answer(_ frame: Frame, isOperator: Bool, reply: Reply) async {
+        do throws(Problem) {
+            switch frame.kind {
+            case .query: _ = await reply(try await query(frame).frame)
+            case .envelope: try await envelope(frame, reply: reply)
+            case .command:
+                guard isOperator else { throw Problem(.notOperator, "only the agent's own user may command it") }
+                try await command(frame, reply: reply)
+            case .question, .answer, .item, .end:
+                throw Problem(.requestMalformed, "a frame that the engine does not take")
+            }
+        } catch {
+            _ = await reply(Answer(error).frame)
+        }
+    }
+
+    // MARK: What anybody may ask
+
+    private func query(_ frame: Frame) async throws(Problem) -> Answer {
+        switch PublicQuery(rawValue: String(decoding: frame.payload, as: UTF8.self)) {
+        case .faults:
+            return Answer(status: 200, body: ["faults": .array(FaultCatalogue.all.map { $0.json })])
+        case .node:
+            return Answer(status: 200, body: await node.report())
+        case .readiness:
+            let reasons = await node.reasonsNotReady()
+            return Answer(
+                status: reasons.isEmpty ? 200 : 503,
+                body: ["ready": .boolean(reasons.isEmpty), "reasons": .array(reasons.map(JSON.string))])
+        case nil:
+            throw Problem(.requestMalformed, "an unknown query")
+        }
+    }
+
+    // MARK: Signed requests
+
+    private func envelope(_ frame: Frame, reply: Reply) async throws(Problem) {
+        guard let envelope = EnvelopeRequest(payload: frame.payload) else {
+            throw Problem(.requestMalformed, "an envelope that is not ROUTE SESSION TOKEN")
+        }
+        let request = try await gate.verify(envelope)
+        switch envelope.route {
+        case .inject:
+            _ = await reply(Answer(status: 201, body: try await scheduler.inject(request).json).frame)
+        case .plan:
+            _ = await reply(Answer(status: 200, body: try await scheduler.plan(request).json).frame)
+        case .list:
+            _ = await reply(Self.list(try await scheduler.list(request)).frame)
+        case .read:
+            _ = await reply(Answer(status: 200, body: try await scheduler.read(request).json).frame)
+        case .renew:
+            _ = await reply(Answer(status: 200, body: try await scheduler.renew(request).json).frame)
+        case .end:
+            _ = await reply(Answer(status: 200, body: try await scheduler.end(request).json).frame)
+        case .events:
+            await stream(try await scheduler.events(request), reply: reply)
+        }
+    }
+
+    // MARK: Operators
+
+    private func command(_ frame: Frame, reply: Reply) async throws(Problem) {
+        guard let json = try? JSON(parsing: frame.payload), let command = OperatorCommand(json) else {
+            throw Problem(.requestMalformed, "an unknown command")
+        }
+        switch command {
+        case .list:
+            _ = await reply(Self.list(await scheduler.reports()).frame)
+        case .show(let session):
+            _ = await reply(Answer(status: 200, body: try await scheduler.report(of: session).json).frame)
+        case .revert(let session):
+            _ = await reply(Answer(status: 200, body: try await scheduler.revert(session).json).frame)
+        case .events(let session):
+            await stream(try await scheduler.events(of: session), reply: reply)
+        }
+    }
+
+    private static func list(_ reports: [SessionReport]) -> Answer {
+        Answer(status: 200, body: ["sessions": .array(reports.map(\.json))])
+    }
+
+    private func stream(_ events: AsyncStream<SessionEvent>, reply: Reply) async {
+        for await event in events {
+            guard await reply(Frame(.item, event.json.bytes)) else { return }
+        }
+        _ = await reply(Frame(.end, []))
+    }
+}
+
+extension Scheduler.Plan {
+    /// The plan as `POST /v1/plans` tells it.
+    var json: JSON {
+        [
+            "fault": .string(fault),
+            "summary": .string(summary),
+            "parameters": parameters,
+            "target": target.json,
+            "duration": .string(duration.text),
+            "steps": .array(intents.map { .string($0.summary) }),
+        ]
+    }
+}

@@ -1,0 +1,75 @@
+package import LinuxSystem
+import NIOCore
+import NIOPosix
+
+/// The gateway: HTTP/1.1 on inherited sockets, frames to the engine. Everything happens on one event loop.
+package final class GatewayServer: Sendable {
+    private struct Entrance: Sendable {
+        let channel: any Channel
+        let listener: NIOLoopBound<Listener>
+    }
+
+    private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+    private let entrances: [Entrance]
+    private let drainTime: Duration
+
+    /// Serves from now on.
+    ///
+    /// - Parameters:
+    ///   - api: A listening socket for the whole API.
+    ///   - probes: A listening socket for the probes alone.
+    package init(
+        api: consuming OwnedDescriptor, probes: consuming OwnedDescriptor?, engineSocket: String,
+        limits: Limits = Limits()
+    ) throws {
+        drainTime = limits.drainTime
+        let loop = group.next()
+        let engine = try loop.submit {
+            NIOLoopBound(
+                EngineAccess(socketPath: engineSocket, limits: limits, troubles: TroubleLog()), eventLoop: loop)
+        }.wait()
+        var entrances = [
+            try Self.open(api, serving: Resource.allCases, atMost: limits.connections, engine, on: loop)
+        ]
+        if let probes {
+            entrances.append(
+                try Self.open(probes, serving: Resource.probes, atMost: limits.probeConnections, engine, on: loop))
+        }
+        self.entrances = entrances
+    }
+
+    /// Takes no more connections, and returns when the running requests have finished or have had their time.
+    package func drain() throws {
+        let loop = group.next()
+        let drained = loop.flatSubmit { [entrances, drainTime] in
+            for entrance in entrances { entrance.channel.close(promise: nil) }
+            let empty = EventLoopFuture.andAllSucceed(entrances.map { $0.listener.value.drain() }, on: loop)
+            let late = loop.scheduleTask(in: TimeAmount(drainTime)) {}
+            let either = loop.makePromise(of: Void.self)
+            empty.cascade(to: either)
+            late.futureResult.cascadeSuccess(to: either)
+            return either.futureResult
+        }
+        try drained.wait()
+        // Closes what is left.
+        try group.syncShutdownGracefully()
+    }
+
+    private static func open(
+        _ socket: consuming OwnedDescriptor, serving resources: [Resource], atMost limit: Int,
+        _ engine: NIOLoopBound<EngineAccess>, on loop: any EventLoop
+    ) throws -> Entrance {
+        try requireListening(socket)
+        let listener = try loop.submit {
+            NIOLoopBound(
+                Listener(serving: resources, atMost: limit, engine: engine.value, on: loop), eventLoop: loop)
+        }.wait()
+        let channel = try ServerBootstrap(group: loop)
+            .childChannelOption(.allowRemoteHalfClosure, value: true)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try listener.value.accept(channel) }
+            }
+            .withBoundSocket(socket.release()).wait()
+        return Entrance(channel: channel, listener: listener)
+    }
+}

@@ -1,0 +1,36 @@
+/// How much of the gateway one client, and all clients together, may hold, and for how long.
+package struct Limits: Sendable {
+    /// How many connections are served at once, each with at most one connection to the engine.
+    package var connections = 256
+    package var probeConnections = 16
+    /// How many connections beyond those are told so at once; the rest are closed without a word.
+    package var refusals = 64
+
+    /// Request line and header fields together.
+    package var headerBytes = 32 << 10
+    package var tokenBytes = 16 << 10
+    /// How much of a body is read only to say that none is wanted.
+    package var bodyBytes = 64 << 10
+
+    /// From a request's first byte to its last.
+    package var requestTime = Duration.seconds(10)
+    /// Between a response and the next request.
+    package var idleTime = Duration.seconds(75)
+    /// How long a client may leave a response unread.
+    package var stalledTime = Duration.seconds(30)
+    /// How long a connection that is being closed still takes, and drops, what the client sends:
+    /// a reset would destroy the response that it has not read yet.
+    package var lingerTime = Duration.seconds(1)
+
+    package var connectTime = Duration.seconds(5)
+    /// Until the engine's first reply.
+    package var answerTime = Duration.seconds(60)
+    /// For how long a request is offered again when the engine went away before it replied.
+    package var recoveryTime = Duration.seconds(5)
+    package var recoveryPause = Duration.milliseconds(100)
+
+    /// For how long requests may finish after the gateway was told to stop.
+    package var drainTime = Duration.seconds(5)
+
+    package init() {}
+}

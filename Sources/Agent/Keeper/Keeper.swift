@@ -1,0 +1,176 @@
+import Glibc
+import Hardening
+package import LinuxSystem
+import Namespaces
+import Processes
+
+/// The agent's first process. It does little, so that it lives: it holds what must outlast an engine (sockets, the
+/// journal's lock), starts the other programs, and starts them again when they die.
+///
+/// One thread, no Dispatch: children die with the thread that made them, and this one never ends before the process.
+package final class Keeper {
+    private let configuration: KeeperConfiguration
+    private var children: [Child]
+    private let lock: OwnedDescriptor
+    private let apiSocket: ListeningSocket
+    private let engineSocket: ListeningSocket
+    private let runtimesSocket: ListeningSocket
+    private let programs: [Child.Role: Executable]
+    private var signals = sigset_t()
+    private var isStopping = false
+    /// The engine has taken everything back and ended.
+    private var engineIsDone = false
+
+    /// Takes the node's lock (waiting for an earlier agent to be done), then the sockets.
+    ///
+    /// - Throws: The error of the call that failed.
+    package init(_ configuration: KeeperConfiguration) throws(SystemCallError) {
+        self.configuration = configuration
+        // Before anything opens a cgroup's file or has a thread.
+        try enterHostCgroupNamespace()
+        try becomeSubreaper()
+        let group = configuration.gatewayUser
+        try makeDirectory(configuration.stateDirectory, mode: 0o700, group: 0)
+        lock = try Self.takeLock("\(configuration.stateDirectory)/lock")
+        // Not earlier: an agent that waits for another may be ended by any signal.
+        sigemptyset(&signals)
+        for signal in [SIGTERM, SIGINT, SIGCHLD] { sigaddset(&signals, signal) }
+        sigprocmask(SIG_BLOCK, &signals, nil)
+        try makeDirectory(configuration.runDirectory, mode: 0o755, group: 0)
+        try makeDirectory(configuration.privateDirectory, mode: 0o710, group: group)
+        apiSocket = try ListeningSocket(at: configuration.apiSocket, mode: 0o666, group: group)
+        engineSocket = try ListeningSocket(at: configuration.engineSocket, mode: 0o660, group: group)
+        runtimesSocket = try ListeningSocket(at: configuration.runtimesSocket, mode: 0o600, group: group)
+        programs = [
+            .engine: try Executable(opening: "/proc/self/exe"),
+            .gateway: try Executable(opening: "\(configuration.programDirectory)/squall-gateway"),
+            .runtimes: try Executable(opening: "\(configuration.programDirectory)/squall-runtimes"),
+        ]
+        children = Child.Role.allCases.map(Child.init)
+    }
+
+    /// Keeps the programs running until the agent is told to stop and the engine has taken everything back.
+    package func run() -> Int32 {
+        while true {
+            startWhatIsDue()
+            if isStopping, children.allSatisfy({ $0.process == nil }) { return 0 }
+            waitForSignal()
+        }
+    }
+
+    // MARK: Starting
+
+    private func startWhatIsDue() {
+        for index in children.indices where isWanted(children[index]) && children[index].startAt <= .now {
+            do {
+                children[index].started(as: try start(children[index].role))
+            } catch {
+                say("cannot start the \(children[index].role.rawValue): \(error)")
+                children[index].failedToStart()
+            }
+        }
+    }
+
+    /// While the agent stops, only an engine that died before it was done is started again.
+    private func isWanted(_ child: Child) -> Bool {
+        child.process == nil && (!isStopping || (child.role == .engine && !engineIsDone))
+    }
+
+    private func start(_ role: Child.Role) throws(SpawnError) -> Int32 {
+        guard let executable = programs[role] else { preconditionFailure("every role has its program") }
+        var order: SpawnOrder
+        switch role {
+        case .engine:
+            let arguments =
+                ["squalld", "engine"] + configuration.engineArguments + (isStopping ? ["--recover-only"] : [])
+            order = SpawnOrder(executable: executable, arguments: arguments)
+            order.capabilities = configuration.engineCapabilities
+            order.descriptors = [
+                .init(source: engineSocket.descriptor.rawValue, target: 3),
+                // An engine that outlives its keeper still holds the node.
+                .init(source: lock.rawValue, target: 4),
+            ]
+        case .gateway:
+            order = SpawnOrder(
+                executable: executable,
+                arguments: ["squall-gateway", "--api-fd", "3", "--engine-socket", configuration.engineSocket])
+            order.user = .init(user: configuration.gatewayUser, group: configuration.gatewayUser)
+            order.descriptors = [.init(source: apiSocket.descriptor.rawValue, target: 3)]
+        case .runtimes:
+            order = SpawnOrder(
+                executable: executable,
+                arguments: ["squall-runtimes", "--socket-fd", "3"]
+                    + configuration.runtimeSockets.flatMap { ["--runtime-socket", $0] })
+            order.descriptors = [.init(source: runtimesSocket.descriptor.rawValue, target: 3)]
+        }
+        order.descriptors.append(.init(source: 2, target: 2))
+        order.environment = ["SWIFT_BACKTRACE=enable=no"]
+        order.signalAtParentDeath = SIGTERM
+        return try spawn(order).id
+    }
+
+    // MARK: Waiting
+
+    private func waitForSignal() {
+        var timeout = timespec(tv_sec: 3600, tv_nsec: 0)
+        if let next = children.filter(isWanted).map(\.startAt).min() {
+            let nanoseconds = max(0, (next - .now).wholeNanoseconds)
+            timeout = timespec(
+                tv_sec: Int(nanoseconds / 1_000_000_000), tv_nsec: Int(nanoseconds % 1_000_000_000))
+        }
+        switch sigtimedwait(&signals, nil, &timeout) {
+        case SIGTERM, SIGINT: stop()
+        default: reap()
+        }
+    }
+
+    private func reap() {
+        let reaped: [ReapedChild]
+        do {
+            reaped = try reapEndedChildren()
+        } catch {
+            return say("\(error)")
+        }
+        for ended in reaped {
+            guard let index = children.firstIndex(where: { $0.process == ended.id }) else { continue }
+            let role = children[index].role
+            children[index].ended()
+            if isStopping {
+                if role == .engine, ended.exit == .exited(0) { engineStopped() }
+            } else {
+                say("the \(role.rawValue) ended (\(ended.exit.words)) and is started again")
+            }
+        }
+    }
+
+    // MARK: Stopping
+
+    /// The engine first: the others serve it until it has reverted everything.
+    private func stop() {
+        isStopping = true
+        if let engine = children.first(where: { $0.role == .engine })?.process { kill(engine, SIGTERM) }
+    }
+
+    private func engineStopped() {
+        engineIsDone = true
+        for child in children {
+            // A child that has not been waited for keeps its number.
+            if child.role != .engine, let process = child.process { kill(process, SIGTERM) }
+        }
+    }
+
+    // MARK: The lock
+
+    private static func takeLock(_ path: String) throws(SystemCallError) -> OwnedDescriptor {
+        let file = try OwnedDescriptor.open(path, O_RDWR | O_CREAT, mode: 0o600)
+        if flock(file.rawValue, LOCK_EX | LOCK_NB) == 0 { return file }
+        say("waiting for the agent that holds \(path)")
+        try systemCall("flock", on: path) { flock(file.rawValue, LOCK_EX) }
+        return file
+    }
+}
+
+/// A line for whoever reads the container's log.
+private func say(_ message: String) {
+    StandardStream.error.writeLine("squalld: keeper: \(message)")
+}

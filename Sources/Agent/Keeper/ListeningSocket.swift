@@ -1,0 +1,49 @@
+import Glibc
+import LinuxSystem
+
+/// A Unix socket that the keeper binds and keeps, so that whoever connects while its server is being started
+/// again waits in the backlog and is not refused.
+struct ListeningSocket: ~Copyable {
+    let descriptor: OwnedDescriptor
+
+    /// Replaces whatever socket an earlier agent left at the path: the caller holds the agent's lock.
+    ///
+    /// The corresponding system calls are `socket(2)`, `bind(2)` and `listen(2)`.
+    init(at path: String, mode: mode_t, group: gid_t) throws(SystemCallError) {
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        guard path.utf8.count < MemoryLayout.size(ofValue: address.sun_path) else {
+            throw SystemCallError("bind", on: path, errno: Errno(rawValue: ENAMETOOLONG))
+        }
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        let socketType = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
+        let raw = try systemCall("socket", on: "AF_UNIX") { socket(AF_UNIX, socketType, 0) }
+        let descriptor = OwnedDescriptor(adopting: raw)
+        if unlink(path) != 0, Errno.current != .noEntry {
+            throw SystemCallError("unlink", on: path, errno: .current)
+        }
+        // Bound closed to all, opened once owner and mode are right.
+        let previousMask = umask(0o777)
+        defer { umask(previousMask) }
+        try systemCall("bind", on: path) {
+            withUnsafePointer(to: &address) {
+                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    bind(raw, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+                }
+            }
+        }
+        try systemCall("chown", on: path) { chown(path, geteuid(), group) }
+        try systemCall("chmod", on: path) { chmod(path, mode) }
+        try systemCall("listen", on: path) { listen(raw, 512) }
+        self.descriptor = descriptor
+    }
+}
+
+/// Makes a directory, or sees that the one that is there has this owner and mode.
+func makeDirectory(_ path: String, mode: mode_t, group: gid_t) throws(SystemCallError) {
+    if mkdir(path, mode) != 0, Errno.current != .exists {
+        throw SystemCallError("mkdir", on: path, errno: .current)
+    }
+    try systemCall("chown", on: path) { chown(path, geteuid(), group) }
+    try systemCall("chmod", on: path) { chmod(path, mode) }
+}

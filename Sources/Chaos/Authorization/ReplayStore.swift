@@ -1,0 +1,105 @@
+package import ChaosModel
+
+/// A token that has been used, as the journal keeps it.
+package struct TakenToken: Hashable, Sendable {
+    package let tenant: Tenant
+    package let tokenID: String
+    package let expires: Int64
+    /// What it was used for, so that who lost the answer can ask again.
+    package let session: SessionID?
+
+    package init(tenant: Tenant, tokenID: String, expires: Int64, session: SessionID?) {
+        self.tenant = tenant
+        self.tokenID = tokenID
+        self.expires = expires
+        self.session = session
+    }
+}
+
+/// A verified request whose token nobody has used before, nor can use again. Only `ReplayStore.take` makes one.
+package struct AuthorizedRequest: Hashable, Sendable {
+    package let request: VerifiedRequest
+    /// To be on disk before anything is changed.
+    package let token: TakenToken
+
+    fileprivate init(request: VerifiedRequest, token: TakenToken) {
+        self.request = request
+        self.token = token
+    }
+}
+
+/// Remembers the tokens that were used until they have expired. It forgets none sooner: when full, it refuses.
+package struct ReplayStore: Sendable {
+    private struct Name: Hashable {
+        let tenant: Tenant
+        let tokenID: String
+    }
+
+    package let capacity: Int
+    /// The latest wall time seen, seconds since 1970. What had expired by then stays expired when the clock is
+    /// set back, for it may be forgotten.
+    package private(set) var highWater: Int64
+    private var taken: [Name: SessionID?] = [:]
+    /// Tokens live for a minute at most, so there are few keys here.
+    private var namesByExpiry: [Int64: [Name]] = [:]
+
+    /// - Parameters:
+    ///   - taken: What the journal knows. All are kept that have not expired, also beyond the capacity.
+    package init(capacity: Int = 65536, highWater: Int64 = 0, taken: some Sequence<TakenToken> = []) {
+        self.capacity = capacity
+        self.highWater = highWater
+        for token in taken where token.expires > highWater { remember(token) }
+    }
+
+    package var count: Int { taken.count }
+
+    /// Uses a token up.
+    ///
+    /// - Parameter session: The session that it will begin or is about.
+    package mutating func take(
+        _ request: VerifiedRequest, for session: SessionID?, now: Int64
+    ) throws(Problem) -> AuthorizedRequest {
+        try requireFreshness(of: request, now: now)
+        if let earlier = taken[Name(tenant: request.tenant, tokenID: request.tokenID)] {
+            throw Problem(
+                .replayed, "this token has been used before", field: "jti",
+                hint: earlier == nil
+                    ? "sign a new token" : "read the session to see what became of it; sign a new token for another",
+                session: earlier)
+        }
+        guard taken.count < capacity else {
+            let next = namesByExpiry.keys.min() ?? highWater
+            throw Problem(
+                .replayStoreFull, "\(taken.count) tokens that are still alive have been used on this node",
+                hint: "try again in \(max(1, next - highWater)) s, with tokens that live shorter")
+        }
+        let token = TakenToken(
+            tenant: request.tenant, tokenID: request.tokenID, expires: request.expires, session: session)
+        remember(token)
+        return AuthorizedRequest(request: request, token: token)
+    }
+
+    /// Refuses what had expired before the clock was set back, also what is not taken, as a read.
+    package mutating func requireFreshness(of request: VerifiedRequest, now: Int64) throws(Problem) {
+        advance(to: now)
+        guard request.expires > highWater else {
+            throw Problem(
+                .tokenExpired, "the token had expired before this node's clock was set back by \(highWater - now) s",
+                field: "exp", hint: "tokens are accepted again when the clock has passed \(highWater)")
+        }
+    }
+
+    private mutating func advance(to now: Int64) {
+        guard now > highWater else { return }
+        highWater = now
+        for expiry in namesByExpiry.keys where expiry <= now {
+            for name in namesByExpiry.removeValue(forKey: expiry) ?? [] { taken.removeValue(forKey: name) }
+        }
+    }
+
+    private mutating func remember(_ token: TakenToken) {
+        let name = Name(tenant: token.tenant, tokenID: token.tokenID)
+        guard taken.updateValue(token.session, forKey: name) == nil else { return }
+        namesByExpiry[token.expires, default: []].append(name)
+    }
+}

@@ -1,0 +1,67 @@
+package import ChaosModel
+package import Signatures
+
+/// The public keys of all tenants: the name of a key decides whose it is and how it signs.
+package struct TenantKeys: Sendable {
+    package static let maximumCount = 1000
+
+    struct Entry: Sendable {
+        let tenant: Tenant
+        let key: PublicKey
+    }
+
+    private var entries: [String: Entry] = [:]
+
+    init() {}
+
+    package var count: Int { entries.count }
+
+    /// Who has how many keys.
+    package var counts: [Tenant: Int] {
+        entries.values.reduce(into: [:]) { $0[$1.tenant, default: 0] += 1 }
+    }
+
+    subscript(keyID: String) -> Entry? { entries[keyID] }
+
+    /// Adds the keys of a JWK Set (RFC 7517, section 5). A `kid` that two keys share, also of two tenants, names
+    /// neither.
+    mutating func add(jwks bytes: [UInt8], of tenant: Tenant) throws(KeySetError) {
+        let document: JSON
+        do throws(JSONError) {
+            document = try JSON(parsing: bytes)
+        } catch {
+            throw .notJSON(error)
+        }
+        guard let keys = document["keys"]?.arrayValue else { throw .noKeys }
+        for (index, jwk) in keys.enumerated() {
+            let key: PublicKey
+            do throws(JWKError) {
+                key = try PublicKey(jwk: jwk)
+            } catch {
+                throw .badKey(index: index, error)
+            }
+            if let other = entries[key.id] { throw .ambiguousKeyID(key.id, other: other.tenant) }
+            guard entries.count < Self.maximumCount else { throw .tooMany }
+            entries[key.id] = Entry(tenant: tenant, key: key)
+        }
+    }
+}
+
+/// Why a key set is not accepted.
+package enum KeySetError: Error, Hashable, Sendable, CustomStringConvertible {
+    case notJSON(JSONError)
+    case noKeys
+    case badKey(index: Int, JWKError)
+    case ambiguousKeyID(String, other: Tenant)
+    case tooMany
+
+    package var description: String {
+        switch self {
+        case .notJSON(let error): "not JSON: \(error)"
+        case .noKeys: "not a JWK Set: no array \"keys\""
+        case .badKey(let index, let error): "keys[\(index)]: \(error)"
+        case .ambiguousKeyID(let id, let other): "kid \"\(id)\" already names a key of tenant \(other)"
+        case .tooMany: "more than \(TenantKeys.maximumCount) keys in all"
+        }
+    }
+}

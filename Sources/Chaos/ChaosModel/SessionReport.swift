@@ -1,0 +1,185 @@
+/// Where a session stands.
+package enum SessionState: String, Sendable {
+    case pending, applying, active, reverting, ended, stuck
+}
+
+/// Why a session ended.
+package enum Ending: String, CaseIterable, Sendable {
+    /// Its deadline passed.
+    case expired
+    /// Its owner or an operator ended it.
+    case cancelled
+    /// Its caller stopped renewing the lease.
+    case leaseLapsed = "lease-lapsed"
+    /// Its target went away.
+    case targetGone = "target-gone"
+    /// A step could not be performed; what had been done was undone.
+    case applyFailed = "apply-failed"
+    /// What it ran in the target stopped before its time.
+    case faultEnded = "fault-ended"
+    /// The agent was restarted and took it back.
+    case recovered
+    /// The agent was told to stop.
+    case drained
+
+    /// For people.
+    package var words: String {
+        switch self {
+        case .expired: "its time is over"
+        case .cancelled: "it was ended on request"
+        case .leaseLapsed: "its lease was not renewed"
+        case .targetGone: "its target went away"
+        case .applyFailed: "it could not be applied"
+        case .faultEnded: "its fault stopped by itself"
+        case .recovered: "the agent was restarted"
+        case .drained: "the agent is stopping"
+        }
+    }
+}
+
+/// What undoing one step found and did.
+package enum UndoOutcome: Hashable, Sendable {
+    /// The value is as it was before, read back from the kernel.
+    case restored
+    /// It already was: the target went, or an earlier attempt had undone it.
+    case alreadyRestored
+    /// Somebody else has changed it meanwhile; left alone.
+    case drifted(found: String)
+    case failed(String)
+
+    package var word: String {
+        switch self {
+        case .restored: "restored"
+        case .alreadyRestored: "already-restored"
+        case .drifted: "drifted"
+        case .failed: "failed"
+        }
+    }
+
+    package var json: JSON {
+        switch self {
+        case .restored, .alreadyRestored: ["outcome": .string(word)]
+        case .drifted(let found): ["outcome": .string(word), "found": .string(found)]
+        case .failed(let reason): ["outcome": .string(word), "reason": .string(reason)]
+        }
+    }
+}
+
+/// Something that happened to a session, with the time since it was opened.
+package struct SessionEvent: Hashable, Sendable {
+    package let sequence: Int
+    /// Since the session was opened.
+    package let offset: Duration
+    /// A word that never changes, as `applied`, `step-undone`, `worker-ended`.
+    package let kind: String
+    /// For people.
+    package let message: String
+
+    package init(sequence: Int, offset: Duration, kind: String, message: String) {
+        self.sequence = sequence
+        self.offset = offset
+        self.kind = kind
+        self.message = message
+    }
+
+    package var json: JSON {
+        [
+            "sequence": .integer(Int64(sequence)),
+            "offsetSeconds": .number((offset.seconds * 1e6).rounded() / 1e6),
+            "kind": .string(kind),
+            "message": .string(message),
+        ]
+    }
+}
+
+/// All that is to be told of a session.
+package struct SessionReport: Sendable {
+    package struct StepReport: Sendable {
+        package let summary: String
+        package var performed: Bool
+        package var undo: UndoOutcome?
+
+        package init(summary: String, performed: Bool = false, undo: UndoOutcome? = nil) {
+            self.summary = summary
+            self.performed = performed
+            self.undo = undo
+        }
+    }
+
+    package let id: SessionID
+    package let tenant: Tenant
+    package let fault: String
+    package let parameters: JSON
+    package let summary: String
+    package let reason: String?
+    package let target: TargetFacts
+    package let openedAt: Int64
+    package let duration: Duration
+    package let lease: Duration?
+    package var state: SessionState
+    package var remaining: Duration?
+    package var ending: Ending?
+    package var steps: [StepReport]
+
+    package init(
+        id: SessionID, tenant: Tenant, fault: String, parameters: JSON, summary: String, reason: String?,
+        target: TargetFacts, openedAt: Int64, duration: Duration, lease: Duration?, state: SessionState,
+        remaining: Duration?, ending: Ending?, steps: [StepReport]
+    ) {
+        self.id = id
+        self.tenant = tenant
+        self.fault = fault
+        self.parameters = parameters
+        self.summary = summary
+        self.reason = reason
+        self.target = target
+        self.openedAt = openedAt
+        self.duration = duration
+        self.lease = lease
+        self.state = state
+        self.remaining = remaining
+        self.ending = ending
+        self.steps = steps
+    }
+
+    /// Whether every step was undone and read back, or was never performed.
+    package var revertVerified: Bool {
+        steps.allSatisfy { step in
+            switch step.undo {
+            case .restored, .alreadyRestored: true
+            case .drifted, .failed: false
+            case nil: !step.performed
+            }
+        }
+    }
+
+    package var json: JSON {
+        .object([
+            ("id", .string(id.text)),
+            ("tenant", .string(tenant.name)),
+            ("state", .string(state.rawValue)),
+            ("ending", ending.map { .string($0.rawValue) }),
+            ("fault", .string(fault)),
+            ("parameters", parameters),
+            ("summary", .string(summary)),
+            ("reason", reason.map(JSON.string)),
+            ("target", target.json),
+            ("openedAt", .integer(openedAt)),
+            ("duration", .string(duration.text)),
+            ("lease", lease.map { .string($0.text) }),
+            ("remainingSeconds", remaining.map { .number(max(0, ($0.seconds * 1000).rounded() / 1000)) }),
+            (
+                "steps",
+                .array(
+                    steps.map { step in
+                        .object([
+                            ("summary", .string(step.summary)),
+                            ("performed", .boolean(step.performed)),
+                            ("undo", step.undo?.json),
+                        ])
+                    })
+            ),
+            ("revertVerified", state == .ended ? .boolean(revertVerified) : nil),
+        ])
+    }
+}

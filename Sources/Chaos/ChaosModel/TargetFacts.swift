@@ -1,0 +1,133 @@
+/// What a resolved target was, as facts that outlive its handles: enough to find it again, and to know
+/// that something else has taken its name, after a restart of the agent and without any runtime.
+package struct TargetFacts: Hashable, Sendable {
+    package struct Process: Hashable, Sendable {
+        package let id: Int32
+        package let startTime: UInt64
+
+        package init(id: Int32, startTime: UInt64) {
+            self.id = id
+            self.startTime = startTime
+        }
+    }
+
+    /// A network namespace by the number of its file and by the cookie that the kernel never gives twice in a boot.
+    package struct NetworkNamespace: Hashable, Sendable {
+        package let inode: UInt64
+        package let cookie: UInt64
+
+        package init(inode: UInt64, cookie: UInt64) {
+            self.inode = inode
+            self.cookie = cookie
+        }
+    }
+
+    package struct Cgroup: Hashable, Sendable {
+        package let path: String
+        package let id: UInt64
+
+        package init(path: String, id: UInt64) {
+            self.path = path
+            self.id = id
+        }
+    }
+
+    package struct Container: Hashable, Sendable {
+        package let id: String
+        package let name: String
+        package let pod: String
+        package let namespace: String
+        package let podUID: String
+
+        package init(id: String, name: String, pod: String, namespace: String, podUID: String) {
+            self.id = id
+            self.name = name
+            self.pod = pod
+            self.namespace = namespace
+            self.podUID = podUID
+        }
+    }
+
+    package let container: Container?
+    /// The container's first process, the named process, or the cgroup's first.
+    package let process: Process?
+    package let network: NetworkNamespace?
+    package let cgroup: Cgroup
+
+    package init(container: Container?, process: Process?, network: NetworkNamespace?, cgroup: Cgroup) {
+        self.container = container
+        self.process = process
+        self.network = network
+        self.cgroup = cgroup
+    }
+
+    /// As a person would name it.
+    package var summary: String {
+        if let container, !container.pod.isEmpty {
+            return "container \(container.name) of pod \(container.namespace)/\(container.pod)"
+        }
+        if let container { return "container \(container.id.prefix(12))" }
+        return "cgroup \(cgroup.path)"
+    }
+}
+
+extension TargetFacts {
+    package var json: JSON {
+        .object([
+            (
+                "container",
+                container.map {
+                    [
+                        "id": .string($0.id), "name": .string($0.name), "pod": .string($0.pod),
+                        "namespace": .string($0.namespace), "podUID": .string($0.podUID),
+                    ]
+                }
+            ),
+            ("process", process.map { ["pid": .integer(Int64($0.id)), "startTime": .integer(Int64($0.startTime))] }),
+            ("network", network?.json),
+            ("cgroup", cgroup.json),
+        ])
+    }
+
+    /// Reads what `json` wrote; nil for anything else.
+    package init?(_ json: JSON) {
+        guard let cgroup = json["cgroup"].flatMap(Cgroup.init) else { return nil }
+        self.cgroup = cgroup
+        container = json["container"].map { container in
+            let text = { (name: String) in container[name]?.stringValue ?? "" }
+            return Container(
+                id: text("id"), name: text("name"), pod: text("pod"), namespace: text("namespace"),
+                podUID: text("podUID"))
+        }
+        process = json["process"].flatMap { process in
+            guard let pid = process["pid"]?.integerValue.flatMap({ Int32(exactly: $0) }),
+                let start = process["startTime"]?.integerValue.flatMap({ UInt64(exactly: $0) })
+            else { return nil }
+            return Process(id: pid, startTime: start)
+        }
+        network = json["network"].flatMap(NetworkNamespace.init)
+    }
+}
+
+/// Inodes and cookies are written as text: they may exceed what other readers of JSON keep exactly.
+extension TargetFacts.NetworkNamespace {
+    package var json: JSON { ["inode": .string(String(inode)), "cookie": .string(String(cookie))] }
+
+    package init?(_ json: JSON) {
+        guard let inode = json["inode"]?.stringValue.flatMap({ UInt64($0) }),
+            let cookie = json["cookie"]?.stringValue.flatMap({ UInt64($0) })
+        else { return nil }
+        self.init(inode: inode, cookie: cookie)
+    }
+}
+
+extension TargetFacts.Cgroup {
+    package var json: JSON { ["path": .string(path), "id": .string(String(id))] }
+
+    package init?(_ json: JSON) {
+        guard let path = json["path"]?.stringValue, let id = json["id"]?.stringValue.flatMap({ UInt64($0) }) else {
+            return nil
+        }
+        self.init(path: path, id: id)
+    }
+}

@@ -1,0 +1,94 @@
+/// What a request asks to hit. A selector is never empty: "everything" cannot be said.
+package enum TargetSelector: Hashable, Sendable {
+    /// A container by the identifier that its runtime gave it.
+    case container(String)
+    /// A process by its number and its start time in clock ticks since boot (field 22 of `/proc/PID/stat`).
+    case process(id: Int32, startTime: UInt64)
+    /// A cgroup by its path below the cgroup root, as `/kubepods/burstable/pod…`.
+    case cgroup(String)
+}
+
+extension TargetSelector {
+    /// Reads `{"container": "…"}`, `{"process": {"pid": 1, "startTime": 2}}` or `{"cgroup": "/…"}`.
+    package init(_ json: JSON, field: String = "target") throws(Problem) {
+        guard let members = json.members else {
+            throw Problem(.fieldInvalid, "a target is an object, not \(json.typeName)", field: field)
+        }
+        guard members.count == 1, let member = members.first else {
+            throw Problem(
+                .fieldInvalid, "a target names exactly one of container, process and cgroup", field: field)
+        }
+        let path = "\(field).\(member.name)"
+        switch member.name {
+        case "container":
+            guard let text = member.value.stringValue, let id = Self.containerIdentifier(text) else {
+                throw Problem(
+                    .fieldInvalid, "a container is named by its full identifier of 12 to 128 letters, digits, '-', '_' or '.'",
+                    field: path, hint: "copy containerID from the pod's status")
+            }
+            self = .container(id)
+        case "process":
+            let known: Set = ["pid", "startTime"]
+            if let unknown = member.value.members?.first(where: { !known.contains($0.name) }) {
+                throw Problem(.fieldUnknown, "unknown field", field: "\(path).\(unknown.name)")
+            }
+            guard let pid = member.value["pid"]?.integerValue, let id = Int32(exactly: pid), id > 1 else {
+                throw Problem(.fieldInvalid, "a process number is an integer above 1", field: "\(path).pid")
+            }
+            guard let start = member.value["startTime"]?.integerValue, start > 0 else {
+                throw Problem(
+                    .fieldMissing, "a process is named by its number and its start time", field: "\(path).startTime",
+                    hint: "field 22 of /proc/\(id)/stat")
+            }
+            self = .process(id: id, startTime: UInt64(start))
+        case "cgroup":
+            guard let text = member.value.stringValue, Self.isCgroupPath(text) else {
+                throw Problem(
+                    .fieldInvalid, "a cgroup is an absolute path below the cgroup root, without '.' and '..' parts",
+                    field: path)
+            }
+            self = .cgroup(text)
+        default:
+            throw Problem(
+                .fieldUnknown, "a target is a container, a process or a cgroup", field: path)
+        }
+    }
+
+    package var json: JSON {
+        switch self {
+        case .container(let id): ["container": .string(id)]
+        case .process(let id, let startTime):
+            ["process": ["pid": .integer(Int64(id)), "startTime": .integer(Int64(startTime))]]
+        case .cgroup(let path): ["cgroup": .string(path)]
+        }
+    }
+
+    /// Kubernetes writes `containerd://ID`; runtimes know the ID alone.
+    private static func containerIdentifier(_ text: String) -> String? {
+        var id = Substring(text)
+        if let scheme = text.range(of: "://") { id = text[scheme.upperBound...] }
+        guard (12...128).contains(id.utf8.count),
+            id.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || "-_.".contains($0)) }), id.first != "."
+        else { return nil }
+        return String(id)
+    }
+
+    private static func isCgroupPath(_ text: String) -> Bool {
+        guard text.hasPrefix("/"), text.utf8.count > 1, text.utf8.count <= 4096, !text.utf8.contains(0) else {
+            return false
+        }
+        return text.dropFirst().split(separator: "/", omittingEmptySubsequences: false)
+            .allSatisfy { !$0.isEmpty && $0 != "." && $0 != ".." }
+    }
+}
+
+extension String {
+    fileprivate func range(of separator: String) -> Range<String.Index>? {
+        var start = startIndex
+        while start < endIndex {
+            if self[start...].hasPrefix(separator) { return start..<index(start, offsetBy: separator.count) }
+            formIndex(after: &start)
+        }
+        return nil
+    }
+}

@@ -1,0 +1,59 @@
+package import ChaosModel
+package import Steps
+
+/// One kind of harm, as a pure planner: it decides what to change and never changes anything itself.
+package protocol Fault: Sendable {
+    /// Its name everywhere: on the wire, on the command line, in metrics.
+    static var kind: String { get }
+    /// One line for lists.
+    static var summary: String { get }
+    /// What it does and what it does not, for the documentation.
+    static var explanation: String { get }
+    static var reach: Reach { get }
+    static var needs: [NodeFeature] { get }
+    static var parameters: [Parameter] { get }
+    static var examples: [FaultExample] { get }
+
+    /// - Throws: `field-invalid` for values that contradict each other.
+    init(_ values: ParameterValues) throws(Problem)
+
+    /// What this one will do, as a person would say it.
+    var summary: String { get }
+
+    /// - Throws: `target-refused` for a target that this fault must not or cannot hit.
+    func plan(for target: TargetObservation) throws(Problem) -> [Step]
+}
+
+/// How much of the node a fault can touch beside the target's own processes.
+package enum Reach: String, Sendable {
+    /// The target's cgroup: one container.
+    case container
+    /// The target's network namespace: every container of the pod.
+    case pod
+    case node
+}
+
+package struct FaultExample: Sendable {
+    package let title: String
+    package let parameters: JSON
+
+    package init(_ title: String, _ parameters: JSON) {
+        self.title = title
+        self.parameters = parameters
+    }
+}
+
+/// What a planner may know of the target.
+package struct TargetObservation: Sendable {
+    package let facts: TargetFacts
+    /// CPUs that the target's cpuset lets it run on.
+    package let cpuCount: Int
+    /// The target uses the node's own network namespace.
+    package let isOnHostNetwork: Bool
+
+    package init(facts: TargetFacts, cpuCount: Int, isOnHostNetwork: Bool) {
+        self.facts = facts
+        self.cpuCount = cpuCount
+        self.isOnHostNetwork = isOnHostNetwork
+    }
+}

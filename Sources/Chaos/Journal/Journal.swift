@@ -1,0 +1,96 @@
+package import Authorization
+import ChaosModel
+import Dispatch
+import Glibc
+package import LinuxSystem
+
+package enum JournalError: Error, Sendable, CustomStringConvertible {
+    case system(SystemCallError)
+    /// Another agent on this node holds the journal.
+    case locked(String)
+    case unknownFormat(String)
+    /// An earlier write may have left half a line and could not be taken back.
+    case broken(String)
+
+    package var description: String {
+        switch self {
+        case .system(let error): "\(error)"
+        case .locked(let path): "\(path) is held by another agent"
+        case .unknownFormat(let header): "a journal of another format: \(header)"
+        case .broken(let reason): "the journal can no longer be written: \(reason)"
+        }
+    }
+}
+
+/// The durable record of what must be taken back: one file, appended to, each commit one `write(2)` and one
+/// `fdatasync(2)` for all the entries that were waiting.
+///
+/// A commit that fails has changed nothing: the file is cut back to where it was, and if not even that works,
+/// nothing more is written, because a later line after half a line would be lost with it.
+package final class Journal: Sendable {
+    package static let fileName = "journal"
+
+    package let path: String
+    private let queue = DispatchQueue(label: "squall.journal", target: .global())
+    /// Used on `queue` only.
+    nonisolated(unsafe) private let writer: JournalWriter
+
+    /// Opens the journal in a directory, or begins one, and tells what it says. Nothing is written when it exists.
+    ///
+    /// - Throws: The error of the system call that failed, or `unknownFormat`.
+    package static func open(
+        in directory: String
+    ) throws(JournalError) -> (journal: Journal, scan: JournalScan) {
+        let path = "\(directory)/\(fileName)"
+        let writer: JournalWriter
+        let bytes: [UInt8]
+        do throws(SystemCallError) {
+            writer = try JournalWriter(opening: path, in: directory)
+            bytes = try writer.contents()
+        } catch {
+            throw .system(error)
+        }
+        let scan = try JournalScan(of: bytes)
+        do throws(SystemCallError) {
+            try writer.begin(length: bytes.count - scan.tornBytes)
+        } catch {
+            throw .system(error)
+        }
+        return (Journal(path: path, writer: writer), scan)
+    }
+
+    private init(path: String, writer: JournalWriter) {
+        self.path = path
+        self.writer = writer
+    }
+
+    /// Returns once the entries are on disk. Entries of callers that wait at the same time share one `fdatasync`.
+    package func commit(_ entries: [JournalEntry]) async throws(JournalError) {
+        let wall = wallSeconds()
+        let lines = entries.flatMap { JournalLine.encode(["wall": .integer(wall), "body": $0.json]) }
+        let result = await withCheckedContinuation { continuation in
+            queue.async { [self] in
+                if writer.add(lines, { continuation.resume(returning: $0) }) {
+                    // Behind every commit that is already in the queue: one flush serves them all.
+                    queue.async { [self] in writer.flush() }
+                }
+            }
+        }
+        try result.get()
+    }
+
+    /// Replaces the file by one that holds only what still matters: sessions that live, tokens that have not
+    /// expired. A crash at any point leaves either the old file or the new one.
+    package func compact(keeping live: [OpenedSession], tokens: [TakenToken]) async throws(JournalError) {
+        let wall = wallSeconds()
+        let entries =
+            live.map { JournalEntry.opened($0) }
+            + tokens.filter { token in token.expires >= wall - 60 && !live.contains { $0.token == token } }
+            .map { JournalEntry.tokenTaken($0) }
+        let lines = entries.flatMap { JournalLine.encode(["wall": .integer(wall), "body": $0.json]) }
+        let result: Result<Void, JournalError> = await withCheckedContinuation { continuation in
+            queue.async { [self] in continuation.resume(returning: writer.replace(with: JournalLine.header + lines)) }
+        }
+        try result.get()
+    }
+}

@@ -1,0 +1,128 @@
+import ChaosModel
+import Journal
+import LinuxSystem
+import Steps
+import Targets
+
+/// One session while it lives, owned by the scheduler and touched on its queue only.
+final class LiveSession {
+    let record: OpenedSession
+    /// The handles; nil for a session that an earlier agent left.
+    let target: ResolvedTarget?
+    let openedAt: BootInstant
+    var machine: SessionMachine
+    var steps: [SessionReport.StepReport]
+    var leaseEnd: BootInstant?
+    private(set) var events: [SessionEvent] = []
+    private var subscribers: [Int: AsyncStream<SessionEvent>.Continuation] = [:]
+    private var nextSubscriber = 0
+
+    /// What the driver has not looked at yet.
+    private var mailbox: [Ending] = []
+    private var waiter: CheckedContinuation<Ending, Never>?
+    private var isToldToEnd = false
+    /// Whoever wants to know that the session has got further.
+    private var observers: [CheckedContinuation<Void, Never>] = []
+    var watch: DescriptorWatch?
+    /// Drives the session; the scheduler owns it through this session.
+    var driver: Task<Void, Never>?
+
+    init(record: OpenedSession, target: ResolvedTarget?, openedAt: BootInstant, machine: SessionMachine) {
+        self.record = record
+        self.target = target
+        self.openedAt = openedAt
+        self.machine = machine
+        steps = record.intents.map { SessionReport.StepReport(summary: $0.summary) }
+        leaseEnd = record.lease.map { openedAt + $0 }
+    }
+
+    var id: SessionID { record.id }
+    var deadline: BootInstant { BootInstant(nanoseconds: record.deadline) }
+    /// When the scheduler must look at the session; nil once it has been told to end.
+    var nextInstant: BootInstant? {
+        guard !isToldToEnd, machine.ending == nil else { return nil }
+        return leaseEnd.map { min($0, deadline) } ?? deadline
+    }
+
+    // MARK: What happens to it
+
+    func tell(_ kind: String, _ message: String) {
+        let event = SessionEvent(
+            sequence: events.count, offset: BootInstant.now - openedAt, kind: kind, message: message)
+        events.append(event)
+        for subscriber in subscribers.values { subscriber.yield(event) }
+    }
+
+    /// Asks the session to end. The first reason counts.
+    func post(_ ending: Ending) {
+        isToldToEnd = true
+        if let waiter {
+            self.waiter = nil
+            waiter.resume(returning: ending)
+        } else {
+            mailbox.append(ending)
+        }
+    }
+
+    /// The reasons posted since the driver last looked.
+    func takeMailbox() -> [Ending] {
+        defer { mailbox = [] }
+        return mailbox
+    }
+
+    func nextEnding(isolation: isolated any Actor = #isolation) async -> Ending {
+        if !mailbox.isEmpty { return mailbox.removeFirst() }
+        return await withCheckedContinuation { waiter = $0 }
+    }
+
+    // MARK: Who waits for it
+
+    /// Returns when the session has got further.
+    func waitUntilChanged(isolation: isolated any Actor = #isolation) async {
+        await withCheckedContinuation { observers.append($0) }
+    }
+
+    /// Returns when the session is active, over, or cannot get further for now.
+    func waitUntilSettled(isolation: isolated any Actor = #isolation) async {
+        while true {
+            switch machine.state {
+            case .active, .stuck, .ended: return
+            case .pending, .applying, .reverting: await waitUntilChanged()
+            }
+        }
+    }
+
+    func announceChange() {
+        let waiting = observers
+        observers = []
+        for observer in waiting { observer.resume() }
+    }
+
+    /// All events so far and those to come; the stream ends with the session.
+    func subscribe() -> AsyncStream<SessionEvent> {
+        let (stream, continuation) = AsyncStream.makeStream(of: SessionEvent.self)
+        for event in events { continuation.yield(event) }
+        if machine.state == .ended {
+            continuation.finish()
+        } else {
+            subscribers[nextSubscriber] = continuation
+            nextSubscriber += 1
+        }
+        return stream
+    }
+
+    func close() {
+        for subscriber in subscribers.values { subscriber.finish() }
+        subscribers = [:]
+        watch = nil
+    }
+
+    var report: SessionReport {
+        SessionReport(
+            id: record.id, tenant: record.tenant, fault: record.fault, parameters: record.parameters,
+            summary: record.summary, reason: record.reason, target: record.target, openedAt: record.openedAtWall,
+            duration: BootInstant(nanoseconds: record.deadline) - BootInstant(nanoseconds: record.openedAt),
+            lease: record.lease, state: machine.state,
+            remaining: machine.state == .active ? deadline - .now : nil, ending: machine.ending, steps: steps)
+    }
+}

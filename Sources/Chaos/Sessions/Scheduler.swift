@@ -1,0 +1,454 @@
+package import Authorization
+package import ChaosModel
+import Dispatch
+import Faults
+package import Journal
+package import LinuxSystem
+package import Steps
+package import Targets
+
+/// Runs every session of the node: opens it, ends it in time, and tells what happened.
+///
+/// An actor on a Dispatch queue of its own; the timer and the pidfds of targets are Dispatch sources on that queue.
+/// Steps run in the `StepRunner`, so a slow kernel call delays no deadline of another session by more than itself.
+package actor Scheduler {
+    package struct Limits: Sendable {
+        package let liveSessions: Int
+        package let remembered: Int
+
+        package init(liveSessions: Int = 1000, remembered: Int = 1000) {
+            self.liveSessions = liveSessions
+            self.remembered = remembered
+        }
+    }
+
+    private let executor = DispatchExecutor(label: "squall.scheduler")
+    package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+
+    private let journal: Journal
+    private let runner: StepRunner
+    private let directory: any TargetDirectory
+    private let bootID: String
+    private let limits: Limits
+
+    private var live: [SessionID: LiveSession] = [:]
+    /// Sessions that are over, the oldest first.
+    private var past: [LiveSession] = []
+    private var replay: ReplayStore
+    /// Places taken by requests that are not sessions yet.
+    private var opening = 0
+    package private(set) var isDraining = false
+    private let timer: BootTimer
+    private var timerWatch: DescriptorWatch?
+
+    /// - Throws: The error of `timerfd_create(2)`.
+    package init(
+        journal: Journal, runner: StepRunner, directory: any TargetDirectory, bootID: String, replay: ReplayStore,
+        limits: Limits = Limits()
+    ) throws(SystemCallError) {
+        self.journal = journal
+        self.runner = runner
+        self.directory = directory
+        self.bootID = bootID
+        self.replay = replay
+        self.limits = limits
+        timer = try BootTimer()
+    }
+
+    /// Begins to watch the clock. Called once, before the first session.
+    package func start() {
+        timerWatch = DescriptorWatch(timer.descriptor.rawValue, on: executor.queue) { [weak self] in
+            self?.assumeIsolated { $0.timerFired() }
+        }
+    }
+}
+
+// MARK: - Requests
+
+extension Scheduler {
+    /// What a request would do.
+    package struct Plan: Sendable {
+        package let fault: String
+        package let summary: String
+        package let parameters: JSON
+        package let target: TargetFacts
+        package let intents: [Intent]
+        package let duration: Duration
+    }
+
+    /// Carries a verified request as far as it goes without changing anything.
+    package func plan(_ request: VerifiedRequest) async throws(Problem) -> Plan {
+        guard case .plan(let injection) = request.demand else { throw Self.mismatch }
+        _ = try take(request, session: nil)
+        return try await prepare(injection).plan
+    }
+
+    /// Opens a session and answers once its fault is in effect.
+    ///
+    /// - Throws: Whatever refuses it, with nothing changed; `apply-failed` when a step could not be performed,
+    ///   with everything undone.
+    package func inject(_ request: VerifiedRequest) async throws(Problem) -> SessionReport {
+        guard case .inject(let injection) = request.demand else { throw Self.mismatch }
+        if isDraining { throw Problem(.draining, "the agent is stopping and takes no new session") }
+        guard live.count + opening < limits.liveSessions else {
+            throw Problem(
+                .limitExceeded, "this node has \(live.count) live sessions, its limit is \(limits.liveSessions)")
+        }
+        let id = SessionID.random()
+        let authorized = try take(request, session: id)
+        opening += 1
+        defer { opening -= 1 }
+
+        let (target, plan) = try await prepare(injection)
+        let openedAt = BootInstant.now
+        let record = OpenedSession(
+            id: id, token: authorized.token, bootID: bootID, openedAt: openedAt.nanoseconds,
+            deadline: (openedAt + plan.duration).nanoseconds, openedAtWall: wallSeconds(), fault: plan.fault,
+            parameters: plan.parameters, summary: plan.summary, reason: injection.reason, lease: injection.lease,
+            target: plan.target, intents: plan.intents)
+        try await write([.opened(record)])
+
+        let session = LiveSession(
+            record: record, target: target, openedAt: openedAt,
+            machine: SessionMachine(stepCount: plan.intents.count))
+        live[id] = session
+        session.tell("opened", "\(plan.summary), on \(plan.target.summary), for \(plan.duration.text)")
+        watch(session, target)
+        if isDraining { session.post(.drained) }
+        drive(session, session.machine.handle(.journaled))
+        armTimer()
+        await session.waitUntilSettled()
+        if session.machine.ending == .applyFailed {
+            let reason = session.events.last { $0.kind == "step-failed" }?.message ?? "a step failed"
+            throw Problem(.applyFailed, reason, session: id)
+        }
+        return session.report
+    }
+
+    package func renew(_ request: VerifiedRequest) async throws(Problem) -> SessionReport {
+        guard case .renew(let id) = request.demand else { throw Self.mismatch }
+        let session = try session(id, of: request.tenant)
+        guard let lease = session.record.lease else {
+            throw Problem(.fieldInvalid, "the session was opened without a lease", field: "session")
+        }
+        guard session.machine.ending == nil else {
+            throw Problem(.sessionEnded, "the session is already ending", session: session.id)
+        }
+        try await write([.tokenTaken(try take(request, session: id).token)])
+        session.leaseEnd = .now + lease
+        armTimer()
+        return session.report
+    }
+
+    /// Ends a session and answers once it is undone, or stuck.
+    package func end(_ request: VerifiedRequest) async throws(Problem) -> SessionReport {
+        guard case .end(let id) = request.demand else { throw Self.mismatch }
+        let session = try session(id, of: request.tenant)
+        let token = try take(request, session: id).token
+        // Ending comes first: a journal that cannot be written must not keep a fault in effect.
+        let report = await end(session, .cancelled)
+        try await write([.tokenTaken(token)])
+        return report
+    }
+
+    package func read(_ request: VerifiedRequest) throws(Problem) -> SessionReport {
+        try readable(request).report
+    }
+
+    package func events(_ request: VerifiedRequest) throws(Problem) -> AsyncStream<SessionEvent> {
+        try readable(request).subscribe()
+    }
+
+    /// The tenant's own sessions, the newest first.
+    package func list(_ request: VerifiedRequest) throws(Problem) -> [SessionReport] {
+        guard case .list = request.demand else { throw Self.mismatch }
+        _ = try take(request, session: nil)
+        return reports { $0.record.tenant == request.tenant }
+    }
+
+    private func readable(_ request: VerifiedRequest) throws(Problem) -> LiveSession {
+        guard case .read(let id) = request.demand else { throw Self.mismatch }
+        let session = try session(id, of: request.tenant)
+        _ = try take(request, session: id)
+        return session
+    }
+
+    private static var mismatch: Problem {
+        Problem(.operationMismatch, "the token is for another operation", field: "op")
+    }
+
+    private func prepare(
+        _ injection: InjectionRequest
+    ) async throws(Problem) -> (target: ResolvedTarget, plan: Plan) {
+        let (fault, parameters) = try FaultCatalogue.fault(of: injection.fault, parameters: injection.parameters)
+        let target = try await directory.resolve(injection.target)
+        let steps = try fault.plan(
+            for: TargetObservation(
+                facts: target.facts, cpuCount: target.cpuCount, isOnHostNetwork: target.isOnHostNetwork))
+        let intents = try await runner.prepare(steps, on: target)
+        let plan = Plan(
+            fault: injection.fault, summary: fault.summary, parameters: parameters, target: target.facts,
+            intents: intents, duration: injection.duration)
+        return (target, plan)
+    }
+
+    /// Another tenant's session is as if it did not exist.
+    private func session(_ id: SessionID, of tenant: Tenant) throws(Problem) -> LiveSession {
+        let session = try known(id)
+        guard session.record.tenant == tenant else { throw Self.unknownSession }
+        return session
+    }
+
+    private func take(_ request: VerifiedRequest, session: SessionID?) throws(Problem) -> AuthorizedRequest {
+        try replay.take(request, for: session, now: wallSeconds())
+    }
+
+    private func write(_ entries: [JournalEntry]) async throws(Problem) {
+        do {
+            try await journal.commit(entries)
+        } catch {
+            throw Problem(
+                .journalUnavailable, "nothing was changed, because it could not be made durable: \(error)",
+                hint: "see `squall doctor` on the node")
+        }
+    }
+}
+
+// MARK: - Operators
+
+extension Scheduler {
+    package func reports() -> [SessionReport] { reports { _ in true } }
+
+    package func report(of id: SessionID) throws(Problem) -> SessionReport {
+        try known(id).report
+    }
+
+    package func events(of id: SessionID) throws(Problem) -> AsyncStream<SessionEvent> {
+        try known(id).subscribe()
+    }
+
+    package func revert(_ id: SessionID) async throws(Problem) -> SessionReport {
+        await end(try known(id), .cancelled)
+    }
+
+    package var liveCount: Int { live.count }
+    package var stuckCount: Int { live.values.count { $0.machine.state == .stuck } }
+
+    /// Takes no new session and reverts all that live. Returns when none is left, or none but stuck ones.
+    package func drain() async {
+        isDraining = true
+        let all = Array(live.values)
+        for session in all { session.post(.drained) }
+        for session in all where session.machine.state != .ended {
+            while !(session.machine.state == .ended || session.machine.state == .stuck) {
+                await session.waitUntilChanged()
+            }
+        }
+    }
+
+    private func known(_ id: SessionID) throws(Problem) -> LiveSession {
+        guard let session = live[id] ?? past.first(where: { $0.id == id }) else { throw Self.unknownSession }
+        return session
+    }
+
+    private static var unknownSession: Problem {
+        Problem(.sessionNotFound, "there is no such session on this node")
+    }
+
+    private func reports(where isWanted: (LiveSession) -> Bool) -> [SessionReport] {
+        (past + live.values).filter(isWanted).sorted { $0.record.openedAt > $1.record.openedAt }.map(\.report)
+    }
+
+    private func end(_ session: LiveSession, _ ending: Ending) async -> SessionReport {
+        session.post(ending)
+        while session.machine.state != .ended && session.machine.state != .stuck {
+            await session.waitUntilChanged()
+        }
+        return session.report
+    }
+}
+
+// MARK: - Driving a session
+
+extension Scheduler {
+    private func drive(_ session: LiveSession, _ first: SessionMachine.Action) {
+        session.driver = Task { await self.carryOut(first, for: session) }
+    }
+
+    /// Carries out what the machine decides until the session is over.
+    private func carryOut(_ first: SessionMachine.Action, for session: LiveSession) async {
+        var action = first
+        while true {
+            session.announceChange()
+            switch action {
+            case .perform(let step):
+                action = session.machine.handle(await perform(step, of: session))
+            case .wait:
+                session.tell("active", "the fault is in effect")
+                let ending = await session.nextEnding()
+                session.tell("ending", "the session ends: \(ending.words)")
+                action = session.machine.handle(.toldToEnd(ending))
+            case .undo(let step):
+                action = session.machine.handle(await undo(step, of: session))
+            case .pause(let duration):
+                await pause(duration)
+                action = session.machine.handle(.pauseOver)
+            case .finish(let ending):
+                await finish(session, ending)
+                return
+            case .carryOn:
+                preconditionFailure("the driver asked for an action and got none")
+            }
+        }
+    }
+
+    private func perform(_ step: Int, of session: LiveSession) async -> SessionMachine.Event {
+        guard let target = session.target else { preconditionFailure("a recovered session performs no step") }
+        let intent = session.record.intents[step]
+        let id = session.id
+        let news: @Sendable (StepNews) -> Void = { [weak self] news in
+            self?.executor.queue.async { [weak self] in self?.assumeIsolated { $0.received(news, from: id) } }
+        }
+        session.steps[step].performed = true
+        var event = SessionMachine.Event.stepPerformed
+        do throws(StepError) {
+            try await runner.perform(
+                intent, step: step, of: session.id, on: target, until: session.deadline, news: news)
+            session.tell("step-performed", intent.summary)
+        } catch {
+            session.tell("step-failed", "\(error)")
+            event = .stepFailed
+        }
+        for ending in session.takeMailbox() {
+            session.tell("ending", "the session ends: \(ending.words)")
+            _ = session.machine.handle(.toldToEnd(ending))
+        }
+        return event
+    }
+
+    private func undo(_ step: Int, of session: LiveSession) async -> SessionMachine.Event {
+        switch await runner.undo(session.record.intents[step], step: step, of: session.id) {
+        case .unfinished(let delay):
+            return .undoUnfinished(callAgainAfter: delay)
+        case .done(let outcome):
+            session.steps[step].undo = outcome
+            switch outcome {
+            case .restored, .alreadyRestored: session.tell("step-undone", "\(outcome.word): \(session.steps[step].summary)")
+            case .drifted(let found): session.tell("step-drifted", "left alone, changed by somebody else: \(found)")
+            case .failed(let reason): session.tell("undo-failed", "will be tried again: \(reason)")
+            }
+            return .stepUndone(outcome)
+        }
+    }
+
+    private func pause(_ duration: Duration) async {
+        await withCheckedContinuation { continuation in
+            executor.queue.asyncAfter(deadline: .now() + duration.seconds) { continuation.resume() }
+        }
+    }
+
+    private func finish(_ session: LiveSession, _ ending: Ending) async {
+        do {
+            try await journal.commit([.ended(session.id, ending)])
+        } catch {
+            // Undone all the same: a restart would find nothing left to undo.
+            session.tell("journal-failed", "\(error)")
+        }
+        session.tell("ended", ending.words)
+        live[session.id] = nil
+        past.append(session)
+        if past.count > limits.remembered { past.removeFirst(past.count - limits.remembered) }
+        session.close()
+        session.announceChange()
+        armTimer()
+    }
+
+    private func received(_ news: StepNews, from id: SessionID) {
+        guard let session = live[id] else { return }
+        switch news {
+        case .workerReady:
+            session.tell("worker-ready", "the worker is at work")
+        case .workerEnded(let exit):
+            guard session.machine.ending == nil else { return }
+            session.tell("worker-ended", "the worker ended before its time: \(exit.words)")
+            session.post(.faultEnded)
+        }
+    }
+}
+
+// MARK: - Recovery
+
+extension Scheduler {
+    /// Takes back what an earlier agent left. Returns when each session is undone or stuck; stuck ones go on being tried.
+    package func recover(_ sessions: [OpenedSession]) async {
+        let all = sessions.map { record in
+            LiveSession(
+                record: record, target: nil, openedAt: BootInstant(nanoseconds: record.openedAt),
+                machine: SessionMachine(recovering: record.intents.count))
+        }
+        for session in all {
+            live[session.id] = session
+            if session.record.bootID == bootID {
+                session.tell("recovering", "the agent was restarted and takes the session back")
+            } else {
+                session.tell("rebooted", "the node was restarted: nothing of the session can be left")
+            }
+        }
+        let present = all.filter { $0.record.bootID == bootID }
+        for session in all {
+            if session.record.bootID == bootID {
+                drive(session, session.machine.recoveryAction)
+            } else {
+                for step in session.steps.indices { session.steps[step].undo = .alreadyRestored }
+                await finish(session, .recovered)
+            }
+        }
+        for session in present { await session.waitUntilSettled() }
+    }
+
+    /// Rewrites the journal without what no longer matters.
+    ///
+    /// - Parameter tokens: Those that the journal knew, of which the expired are left out.
+    package func compactJournal(tokens: [TakenToken]) async throws(JournalError) {
+        try await journal.compact(keeping: live.values.map(\.record), tokens: tokens)
+    }
+}
+
+// MARK: - Time and targets
+
+extension Scheduler {
+    private func timerFired() {
+        let now = BootInstant.now
+        for session in live.values {
+            guard let instant = session.nextInstant, instant <= now else { continue }
+            session.post(session.deadline <= now ? .expired : .leaseLapsed)
+        }
+        armTimer()
+    }
+
+    private func armTimer() {
+        do {
+            try timer.arm(for: live.values.compactMap(\.nextInstant).min())
+        } catch {
+            preconditionFailure("the deadline timer cannot be armed: \(error)")
+        }
+    }
+
+    private func watch(_ session: LiveSession, _ target: ResolvedTarget) {
+        guard let pidfd = target.processDescriptor else { return }
+        let id = session.id
+        session.watch = DescriptorWatch(
+            pidfd, on: executor.queue,
+            // The target's handles stay open as long as they are looked at.
+            onCancel: { withExtendedLifetime(target) {} },
+            onReadable: { [weak self] in self?.assumeIsolated { $0.targetEnded(id) } })
+    }
+
+    private func targetEnded(_ id: SessionID) {
+        guard let session = live[id] else { return }
+        session.watch = nil
+        guard session.machine.ending == nil else { return }
+        session.tell("target-gone", "the target's process ended")
+        session.post(.targetGone)
+    }
+}

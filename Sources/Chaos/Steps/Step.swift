@@ -1,0 +1,18 @@
+package import WorkerProtocol
+
+/// One reversible change, as a fault plans it. The set is closed: recovery, dry run and `squall journal show`
+/// know these steps and never a fault.
+package enum Step: Hashable, Sendable {
+    /// A layer on what the target's network namespace sends.
+    case shapeTraffic(TrafficLayer)
+    /// A worker of ours in the target's cgroup.
+    case runWorker(WorkerTask)
+}
+
+/// What a node must be able to do for a step.
+package enum NodeFeature: String, CaseIterable, Sendable {
+    /// netem, ifb, clsact, flower and mirred in the kernel.
+    case trafficShaping = "traffic-shaping"
+    /// A process can be started in another cgroup.
+    case workers
+}

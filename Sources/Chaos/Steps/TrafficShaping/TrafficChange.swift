@@ -1,0 +1,84 @@
+internal import Netlink
+
+/// One request to the kernel. Its description is the difference that it mends.
+enum TrafficChange: Hashable {
+    case addIFB(TrafficClass)
+    case setUp(Link)
+    case setNetem(Netem, on: Link, instead: Qdisc?)
+    case setAlias(String, on: Link)
+    case addClsact(TrafficBase.Interface)
+    case addCatchAll(TrafficBase.Interface)
+    case redirect(Filter.Place, to: Link, handle: UInt32?, on: TrafficBase.Interface)
+    case deleteFilter(Filter)
+    case deleteIFB(Link)
+    case deleteClsact(TrafficBase.Interface)
+}
+
+extension TrafficChange {
+    func perform(through socket: NetlinkSocket) throws(NetlinkError) {
+        switch self {
+        case .addIFB(let wanted): try socket.addIFB(named: wanted.interfaceName)
+        case .setUp(let link): try socket.setUp(link: link.index)
+        case .setNetem(let netem, let link, _): try socket.setNetem(netem, asRootOf: link.index)
+        case .setAlias(let alias, let link): try socket.setAlias(alias, ofLink: link.index)
+        case .addClsact(let interface): try socket.addClsact(to: interface.index)
+        case .addCatchAll(let interface):
+            try socket.addMatchall(at: .catchAll(of: interface.index), action: .catchAll)
+        case .redirect(let place, let link, let handle, _):
+            try socket.setFlower(at: place, handle: handle, action: .redirect(to: link))
+        case .deleteFilter(let filter): try socket.delete(filter)
+        case .deleteIFB(let link): try socket.deleteLink(link.index)
+        case .deleteClsact(let interface): try socket.deleteClsact(from: interface.index)
+        }
+    }
+}
+
+extension TrafficChange: CustomStringConvertible {
+    var description: String {
+        switch self {
+        case .addIFB(let wanted): "\(wanted.interfaceName) is missing"
+        case .setUp(let link): "\(link.name) is down"
+        case .setNetem(let netem, let link, let found):
+            "\(link.name) has \(found.map(Self.text) ?? "no qdisc") instead of netem \(netem)"
+        case .setAlias(let alias, let link):
+            "\(link.name) has the alias \((link.alias ?? "").debugDescription) instead of \(alias.debugDescription)"
+        case .addClsact(let interface): "\(interface.name) has no clsact"
+        case .addCatchAll(let interface):
+            "\(interface.name) lacks the filter at preference \(TrafficClass.catchAllPreference)"
+        case .redirect(let place, let link, let handle, let interface):
+            "\(interface.name) \(handle == nil ? "lacks the" : "has another") filter at preference "
+                + "\(place.preference) that leads to \(link.name)"
+        case .deleteFilter(let filter):
+            "interface \(filter.place.interface) has a superfluous filter at preference \(filter.place.preference)"
+        case .deleteIFB(let link): "\(link.name) is still there"
+        case .deleteClsact(let interface): "\(interface.name) still has clsact"
+        }
+    }
+
+    private static func text(of found: Qdisc) -> String {
+        found.kind + (found.netem.map { " \($0)" } ?? "")
+    }
+}
+
+extension Filter.Place {
+    static func catchAll(of interface: Int32) -> Filter.Place {
+        Filter.Place(
+            interface: interface, hook: .egress, preference: TrafficClass.catchAllPreference, etherType: .all)
+    }
+
+    init(of box: TrafficBox, in wanted: TrafficClass, on interface: Int32) {
+        self.init(
+            interface: interface, hook: .egress, preference: wanted.preference(of: box),
+            etherType: box.family.etherType)
+    }
+}
+
+extension TrafficBox.Family {
+    /// Frames with a VLAN tag have another one, so they are left alone.
+    fileprivate var etherType: EtherType {
+        switch self {
+        case .ipv4: .ipv4
+        case .ipv6: .ipv6
+        }
+    }
+}

@@ -1,0 +1,67 @@
+package import ChaosModel
+internal import Netlink
+
+/// The packets that are hit by exactly these sessions, and what happens to them: one ifb with one netem.
+package struct TrafficClass: Hashable, Sendable {
+    /// In the order of their names.
+    package let sessions: [SessionID]
+    package let boxes: Set<TrafficBox>
+    package let impairment: TrafficImpairment
+    /// Of its ifb: a function of the sessions, so that a new process finds what another one made.
+    package let interfaceName: String
+
+    init(layers: [SessionID: TrafficLayer], boxes: some Sequence<TrafficBox>) {
+        let ordered = layers.sorted { $0.key.text < $1.key.text }
+        self.sessions = ordered.map(\.key)
+        self.boxes = Set(boxes)
+        self.impairment = ordered.map(\.value.impairment).reduce(TrafficImpairment(latency: .zero)) {
+            $0.combined(with: $1)
+        }
+        self.interfaceName = Self.interfaceName(of: sessions)
+        precondition(sessions.count <= Self.mostSessions, "more sessions than filter preferences")
+    }
+
+    /// The alias of its ifb, for people.
+    package var alias: String {
+        let text = "squall: " + sessions.map(\.text).joined(separator: " ")
+        return text.utf8.count <= Self.longestAlias ? text : "squall: \(sessions.count) sessions"
+    }
+
+    private static let longestAlias = 255
+}
+
+// Names. An interface's name has at most 15 characters: `squall` and nine digits of base 36.
+extension TrafficClass {
+    private static let namePrefix = "squall"
+    private static let nameDigits = 9
+
+    /// The sessions' names hashed to 46 bits (FNV-1a, since Swift's own hash differs from process to process). Of a
+    /// thousand classes in one network namespace two share a name with a probability of one in 200 million.
+    private static func interfaceName(of sessions: [SessionID]) -> String {
+        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+        for byte in sessions.flatMap(\.text.utf8) {
+            hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3
+        }
+        let digits = String(hash, radix: 36).suffix(nameDigits)
+        return namePrefix + String(repeating: "0", count: nameDigits - digits.count) + digits
+    }
+
+    /// Whether this agent gives such names.
+    static func isInterfaceName(_ name: some StringProtocol) -> Bool {
+        name.hasPrefix(namePrefix) && name.utf8.count == namePrefix.utf8.count + nameDigits
+            && name.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x7A).contains($0) }
+    }
+}
+
+// Preferences: above 49152, from which the kernel counts down for filters that ask for none.
+extension TrafficClass {
+    /// All that may be used here.
+    static let preferences: ClosedRange<UInt16> = 50_000...catchAllPreference
+    static let catchAllPreference: UInt16 = 60_000
+    static let mostSessions = 4_999
+
+    /// Classes of more sessions are asked first; a preference holds filters of one EtherType.
+    func preference(of box: TrafficBox) -> UInt16 {
+        Self.catchAllPreference - 2 * UInt16(sessions.count) - (box.family == .ipv4 ? 1 : 0)
+    }
+}

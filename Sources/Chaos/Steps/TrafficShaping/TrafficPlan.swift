@@ -1,0 +1,132 @@
+internal import Netlink
+
+/// What must change for the kernel to hold a composition and nothing else of ours. A function of what the kernel holds
+/// now, so that it does not matter who left it so, or at which message they were killed.
+///
+/// The order keeps every packet on a way that leads out: a filter comes after its ifb and goes before it, since one
+/// without the other drops packets; filters of more sessions come first and go last, so that no packet falls for an
+/// instant to fewer sessions than are there before and after.
+struct TrafficPlan {
+    private(set) var changes: [TrafficChange] = []
+    /// What is left to remove once the queues are empty.
+    private(set) var removals: [TrafficChange] = []
+    /// Until when packets of ended sessions may stay in their ifbs, and clsact where it is.
+    private(set) var wait: Duration?
+
+    private let state: TrafficState
+    private let composition: TrafficComposition
+    /// Of the base, those that are still there.
+    private let interfaces: [TrafficBase.Interface]
+
+    init(
+        from state: TrafficState, to composition: TrafficComposition, over base: TrafficBase, givingUpDraining: Bool
+    ) throws(TrafficError) {
+        self.state = state
+        self.composition = composition
+        self.interfaces = base.interfaces.filter { state.link($0.index) != nil }
+        try planIFBs()
+        // An ifb gets its number from the kernel, so the filters that lead to it are planned when it is there.
+        if changes.contains(where: \.makesLink) { return }
+        try planFilters()
+        planRemovals(givingUpDraining: givingUpDraining)
+    }
+
+    private mutating func planIFBs() throws(TrafficError) {
+        for wanted in composition.classes {
+            guard let link = state.link(named: wanted.interfaceName) else {
+                changes.append(.addIFB(wanted))
+                continue
+            }
+            guard link.isOwnIFB else { throw .nameTaken(link.name) }
+            let root = state.root(of: link.index)
+            let netem = wanted.impairment.netem
+            if !link.isUp { changes.append(.setUp(link)) }
+            if root?.netem != netem { changes.append(.setNetem(netem, on: link, instead: root)) }
+            if link.alias != wanted.alias { changes.append(.setAlias(wanted.alias, on: link)) }
+        }
+    }
+
+    private mutating func planFilters() throws(TrafficError) {
+        var kept: Set<Filter> = []
+        if !composition.classes.isEmpty {
+            for interface in interfaces { try planFilters(on: interface, keeping: &kept) }
+        }
+        let superfluous = state.ownFilters.filter { $0.isOwnRedirection && !kept.contains($0) }
+        changes += superfluous.sorted { $0.place.preference > $1.place.preference }.map { .deleteFilter($0) }
+    }
+
+    private mutating func planFilters(
+        on interface: TrafficBase.Interface, keeping kept: inout Set<Filter>
+    ) throws(TrafficError) {
+        if state.hasIngressQdisc(interface.index) { throw .ingressQdisc(interface: interface.name) }
+        if !state.hasClsact(interface.index) { changes.append(.addClsact(interface)) }
+        let own = state.ownFilters.filter { $0.place.interface == interface.index }
+        if !own.contains(where: { $0.place == .catchAll(of: interface.index) }) {
+            changes.append(.addCatchAll(interface))
+        }
+        for wanted in composition.classes {
+            guard let link = state.link(named: wanted.interfaceName) else { continue }
+            for box in wanted.boxes.sorted(by: { $0.family.rawValue < $1.family.rawValue }) {
+                let place = Filter.Place(of: box, in: wanted, on: interface.index)
+                let found = own.first { $0.place == place && $0.isOwnRedirection && $0.matchesWholeEtherType }
+                if let found { kept.insert(found) }
+                if found?.actions != [.redirect(to: link)] {
+                    changes.append(.redirect(place, to: link, handle: found?.handle, on: interface))
+                }
+            }
+        }
+    }
+
+    private mutating func planRemovals(givingUpDraining: Bool) {
+        let wanted = Set(composition.classes.map(\.interfaceName))
+        var isDraining = false
+        for link in state.ownIFBs where !wanted.contains(link.name) {
+            let root = state.root(of: link.index)
+            if state.ownFilters.contains(where: { $0.leads(to: link) }) {
+                // The filter goes now, and the ifb when it has been seen empty after that.
+                isDraining = true
+            } else if let root, root.queue.packets > 0, !givingUpDraining {
+                isDraining = true
+                wait(for: root.netem.map { $0.latency + $0.jitter } ?? .zero)
+            } else {
+                removals.append(.deleteIFB(link))
+            }
+        }
+        // While anything comes out of an ifb it needs the catch-all.
+        guard composition.classes.isEmpty, !isDraining else { return }
+        let catchAlls = state.ownFilters.filter(\.isCatchAll)
+        let removable = interfaces.filter {
+            !$0.hadClsact && state.hasClsact($0.index) && !state.hasForeignFilters($0.index)
+        }
+        for interface in removable {
+            if state.hasBacklog(interface.index), !givingUpDraining {
+                wait(for: .zero)
+            } else {
+                removals.append(.deleteClsact(interface))
+            }
+        }
+        // With clsact, its filters go too.
+        removals += catchAlls.filter { filter in !removable.contains { $0.index == filter.place.interface } }.map {
+            .deleteFilter($0)
+        }
+    }
+
+    /// Packets need a little more than their delay.
+    private mutating func wait(for delay: Duration) {
+        let next = min(max(delay, .zero) + .milliseconds(2), .milliseconds(500))
+        wait = max(wait ?? .zero, next)
+    }
+}
+
+extension TrafficChange {
+    fileprivate var makesLink: Bool {
+        if case .addIFB = self { return true }
+        return false
+    }
+}
+
+extension Filter {
+    fileprivate func leads(to link: Link) -> Bool {
+        actions.contains { $0.verb == .redirect(to: link.index) }
+    }
+}

@@ -1,0 +1,147 @@
+package import ChaosModel
+internal import LinuxSystem
+package import Netlink
+
+/// Gives a network namespace the layers of all its sessions, without touching any root qdisc: packets that an
+/// interface is about to send are redirected by clsact to an ifb with a netem, come back to the same interface, and go
+/// through what was there before. See `TrafficPlan` for the order.
+package final class TrafficShaper {
+    private let socket: NetlinkSocket
+    /// What was in place when the last convergence ended, so that what differs from it is another's doing. A new
+    /// process knows nothing of the kind: it cannot tell another's change from its predecessor's half-done work.
+    private var established: (composition: TrafficComposition, base: TrafficBase)?
+    private var isDraining = false
+    private var drift: [String] = []
+
+    /// Enough for every change to be seen through, and to lose a race or two.
+    private static let passes = 12
+
+    /// - Parameter socket: Opened in the network namespace.
+    package init(_ socket: NetlinkSocket) {
+        self.socket = socket
+    }
+
+    /// What to come back to. Interfaces count that are up, but neither loopback nor an ifb (what is redirected to one
+    /// is on its way elsewhere) nor a port of a bridge, bond or VRF (what they send, their master has sent already).
+    ///
+    /// - Throws: When there is no such interface, or no room for our filters on one of them.
+    package func observe() throws(TrafficError) -> TrafficBase {
+        let state = try readState()
+        let eligible = state.links.filter { $0.isUp && !$0.isLoopback && $0.kind != "ifb" && $0.master == nil }
+        if eligible.isEmpty { throw .noInterface }
+        var interfaces: [TrafficBase.Interface] = []
+        for link in eligible {
+            if state.hasIngressQdisc(link.index) { throw .ingressQdisc(interface: link.name) }
+            let filters = state.filters.filter { $0.place.interface == link.index }
+            let obstacle = filters.first {
+                $0.place.hook == .egress && $0.handle != 0 && !$0.isOwn
+                    && TrafficClass.preferences.contains($0.place.preference)
+            }
+            if let obstacle {
+                throw .preferenceTaken(interface: link.name, preference: obstacle.place.preference)
+            }
+            // With a filter of ours on it, it is what an agent left behind whose journal is lost.
+            let hadClsact = state.hasClsact(link.index) && !filters.contains(where: \.isOwn)
+            interfaces.append(TrafficBase.Interface(index: link.index, name: link.name, hadClsact: hadClsact))
+        }
+        return TrafficBase(interfaces: interfaces)
+    }
+
+    /// Makes the kernel hold these layers and nothing else of ours, from whatever state it is in, and never waits.
+    /// All layers are in effect when it returns; what is left of ended ones may still have to drain.
+    ///
+    /// - Parameter giveUpDraining: Whether to delete queues with the packets in them.
+    package func converge(
+        to layers: [SessionID: TrafficLayer], from base: TrafficBase, giveUpDraining: Bool
+    ) throws(TrafficError) -> TrafficOutcome {
+        noteDrift()
+        let composition = TrafficComposition(layers)
+        var hasBeenRefused = false
+        for _ in 0..<Self.passes {
+            let plan = try plan(composition, over: base, givingUpDraining: giveUpDraining)
+            if plan.changes.isEmpty, plan.removals.isEmpty {
+                return finish(composition, base, wait: plan.wait)
+            }
+            do {
+                for change in plan.changes + plan.removals { try perform(change) }
+                hasBeenRefused = false
+            } catch {
+                // What was read a moment ago may be true no more: look again, once.
+                if hasBeenRefused || !error.meansOutdated { throw .netlink(error) }
+                hasBeenRefused = true
+            }
+        }
+        throw .contested(differences: try verify(layers, base: base))
+    }
+
+    /// Reads back, and says what is not as it should be: nothing, if all is well. What still drains is as it should be.
+    package func verify(
+        _ layers: [SessionID: TrafficLayer], base: TrafficBase
+    ) throws(TrafficError) -> [String] {
+        let plan = try plan(TrafficComposition(layers), over: base)
+        return (plan.changes + (isDraining ? [] : plan.removals)).map(\.description)
+    }
+
+    /// Never stops a convergence: what stands in the way of the old layers need not stand in the way of the new ones.
+    private func noteDrift() {
+        guard let (composition, base) = established else { return }
+        established = nil
+        do {
+            drift += try plan(composition, over: base).changes.map(\.description)
+        } catch {
+            drift.append("\(error)")
+        }
+    }
+
+    private func finish(_ composition: TrafficComposition, _ base: TrafficBase, wait: Duration?) -> TrafficOutcome {
+        established = (composition, base)
+        isDraining = wait != nil
+        if let wait { return .draining(retryAfter: wait) }
+        defer { drift = [] }
+        return .settled(drift: drift)
+    }
+
+    private func readState() throws(TrafficError) -> TrafficState {
+        do {
+            return try TrafficState(readingFrom: socket)
+        } catch {
+            throw .netlink(error)
+        }
+    }
+
+    private func plan(
+        _ composition: TrafficComposition, over base: TrafficBase, givingUpDraining: Bool = false
+    ) throws(TrafficError) -> TrafficPlan {
+        try TrafficPlan(
+            from: try readState(), to: composition, over: base, givingUpDraining: givingUpDraining)
+    }
+
+    private func perform(_ change: TrafficChange) throws(NetlinkError) {
+        if case .addClsact(let interface) = change { try awaitEmptyQueue(of: interface.index) }
+        try change.perform(through: socket)
+    }
+
+    /// Adding clsact drops what waits in the interface's queues. Most of the time that is nothing, so a moment without
+    /// packets is soon found; a queue that never empties is not worth refusing a session for.
+    private func awaitEmptyQueue(of interface: Int32) throws(NetlinkError) {
+        for _ in 0..<20 {
+            let root = try socket.qdiscs().first { $0.interface == interface && $0.isRoot }
+            guard let root, root.queue.packets > 0 else { return }
+        }
+    }
+}
+
+/// How far a convergence came.
+package enum TrafficOutcome: Hashable, Sendable {
+    /// All is as asked. The drift is what somebody else had changed in our objects, in words; it has been put right.
+    case settled(drift: [String])
+    /// The layers are in effect, but packets of ended ones still wait: converge again.
+    case draining(retryAfter: Duration)
+}
+
+extension NetlinkError {
+    /// Whether the request may have failed because its object vanished or appeared since it was last looked at.
+    fileprivate var meansOutdated: Bool {
+        [.noDevice, .noEntry, .exists, .invalidArgument].contains(errno)
+    }
+}

@@ -1,0 +1,46 @@
+package import Cgroups
+package import ChaosModel
+import LinuxSystem
+package import Namespaces
+
+/// A target held by live handles: nothing that takes its numbers or names later is mistaken for it.
+package final class ResolvedTarget: Sendable {
+    package let facts: TargetFacts
+    package let cgroup: Cgroup
+    package let cpuCount: Int
+    /// Its network namespace is the node's own.
+    package let isOnHostNetwork: Bool
+    /// Its end is the target's end.
+    private let process: ProcessHandle?
+    private let network: NamespaceHandle?
+
+    init(
+        facts: TargetFacts, cgroup: Cgroup, cpuCount: Int, isOnHostNetwork: Bool, process: consuming ProcessHandle?,
+        network: consuming NamespaceHandle?
+    ) {
+        self.facts = facts
+        self.cgroup = cgroup
+        self.cpuCount = cpuCount
+        self.isOnHostNetwork = isOnHostNetwork
+        self.process = process
+        self.network = network
+    }
+
+    /// A pidfd that becomes readable when the target ends; open as long as this target is held.
+    package var processDescriptor: Int32? {
+        switch process {
+        case .some(let process): process.descriptor.rawValue
+        case .none: nil
+        }
+    }
+
+    /// Hands the network namespace to the closure; nil where the target has none.
+    package func withNetworkNamespace<Value: ~Copyable, Failure: Error>(
+        _ body: (borrowing NamespaceHandle) throws(Failure) -> Value
+    ) throws(Failure) -> Value? {
+        switch network {
+        case .some(let network): try body(network)
+        case .none: nil
+        }
+    }
+}

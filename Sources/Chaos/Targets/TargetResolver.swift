@@ -1,0 +1,196 @@
+package import Cgroups
+package import ChaosModel
+import Dispatch
+import Glibc
+package import LinuxSystem
+package import Namespaces
+
+/// What a container runtime knows of a container: whom to look for, never whom to trust.
+package struct RunningContainer: Sendable {
+    package let facts: TargetFacts.Container
+    package let processID: Int32
+
+    package init(facts: TargetFacts.Container, processID: Int32) {
+        self.facts = facts
+        self.processID = processID
+    }
+}
+
+/// Asks the node's container runtime. The call may block for seconds.
+package protocol ContainerDirectory: Sendable {
+    /// - Throws: `target-not-found`, `target-gone`, `runtime-unavailable`.
+    func container(_ id: String) throws(Problem) -> RunningContainer
+}
+
+/// Finds targets on this node.
+package final class TargetResolver: TargetDirectory {
+    private let containers: any ContainerDirectory
+    private let cgroups: CgroupTree
+    private let thread: NamespaceThread
+    private let hostNetwork: UInt64
+    private let ownCgroup: String?
+    /// The runtime is asked here, so that a hung one holds up nothing but these questions.
+    private let questions = DispatchQueue(label: "squall.runtimes", target: .global())
+
+    /// - Throws: When process 1's network namespace cannot be seen, without which the node itself is unprotected.
+    package init(
+        containers: any ContainerDirectory, cgroups: CgroupTree, thread: NamespaceThread
+    ) throws(SystemCallError) {
+        self.containers = containers
+        self.cgroups = cgroups
+        self.thread = thread
+        hostNetwork = try NamespaceHandle(.network, ofProcess: 1).inode
+        ownCgroup = (try? cgroups.cgroup(ofProcess: getpid()))?.path
+    }
+
+    package func resolve(_ selector: TargetSelector) async throws(Problem) -> ResolvedTarget {
+        switch selector {
+        case .container(let id):
+            let answer = await withCheckedContinuation { continuation in
+                questions.async { [containers] in
+                    continuation.resume(
+                        returning: Result { () throws(Problem) in try containers.container(id) })
+                }
+            }
+            let container = try answer.get()
+            return try process(container.processID, startTime: nil, of: container.facts)
+        case .process(let id, let startTime):
+            return try process(id, startTime: startTime, of: nil)
+        case .cgroup(let path):
+            return try cgroup(path)
+        }
+    }
+
+    // MARK: Processes
+
+    private func process(
+        _ id: Int32, startTime: UInt64?, of container: TargetFacts.Container?
+    ) throws(Problem) -> ResolvedTarget {
+        let handle: ProcessHandle
+        do {
+            handle = try ProcessHandle(openingProcess: id)
+        } catch {
+            throw Self.refusal(error, gone: "there is no process \(id)")
+        }
+        let facts: ProcessFacts
+        let network: NamespaceHandle
+        do {
+            facts = try ProcessFacts(ofProcess: id)
+            network = try NamespaceHandle(.network, ofProcess: id)
+        } catch {
+            throw Self.refusal(error, gone: "process \(id) has ended")
+        }
+        if let startTime, startTime != facts.startTime {
+            throw Problem(
+                .targetGone, "process \(id) was started at \(facts.startTime), not at \(startTime): another took its number",
+                field: "target.process.startTime")
+        }
+        let cgroup = try open { () throws(CgroupOpeningError) in try cgroups.cgroup(ofProcess: id) }
+        let cookie = try cookie(of: network)
+        // All that was read by number is this process's, if it still runs now.
+        guard handle.isRunning else { throw Problem(.targetGone, "process \(id) has ended", field: "target") }
+        let networkFacts = TargetFacts.NetworkNamespace(inode: network.inode, cookie: cookie)
+        let isOnHostNetwork = network.inode == hostNetwork
+        return ResolvedTarget(
+            facts: TargetFacts(
+                container: container, process: TargetFacts.Process(id: id, startTime: facts.startTime),
+                network: networkFacts, cgroup: TargetFacts.Cgroup(path: cgroup.path, id: cgroup.id)),
+            cgroup: cgroup, cpuCount: try cpuCount(of: cgroup), isOnHostNetwork: isOnHostNetwork,
+            process: consume handle, network: consume network)
+    }
+
+    // MARK: Cgroups
+
+    /// A cgroup has the network namespace that its processes agree on. Its processes come and go: the target is the
+    /// cgroup, which no single one of them ends.
+    private func cgroup(_ path: String) throws(Problem) -> ResolvedTarget {
+        let cgroup = try open { () throws(CgroupOpeningError) in try cgroups.cgroup(at: path) }
+        let network = try commonNetwork(of: cgroup)
+        var networkFacts: TargetFacts.NetworkNamespace?
+        var isOnHostNetwork = false
+        switch network {
+        case .some(let network):
+            networkFacts = TargetFacts.NetworkNamespace(inode: network.inode, cookie: try cookie(of: network))
+            isOnHostNetwork = network.inode == hostNetwork
+        case .none: break
+        }
+        return ResolvedTarget(
+            facts: TargetFacts(
+                container: nil, process: nil, network: networkFacts,
+                cgroup: TargetFacts.Cgroup(path: cgroup.path, id: cgroup.id)),
+            cgroup: cgroup, cpuCount: try cpuCount(of: cgroup), isOnHostNetwork: isOnHostNetwork, process: nil,
+            network: consume network)
+    }
+
+    private func commonNetwork(of cgroup: Cgroup) throws(Problem) -> NamespaceHandle? {
+        let processes: [Int32]
+        do {
+            processes = try cgroup.processes()
+        } catch {
+            throw Problem(.targetUnresolvable, "\(error)", field: "target.cgroup")
+        }
+        var common: NamespaceHandle?
+        var commonInode: UInt64?
+        for process in processes {
+            let network: NamespaceHandle
+            do {
+                network = try NamespaceHandle(.network, ofProcess: process)
+            } catch {
+                // It ended since the cgroup was read.
+                if error.errno == .noEntry || error.errno == .noProcess { continue }
+                throw Self.refusal(error, gone: "")
+            }
+            if let commonInode, commonInode != network.inode {
+                throw Problem(
+                    .targetUnresolvable, "the processes of \(cgroup.path) are in several network namespaces",
+                    field: "target.cgroup", hint: "name one of its processes or containers")
+            }
+            commonInode = network.inode
+            common = consume network
+        }
+        return common
+    }
+
+    // MARK: What both need
+
+    private func open(_ body: () throws(CgroupOpeningError) -> Cgroup) throws(Problem) -> Cgroup {
+        let cgroup: Cgroup
+        do throws(CgroupOpeningError) {
+            cgroup = try body()
+        } catch {
+            switch error {
+            case .system(let error): throw Self.refusal(error, gone: "there is no such cgroup")
+            case .root, .malformed: throw Problem(.targetRefused, "\(error)", field: "target")
+            case .noHierarchy, .outsideNamespace: throw Problem(.targetUnresolvable, "\(error)", field: "target")
+            }
+        }
+        if cgroup.path == ownCgroup {
+            throw Problem(.targetRefused, "the target is the agent itself", field: "target")
+        }
+        return cgroup
+    }
+
+    private func cookie(of network: borrowing NamespaceHandle) throws(Problem) -> UInt64 {
+        do {
+            return try thread.cookie(ofNetworkNamespace: network)
+        } catch {
+            throw Problem(.targetUnresolvable, "\(error)", field: "target")
+        }
+    }
+
+    private func cpuCount(of cgroup: Cgroup) throws(Problem) -> Int {
+        do {
+            return try cgroup.effectiveCPUCount()
+        } catch {
+            throw Problem(.targetUnresolvable, "\(error)", field: "target")
+        }
+    }
+
+    /// "Not there" and "could not ask" are different answers.
+    private static func refusal(_ error: SystemCallError, gone: String) -> Problem {
+        switch error.errno {
+        case .noEntry, .noProcess, .noDevice: Problem(.targetNotFound, gone, field: "target")
+        default: Problem(.targetUnresolvable, "the target could not be examined: \(error)", field: "target")
+        }
+    }
+}

@@ -1,0 +1,129 @@
+#include "clinux.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/nsfs.h>
+#include <linux/openat2.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
+#ifndef P_PIDFD
+#define P_PIDFD 3
+#endif
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x0010U
+#endif
+
+int clinux_setns(int descriptor, int namespace_type) { return setns(descriptor, namespace_type); }
+
+int clinux_unshare(int flags) { return unshare(flags); }
+
+int clinux_pidfd_open(pid_t process, unsigned flags) { return (int)syscall(SYS_pidfd_open, process, flags); }
+
+int clinux_pidfd_send_signal(int pidfd, int signal) {
+    return (int)syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0);
+}
+
+pid_t clinux_gettid(void) { return (pid_t)syscall(SYS_gettid); }
+
+int clinux_set_name(const char *name) { return prctl(PR_SET_NAME, name, 0, 0, 0); }
+
+int clinux_prctl(int option, unsigned long argument2, unsigned long argument3, unsigned long argument4,
+                 unsigned long argument5) {
+    return prctl(option, argument2, argument3, argument4, argument5);
+}
+
+int clinux_open(const char *path, int flags, unsigned mode) { return open(path, flags, mode); }
+
+int clinux_openat(int directory, const char *path, int flags, unsigned mode) {
+    return openat(directory, path, flags, mode);
+}
+
+int clinux_openat2(int directory, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve) {
+    struct open_how how = {.flags = flags, .mode = mode, .resolve = resolve};
+    return (int)syscall(SYS_openat2, directory, path, &how, sizeof how);
+}
+
+int clinux_fcntl(int descriptor, int command, long argument) { return fcntl(descriptor, command, argument); }
+
+static int wait_for(idtype_t type, id_t id, int no_hang, int *code, int *status) {
+    siginfo_t information;
+    memset(&information, 0, sizeof information);
+    if (waitid(type, id, &information, WEXITED | (no_hang ? WNOHANG : 0)) != 0) return -1;
+    *code = information.si_code;
+    *status = information.si_status;
+    return information.si_pid;
+}
+
+int clinux_wait_pidfd(int pidfd, int no_hang, int *code, int *status) {
+    return wait_for((idtype_t)P_PIDFD, (id_t)pidfd, no_hang, code, status);
+}
+
+pid_t clinux_wait_any(int no_hang, int *code, int *status) { return wait_for(P_ALL, 0, no_hang, code, status); }
+
+int clinux_boot_timer(void) { return timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK); }
+
+int clinux_boot_timer_arm(int timer, int64_t absolute_nanoseconds) {
+    struct itimerspec when;
+    memset(&when, 0, sizeof when);
+    when.it_value.tv_sec = absolute_nanoseconds / 1000000000;
+    when.it_value.tv_nsec = absolute_nanoseconds % 1000000000;
+    return timerfd_settime(timer, TFD_TIMER_ABSTIME, &when, NULL);
+}
+
+int64_t clinux_boot_time(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+int clinux_accept(int socket) { return accept4(socket, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK); }
+
+int clinux_peer_credentials(int socket, clinux_peer *peer) {
+    struct ucred credentials;
+    socklen_t length = sizeof credentials;
+    if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0) return -1;
+    peer->process = credentials.pid;
+    peer->user = credentials.uid;
+    peer->group = credentials.gid;
+    return 0;
+}
+
+int clinux_netns_cookie(int socket, uint64_t *cookie) {
+    socklen_t length = sizeof *cookie;
+    return getsockopt(socket, SOL_SOCKET, SO_NETNS_COOKIE, cookie, &length);
+}
+
+int clinux_namespace_type(int descriptor) { return ioctl(descriptor, NS_GET_NSTYPE); }
+
+int clinux_memfd_executable(const char *name) {
+    int memfd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
+    // Before Linux 6.3 every memfd may be executed, and the flag is unknown.
+    if (memfd < 0 && errno == EINVAL) memfd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    return memfd;
+}
+
+int clinux_memfd_seal(int memfd) {
+    return fcntl(memfd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
+}
+
+int clinux_affinity_count(void) {
+    cpu_set_t cpus;
+    if (sched_getaffinity(0, sizeof cpus, &cpus) != 0) return -1;
+    return CPU_COUNT(&cpus);
+}
+
+int clinux_become_subreaper(void) { return prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); }

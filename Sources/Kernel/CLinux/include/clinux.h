@@ -1,0 +1,79 @@
+// System calls and constants that Swift's Glibc module does not show: variadic functions,
+// calls behind _GNU_SOURCE, and calls without a libc wrapper. Every function returns what the
+// system call returns: -1 with errno on failure.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum {
+    CLINUX_CLONE_NEWNS = 0x00020000,
+    CLINUX_CLONE_NEWCGROUP = 0x02000000,
+    CLINUX_CLONE_NEWUTS = 0x04000000,
+    CLINUX_CLONE_NEWIPC = 0x08000000,
+    CLINUX_CLONE_NEWUSER = 0x10000000,
+    CLINUX_CLONE_NEWPID = 0x20000000,
+    CLINUX_CLONE_NEWNET = 0x40000000,
+};
+
+// Flags of openat2(2).
+enum {
+    CLINUX_RESOLVE_NO_XDEV = 0x01,
+    CLINUX_RESOLVE_NO_MAGICLINKS = 0x02,
+    CLINUX_RESOLVE_NO_SYMLINKS = 0x04,
+    CLINUX_RESOLVE_BENEATH = 0x08,
+};
+
+int clinux_setns(int descriptor, int namespace_type);
+int clinux_unshare(int flags);
+int clinux_pidfd_open(pid_t process, unsigned flags);
+int clinux_pidfd_send_signal(int pidfd, int signal);
+pid_t clinux_gettid(void);
+// PR_SET_NAME; at most 15 bytes are kept.
+int clinux_set_name(const char *name);
+int clinux_prctl(int option, unsigned long argument2, unsigned long argument3, unsigned long argument4,
+                 unsigned long argument5);
+
+int clinux_open(const char *path, int flags, unsigned mode);
+int clinux_openat(int directory, const char *path, int flags, unsigned mode);
+// openat2(2) with RESOLVE_* flags.
+int clinux_openat2(int directory, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
+int clinux_fcntl(int descriptor, int command, long argument);
+
+// Waits for the process behind a pidfd to end and reaps it if it is a child (WNOHANG if asked).
+// Returns the process id, 0 if it still runs, -1 with errno. `code` is CLD_EXITED, CLD_KILLED ...
+int clinux_wait_pidfd(int pidfd, int no_hang, int *code, int *status);
+// The same for any child.
+pid_t clinux_wait_any(int no_hang, int *code, int *status);
+
+// A timerfd on CLOCK_BOOTTIME, non-blocking; armed for an absolute instant (0 disarms).
+int clinux_boot_timer(void);
+int clinux_boot_timer_arm(int timer, int64_t absolute_nanoseconds);
+int64_t clinux_boot_time(void);
+
+// accept4(2) with SOCK_CLOEXEC and SOCK_NONBLOCK.
+int clinux_accept(int socket);
+
+typedef struct {
+    pid_t process;
+    uid_t user;
+    gid_t group;
+} clinux_peer;
+// SO_PEERCRED
+int clinux_peer_credentials(int socket, clinux_peer *peer);
+// SO_NETNS_COOKIE: unique for the life of the machine. Linux 5.14.
+int clinux_netns_cookie(int socket, uint64_t *cookie);
+
+// The CLONE_NEW* flag of a namespace's descriptor: NS_GET_NSTYPE of ioctl_ns(2).
+int clinux_namespace_type(int descriptor);
+
+// A memfd that may be executed and sealed, and the seal that makes it immutable.
+int clinux_memfd_executable(const char *name);
+int clinux_memfd_seal(int memfd);
+
+// How many CPUs the calling thread may use: sched_getaffinity(2).
+int clinux_affinity_count(void);
+
+// PR_SET_CHILD_SUBREAPER
+int clinux_become_subreaper(void);

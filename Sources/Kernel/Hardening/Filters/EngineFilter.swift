@@ -1,0 +1,88 @@
+internal import Glibc
+
+extension SystemCallFilter {
+    /// `squalld`'s engine. Its workers inherit the filter, so their start is in it too. It cannot trace a process, read
+    /// or write another's memory, mount, load code into the kernel, or change the clock.
+    package static let engine = SystemCallFilter(
+        name: "squalld",
+        rules: .runtime + .files + .sockets + .targets + .children)
+}
+
+extension [SystemCallRule] {
+    fileprivate static let files: [SystemCallRule] = [
+        .allow("mmap", because: "memory; a worker's loader maps code"),
+        .allow("mprotect", because: "guard pages of stacks; a worker's loader relocates code"),
+        .allow("openat", because: "journal, /proc, interface files of cgroups"),
+        .allow("openat2", because: "cgroups, beneath their root only"),
+        .allow("faccessat", because: "see whether the kernel has a feature"),
+        .allow("faccessat2", because: "see whether the kernel has a feature"),
+        .allow("fstatfs", because: "see what file system a directory is on"),
+        .allow("statfs", because: "see what file system a directory is on"),
+        .allow("pwrite64", because: "journal"),
+        .allow("pwritev", because: "journal"),
+        .allow("fdatasync", because: "journal: commit"),
+        .allow("fsync", because: "journal: commit the directory"),
+        .allow("fallocate", because: "journal: reserve space"),
+        .allow("ftruncate", because: "journal: cut off what a crash left half written"),
+        .allow("flock", because: "one engine a node"),
+        .allow("rename", because: "replace a file whole"),
+        .allow("renameat", because: "replace a file whole"),
+        .allow("renameat2", because: "replace a file whole"),
+        .allow("unlink", because: "remove journal segments and stale sockets"),
+        .allow("unlinkat", because: "remove journal segments and stale sockets"),
+        .allow("mkdir", because: "state directory"),
+        .allow("mkdirat", because: "state directory"),
+        .allow("umask", because: "create sockets and files for root only"),
+        .allow("chmod", because: "permissions of the operator's socket"),
+        .allow("fchmod", because: "permissions of the worker's sealed copy"),
+        .allow("fchmodat", because: "permissions of the operator's socket"),
+    ]
+
+    fileprivate static let sockets: [SystemCallRule] = [
+        .allow("socket", when: .argument(0, is: AF_UNIX), because: "operators, gateway, runtimes, namespace cookies"),
+        .allow("socket", when: .argument(0, is: AF_NETLINK), because: "network faults"),
+        .allow("socketpair", when: .argument(0, is: AF_UNIX), because: "the connection to a worker"),
+        .allow("bind", because: "the operator's socket; netlink"),
+        .allow("listen", because: "the operator's socket"),
+        .allow("accept4", because: "the operator's socket"),
+        .allow("connect", because: "the socket of squall-runtimes"),
+        .allow("recvfrom", because: "frames"),
+        .allow("recvmsg", because: "netlink, frames"),
+        .allow("sendto", because: "netlink, frames"),
+        .allow("sendmsg", because: "netlink, frames"),
+        .allow("shutdown", because: "frames: no more to come"),
+        .allow("getsockopt", because: "the peer's user, a namespace's cookie"),
+        .allow("setsockopt", because: "netlink: buffers, extended errors"),
+        .allow("getsockname", because: "netlink: the port that the kernel gave"),
+    ]
+
+    fileprivate static let targets: [SystemCallRule] = [
+        .allow("setns", because: "enter a target's network namespace on the namespace thread, and return"),
+        .allow("unshare", when: .argument(0, is: 0x4000_0000), because: "an empty network namespace to try features in"),
+        .allow("ioctl", when: .argument(1, is: 0xb703), because: "NS_GET_NSTYPE: see that a file is a namespace"),
+        .allow("pidfd_open", because: "hold a target's processes"),
+        .allow("pidfd_send_signal", because: "pause, resume and kill processes"),
+    ]
+
+    /// A child comes to its program under its parent's filter.
+    fileprivate static let children: [SystemCallRule] = [
+        .allow("clone3", because: "spawn a worker into a cgroup; threads, by glibc"),
+        .allow("execveat", because: "a worker's program, by descriptor"),
+        .allow("waitid", because: "take a child's exit status"),
+        .allow("memfd_create", because: "the sealed copy of the worker's program"),
+        .allow("pipe2", because: "a child reports what failed before its exec"),
+        .allow("getppid", because: "a child sees that its parent lives"),
+        .allow("chdir", because: "a child starts in /"),
+        .allow("dup2", because: "a child arranges its descriptors"),
+        .allow("dup3", because: "what dup2 becomes on some processors"),
+        .allow("close_range", because: "a child keeps nothing that it was not given"),
+        .allow("prctl", because: "a child's parent death signal, bounding set, ambient set, no new privileges"),
+        .allow("setgroups", because: "a child gives up its groups"),
+        .allow("setresgid", because: "a child becomes another user"),
+        .allow("setresuid", because: "a child becomes another user"),
+        .allow("capget", because: "see what capabilities there are"),
+        .allow("capset", because: "a child gives up its capabilities"),
+        .allowIfKnown("arch_prctl", because: "a program's start: thread-local storage on x86"),
+        .allow("set_tid_address", because: "a program's start"),
+    ]
+}

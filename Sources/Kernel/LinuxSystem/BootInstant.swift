@@ -1,0 +1,42 @@
+internal import CLinux
+import Glibc
+
+/// An instant on `CLOCK_BOOTTIME`: it runs through suspend, and no change of the wall clock moves it.
+/// Comparable only within one boot, so whatever is written down carries the boot's identifier too.
+package struct BootInstant: Hashable, Comparable, Sendable {
+    package let nanoseconds: Int64
+
+    package init(nanoseconds: Int64) {
+        self.nanoseconds = nanoseconds
+    }
+
+    /// The corresponding system call is `clock_gettime(2)`.
+    package static var now: BootInstant { BootInstant(nanoseconds: clinux_boot_time()) }
+
+    package static func < (left: Self, right: Self) -> Bool { left.nanoseconds < right.nanoseconds }
+
+    package static func + (left: Self, right: Duration) -> Self {
+        Self(nanoseconds: left.nanoseconds + right.wholeNanoseconds)
+    }
+
+    package static func - (left: Self, right: Self) -> Duration {
+        .nanoseconds(left.nanoseconds - right.nanoseconds)
+    }
+}
+
+extension Duration {
+    package var wholeNanoseconds: Int64 {
+        components.seconds * 1_000_000_000 + components.attoseconds / 1_000_000_000
+    }
+}
+
+/// Seconds since 1970 by the wall clock, which anybody may set: only for people and for tokens.
+package func wallSeconds() -> Int64 {
+    Int64(time(nil))
+}
+
+/// The running boot's identifier, `/proc/sys/kernel/random/boot_id`.
+package func bootIdentifier() throws(SystemCallError) -> String {
+    let text = try TextFile.read("/proc/sys/kernel/random/boot_id")
+    return String(text.prefix { $0 != "\n" })
+}

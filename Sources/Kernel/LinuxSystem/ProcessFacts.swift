@@ -1,0 +1,28 @@
+/// What `/proc` tells of a process. A number alone names no process: hold a `ProcessHandle` first,
+/// read the facts, then see that the handle still runs.
+package struct ProcessFacts: Hashable, Sendable {
+    /// Clock ticks from boot to the start of the process, field 22 of `/proc/PID/stat`:
+    /// with the process number and the boot it names one process.
+    package let startTime: UInt64
+    package let parent: Int32
+    package let state: Character
+    package let command: String
+
+    /// - Throws: `ENOENT` or `ESRCH` when there is no such process.
+    package init(ofProcess id: Int32) throws(SystemCallError) {
+        let path = "/proc/\(id)/stat"
+        let text = try TextFile.read(path)
+        // The command is in parentheses and may hold anything, parentheses and blanks included.
+        guard let open = text.firstIndex(of: "("), let close = text.lastIndex(of: ")") else {
+            throw SystemCallError("parse", on: path, errno: .invalidArgument)
+        }
+        let fields = text[text.index(after: close)...].split(separator: " ")
+        guard fields.count > 19, let startTime = UInt64(fields[19]), let parent = Int32(fields[1]) else {
+            throw SystemCallError("parse", on: path, errno: .invalidArgument)
+        }
+        self.startTime = startTime
+        self.parent = parent
+        self.state = fields[0].first ?? "?"
+        self.command = String(text[text.index(after: open)..<close])
+    }
+}

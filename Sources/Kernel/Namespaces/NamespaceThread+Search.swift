@@ -1,0 +1,81 @@
+internal import CLinux
+internal import Glibc
+package import LinuxSystem
+
+extension NamespaceThread {
+    /// A number that no other network namespace of this boot has or had; 0 before Linux 5.14.
+    ///
+    /// The corresponding system call is `getsockopt(2)` with `SO_NETNS_COOKIE`, on a socket opened inside.
+    package func cookie(ofNetworkNamespace namespace: borrowing NamespaceHandle) throws(SystemCallError) -> UInt64 {
+        do throws(NamespaceEntryError<SystemCallError>) {
+            return try run(inNetworkNamespaceOf: namespace) { () throws(SystemCallError) in try ownCookie() }
+        } catch {
+            throw error.systemCallError
+        }
+    }
+
+    private func ownCookie() throws(SystemCallError) -> UInt64 {
+        let raw = try systemCall("socket", on: "network namespace") {
+            Glibc.socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        }
+        let socket = OwnedDescriptor(adopting: raw)
+        var cookie: UInt64 = 0
+        do throws(SystemCallError) {
+            try systemCall("getsockopt SO_NETNS_COOKIE", on: "network namespace") {
+                clinux_netns_cookie(socket.rawValue, &cookie)
+            }
+        } catch where error.errno.rawValue == ENOPROTOOPT {
+            return 0
+        }
+        return cookie
+    }
+
+    /// Finds a network namespace again by what was written down about it. Nil says that it is gone: every place that
+    /// could keep it was asked, which are the processes and the files that process 1 or this process has mounted it on.
+    /// A cookie of 0 (an old kernel) is not compared.
+    ///
+    /// - Throws: When it was not found, and a place could not be asked: "not there" is never said for "could not look".
+    package func findNetworkNamespace(inode: UInt64, cookie: UInt64) throws(SystemCallError) -> NamespaceHandle? {
+        var unasked: SystemCallError?
+        for path in try processPaths() + mountedPaths(inode: inode) {
+            do throws(SystemCallError) {
+                guard let namespace = try open(path, ifInodeIs: inode) else { continue }
+                let found = try self.cookie(ofNetworkNamespace: namespace)
+                if cookie == 0 || found == cookie { return namespace }
+            } catch {
+                unasked = unasked ?? error
+            }
+        }
+        if let unasked { throw unasked }
+        return nil
+    }
+
+    private func processPaths() throws(SystemCallError) -> [String] {
+        try TextFile.names(in: "/proc").filter { $0.allSatisfy(\.isNumber) }.map { "/proc/\($0)/ns/net" }
+    }
+
+    private func mountedPaths(inode: UInt64) throws(SystemCallError) -> [String] {
+        let name = "net:[\(inode)]"
+        return try MountEntry.all(seenBy: "1").filter { $0.root == name }.map { "/proc/1/root\($0.mountPoint)" }
+            + MountEntry.all().filter { $0.root == name }.map(\.mountPoint)
+    }
+
+    /// Nil when the place has vanished, is no network namespace, or is another one.
+    private func open(_ path: String, ifInodeIs inode: UInt64) throws(SystemCallError) -> NamespaceHandle? {
+        do throws(SystemCallError) {
+            var status = stat()
+            // Asking for the number first: of a thousand processes, a few are opened.
+            try systemCall("stat", on: path) { stat(path, &status) }
+            guard UInt64(status.st_ino) == inode else { return nil }
+            let namespace = try NamespaceHandle(.network, at: path)
+            guard namespace.inode == inode else { return nil }
+            return namespace
+        } catch {
+            switch error.errno {
+            case .noEntry, .noProcess, .notDirectory: return nil
+            case .invalidArgument where error.call == "ioctl NS_GET_NSTYPE": return nil
+            default: throw error
+            }
+        }
+    }
+}

@@ -1,0 +1,63 @@
+internal import CNetlink
+
+/// A request under construction. libnl keeps lengths, padding and nesting.
+struct NetlinkRequest: ~Copyable {
+    let call: String
+    /// One page, which no request here fills.
+    private let message: OpaquePointer
+
+    /// - Parameter header: What precedes the attributes, as `ifinfomsg` or `tcmsg`.
+    init<Header: BitwiseCopyable>(_ call: String, type: Int, flags: Int32, header: Header) {
+        guard let message = nlmsg_alloc() else { fatalError("no memory for a netlink message") }
+        self.call = call
+        self.message = message
+        nlmsg_put(message, 0, 0, Int32(type), 0, flags | NLM_F_REQUEST | NLM_F_ACK)
+        append(header)
+    }
+
+    deinit { nlmsg_free(message) }
+
+    /// Appends a struct that is no attribute.
+    func append<Value: BitwiseCopyable>(_ value: Value) {
+        withUnsafeBytes(of: value) {
+            let data = UnsafeMutableRawPointer(mutating: $0.baseAddress)
+            require(nlmsg_append(message, data, $0.count, Int32(NLMSG_ALIGNTO)))
+        }
+    }
+
+    func put<Value: BitwiseCopyable>(_ attribute: Int, _ value: Value) {
+        withUnsafeBytes(of: value) { put(attribute, $0) }
+    }
+
+    func put(_ attribute: Int, bytes: [UInt8]) {
+        bytes.withUnsafeBytes { put(attribute, $0) }
+    }
+
+    func put(_ attribute: Int, string: String) {
+        require(nla_put_string(message, Int32(attribute), string))
+    }
+
+    /// Attributes nest by closure, so that none stays open.
+    func nest(_ attribute: Int, _ body: () -> Void) {
+        guard let start = nla_nest_start(message, Int32(attribute)) else {
+            preconditionFailure("\(call) does not fit into its buffer")
+        }
+        body()
+        require(nla_nest_end(message, start))
+    }
+
+    /// The finished message under its sequence number.
+    func bytes(sequence: UInt32) -> [UInt8] {
+        guard let header = nlmsg_hdr(message) else { preconditionFailure("a netlink message without a header") }
+        header.pointee.nlmsg_seq = sequence
+        return Array(UnsafeRawBufferPointer(start: header, count: Int(header.pointee.nlmsg_len)))
+    }
+
+    private func put(_ attribute: Int, _ bytes: UnsafeRawBufferPointer) {
+        require(nla_put(message, Int32(attribute), Int32(bytes.count), bytes.baseAddress))
+    }
+
+    private func require(_ status: Int32) {
+        precondition(status >= 0, "\(call) does not fit into its buffer")
+    }
+}

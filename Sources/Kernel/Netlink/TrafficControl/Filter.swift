@@ -1,0 +1,164 @@
+internal import CNetlink
+
+/// The two places where clsact looks at packets.
+package enum ClsactHook: Hashable, Sendable, CaseIterable {
+    case ingress
+    case egress
+
+    var parent: UInt32 {
+        let minor =
+            switch self {
+            case .ingress: TC_H_MIN_INGRESS
+            case .egress: TC_H_MIN_EGRESS
+            }
+        return Qdisc.clsactHandle | UInt32(minor)
+    }
+}
+
+/// What a frame carries, in the host's byte order.
+package struct EtherType: Hashable, Sendable {
+    package let rawValue: UInt16
+
+    package static let ipv4 = EtherType(rawValue: UInt16(ETH_P_IP))
+    package static let ipv6 = EtherType(rawValue: UInt16(ETH_P_IPV6))
+    package static let all = EtherType(rawValue: UInt16(ETH_P_ALL))
+}
+
+/// A filter as the kernel lists it.
+package struct Filter: Hashable, Sendable {
+    package let place: Place
+    package let chain: UInt32
+    /// Its name within its place. 0 stands for the place itself, which the kernel lists before its filters.
+    package let handle: UInt32
+    package let kind: String
+    /// Whether it looks at nothing but the EtherType.
+    package let matchesWholeEtherType: Bool
+    package let actions: [FilterAction]
+
+    /// Where filters of one kind are asked one after the other.
+    package struct Place: Hashable, Sendable {
+        package let interface: Int32
+        package let hook: ClsactHook
+        /// Smaller numbers are asked first. The kernel lets one hold only one kind and one EtherType.
+        package let preference: UInt16
+        package let etherType: EtherType
+
+        package init(interface: Int32, hook: ClsactHook, preference: UInt16, etherType: EtherType) {
+            self.interface = interface
+            self.hook = hook
+            self.preference = preference
+            self.etherType = etherType
+        }
+    }
+}
+
+extension Filter {
+    fileprivate init?(_ message: NetlinkMessage, hook: ClsactHook) {
+        guard message.type == RTM_NEWTFILTER, let header = message.header(tcmsg.self) else { return nil }
+        let attributes = message.attributes(after: tcmsg.self)
+        guard let kind = attributes.string(TCA_KIND) else { return nil }
+        let options = attributes.nested(TCA_OPTIONS)
+        self.place = Place(header, hook: hook)
+        self.chain = attributes.value(TCA_CHAIN, as: UInt32.self) ?? 0
+        self.handle = header.tcm_handle
+        self.kind = kind
+        switch kind {
+        case "flower":
+            let keys = options?.types.subtracting(Self.flowerAttributesThatMatchNothing)
+            matchesWholeEtherType = keys == [TCA_FLOWER_KEY_ETH_TYPE]
+            actions = options?.nested(TCA_FLOWER_ACT).map(FilterAction.actions) ?? []
+        case "matchall":
+            matchesWholeEtherType = true
+            actions = options?.nested(TCA_MATCHALL_ACT).map(FilterAction.actions) ?? []
+        default:
+            matchesWholeEtherType = false
+            actions = []
+        }
+    }
+
+    private static let flowerAttributesThatMatchNothing: Set<Int> = [
+        TCA_FLOWER_ACT, TCA_FLOWER_FLAGS, TCA_FLOWER_IN_HW_COUNT,
+    ]
+}
+
+extension Filter.Place {
+    /// The kernel keeps preference and EtherType in one number, the latter in network order.
+    fileprivate init(_ header: tcmsg, hook: ClsactHook) {
+        self.init(
+            interface: header.tcm_ifindex, hook: hook, preference: UInt16(header.tcm_info >> 16),
+            etherType: EtherType(rawValue: UInt16(bigEndian: UInt16(truncatingIfNeeded: header.tcm_info))))
+    }
+
+    fileprivate func header(handle: UInt32) -> tcmsg {
+        var header = tcmsg()
+        header.tcm_ifindex = interface
+        header.tcm_parent = hook.parent
+        header.tcm_info = UInt32(preference) << 16 | UInt32(etherType.rawValue.bigEndian)
+        header.tcm_handle = handle
+        return header
+    }
+
+    fileprivate var subject: String { "\(hook) preference \(preference) of interface \(interface)" }
+}
+
+extension NetlinkSocket {
+    /// The filters at a hook, in the order in which they are asked. There are none where there is no clsact, and on an
+    /// interface that does not exist: the kernel tells no difference.
+    ///
+    /// The corresponding request is `RTM_GETTFILTER`.
+    package func filters(of interface: Int32, at hook: ClsactHook) throws(NetlinkError) -> [Filter] {
+        var header = tcmsg()
+        header.tcm_ifindex = interface
+        header.tcm_parent = hook.parent
+        let request = NetlinkRequest("RTM_GETTFILTER", type: RTM_GETTFILTER, flags: NLM_F_DUMP, header: header)
+        return try dump(request, on: "\(hook) of interface \(interface)") { Filter($0, hook: hook) }
+    }
+
+    /// Adds a flower filter for all packets of the place's EtherType, or puts a new action into the one that has the
+    /// given handle, with no packet slipping through.
+    ///
+    /// - Throws: `EEXIST` when the place has such a filter with another handle, `EINVAL` when the preference belongs to
+    ///   another kind or EtherType or there is no clsact, `ENODEV` when there is no such interface.
+    ///
+    /// The corresponding request is `RTM_NEWTFILTER`.
+    package func setFlower(
+        at place: Filter.Place, handle: UInt32? = nil, action: FilterAction
+    ) throws(NetlinkError) {
+        let flags = handle == nil ? NLM_F_CREATE | NLM_F_EXCL : NLM_F_CREATE
+        let request = NetlinkRequest(
+            "RTM_NEWTFILTER", type: RTM_NEWTFILTER, flags: flags, header: place.header(handle: handle ?? 0))
+        request.put(TCA_KIND, string: "flower")
+        request.nest(TCA_OPTIONS) {
+            request.put(TCA_FLOWER_KEY_ETH_TYPE, place.etherType.rawValue.bigEndian)
+            request.put(TCA_FLOWER_FLAGS, UInt32(TCA_CLS_FLAGS_SKIP_HW))
+            action.write(to: request, as: TCA_FLOWER_ACT)
+        }
+        try change(request, on: place.subject)
+    }
+
+    /// Adds a filter that matches every packet.
+    ///
+    /// The corresponding request is `RTM_NEWTFILTER`.
+    package func addMatchall(at place: Filter.Place, action: FilterAction) throws(NetlinkError) {
+        let request = NetlinkRequest(
+            "RTM_NEWTFILTER", type: RTM_NEWTFILTER, flags: NLM_F_CREATE | NLM_F_EXCL, header: place.header(handle: 0))
+        request.put(TCA_KIND, string: "matchall")
+        request.nest(TCA_OPTIONS) {
+            request.put(TCA_MATCHALL_FLAGS, UInt32(TCA_CLS_FLAGS_SKIP_HW))
+            action.write(to: request, as: TCA_MATCHALL_ACT)
+        }
+        try change(request, on: place.subject)
+    }
+
+    /// - Throws: `ENOENT` when there is no such filter, `EINVAL` when there is no clsact, `ENODEV` when there is no
+    ///   such interface.
+    ///
+    /// The corresponding request is `RTM_DELTFILTER`.
+    package func delete(_ filter: Filter) throws(NetlinkError) {
+        let request = NetlinkRequest(
+            "RTM_DELTFILTER", type: RTM_DELTFILTER, flags: 0, header: filter.place.header(handle: filter.handle))
+        request.put(TCA_KIND, string: filter.kind)
+        request.put(TCA_CHAIN, filter.chain)
+        try change(request, on: filter.place.subject)
+    }
+}

@@ -1,0 +1,88 @@
+package import Cgroups
+internal import Glibc
+package import LinuxSystem
+package import WorkerProtocol
+
+/// A worker that this process started. It ends by itself when this is let go of, since that closes the connection.
+package struct Worker: ~Copyable, Sendable {
+    package let process: ProcessHandle
+    /// Lines of `WorkerMessage` arrive here; its end says that the worker has ended.
+    package let connection: OwnedDescriptor
+
+    /// Starts a worker in a cgroup: as nobody, without capabilities, the first to be killed when memory runs out.
+    /// Call it on the `NamespaceThread`.
+    package init(
+        _ order: WorkerOrder, running executable: Executable, in placement: CgroupPlacement
+    ) throws(WorkerStartError) {
+        var pair: [Int32] = [-1, -1]
+        do throws(SystemCallError) {
+            try systemCall("socketpair", on: "worker") {
+                socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &pair)
+            }
+        } catch {
+            throw .connection(error)
+        }
+        let connection = OwnedDescriptor(adopting: pair[0])
+        let theirs = OwnedDescriptor(adopting: pair[1])
+
+        var spawnOrder = SpawnOrder(executable: executable, arguments: order.arguments)
+        spawnOrder.environment = ["SWIFT_BACKTRACE=enable=no"]
+        spawnOrder.descriptors = [
+            SpawnOrder.Descriptor(source: theirs.rawValue, target: STDIN_FILENO),
+            SpawnOrder.Descriptor(source: theirs.rawValue, target: STDOUT_FILENO),
+        ]
+        spawnOrder.placement = placement
+        spawnOrder.user = .nobody
+        spawnOrder.outOfMemoryScore = 1000
+        do throws(SpawnError) {
+            process = try spawn(spawnOrder)
+        } catch {
+            throw .spawn(error)
+        }
+        self.connection = connection
+    }
+
+    /// Waits at most so long for the worker's first message, and returns if that says that it works.
+    package func waitUntilReady(atMost limit: Duration) throws(WorkerStartError) {
+        guard let line = try firstLine(atMost: limit) else { throw .noAnswer }
+        switch WorkerMessage(line: line) {
+        case .ready: return
+        case .failed(let reason): throw .failed(reason: reason)
+        case nil: throw .failed(reason: "it said \(line.debugDescription)")
+        }
+    }
+
+    /// Kills the worker, waits for it, and takes its exit status.
+    package func end(atMost limit: Duration) throws(WorkerEndError) -> ProcessExit {
+        do throws(SystemCallError) {
+            try process.send(signal: SIGKILL)
+            if process.waitUntilEnded(atMost: limit), let exit = try process.reap() { return exit }
+        } catch {
+            throw .system(error)
+        }
+        throw .stillRunning(process: process.id)
+    }
+
+    /// Nil when the worker ended, or the time passed, before there was one.
+    private func firstLine(atMost limit: Duration) throws(WorkerStartError) -> String? {
+        let deadline = BootInstant.now + limit
+        let raw = connection.rawValue
+        var line: [UInt8] = []
+        do throws(SystemCallError) {
+            while true {
+                let left = max(0, (deadline - BootInstant.now).wholeNanoseconds / 1_000_000)
+                var wait = pollfd(fd: raw, events: Int16(POLLIN), revents: 0)
+                let ready = try systemCall("poll", on: "worker \(process.id)") { poll(&wait, 1, Int32(clamping: left)) }
+                if ready == 0 { return nil }
+                // A byte at a time: what follows the line is for later readers.
+                var byte: UInt8 = 0
+                let count = try systemCall("read", on: "worker \(process.id)") { read(raw, &byte, 1) }
+                if count == 0 { return nil }
+                if byte == UInt8(ascii: "\n") { return String(decoding: line, as: UTF8.self) }
+                line.append(byte)
+            }
+        } catch {
+            throw .connection(error)
+        }
+    }
+}

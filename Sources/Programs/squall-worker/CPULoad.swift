@@ -1,0 +1,81 @@
+internal import Glibc
+internal import LinuxSystem
+
+/// Starts a thread that uses so many percent of one CPU.
+///
+/// The corresponding call is `pthread_create(3)`.
+func startCPULoad(percent: Double) throws(SystemCallError) {
+    let load = Unmanaged.passRetained(CPULoad(fraction: percent / 100))
+    var attributes = pthread_attr_t()
+    pthread_attr_init(&attributes)
+    defer { pthread_attr_destroy(&attributes) }
+    // A worker has many threads, which need next to no stack, and counts against the target's memory.
+    pthread_attr_setstacksize(&attributes, 256 * 1024)
+    var thread = pthread_t()
+    let failure = pthread_create(
+        &thread, &attributes,
+        { argument in
+            if let argument { Unmanaged<CPULoad>.fromOpaque(argument).takeRetainedValue().run() }
+            return nil
+        }, load.toOpaque())
+    if failure != 0 {
+        load.release()
+        throw SystemCallError("pthread_create", on: "CPU load", errno: Errno(rawValue: failure))
+    }
+}
+
+/// Alternates work and sleep in short periods, steered by the CPU time that the kernel has counted for this thread:
+/// so neither other load nor the CPU's clock rate changes the result.
+private final class CPULoad: Sendable {
+    /// Short enough that each 100 ms of a quota sees the load, long enough that the switching costs nothing.
+    private static let period: Int64 = 10_000_000
+    /// What others' load or a quota kept from this thread is made up for, but only so much: a thread that was held
+    /// for seconds must not run at full load for seconds.
+    private static let mostOwed = 2 * period
+
+    private let fraction: Double
+
+    init(fraction: Double) {
+        self.fraction = fraction
+    }
+
+    func run() -> Never {
+        var numbers: UInt64 = 88_172_645_463_325_252
+        var owed: Int64 = 0
+        var before = now(CLOCK_MONOTONIC)
+        var used = now(CLOCK_THREAD_CPUTIME_ID)
+        while true {
+            let start = now(CLOCK_MONOTONIC)
+            owed = min(owed + Int64(fraction * Double(start - before)), Self.mostOwed)
+            before = start
+            let end = start + Self.period
+            let goal = used + owed
+            while now(CLOCK_THREAD_CPUTIME_ID) < goal, now(CLOCK_MONOTONIC) < end { calculate(&numbers) }
+            sleep(until: end)
+            let usedNow = now(CLOCK_THREAD_CPUTIME_ID)
+            owed -= usedNow - used
+            used = usedNow
+        }
+    }
+
+    private func now(_ clock: Int32) -> Int64 {
+        var time = timespec()
+        clock_gettime(clock, &time)
+        return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
+    }
+
+    private func sleep(until instant: Int64) {
+        var time = timespec(tv_sec: Int(instant / 1_000_000_000), tv_nsec: Int(instant % 1_000_000_000))
+        while clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, nil) == EINTR {}
+    }
+
+    /// About a microsecond of work that the compiler cannot leave out.
+    @inline(never)
+    private func calculate(_ number: inout UInt64) {
+        for _ in 0..<1000 {
+            number ^= number << 13
+            number ^= number >> 7
+            number ^= number << 17
+        }
+    }
+}

@@ -1,0 +1,71 @@
+internal import Glibc
+internal import LinuxSystem
+internal import WorkerProtocol
+
+/// The harm itself: a small program that works in a target's cgroup until its deadline, or until its standard input
+/// ends, which is when the engine lets go of it or dies. It holds nothing that would have to be cleaned up.
+@main
+enum SquallWorker {
+    static func main() {
+        guard let order = WorkerOrder(arguments: CommandLine.arguments) else {
+            complain("\(WorkerOrder.programName): started by squalld only: SESSION DEADLINE cpu LOAD THREADS")
+            end(.badArguments)
+        }
+        do throws(SystemCallError) {
+            // A program that was executed by its descriptor is otherwise called by the descriptor's number.
+            try TextFile.write(WorkerOrder.programName, to: "/proc/self/comm")
+            let timer = try BootTimer()
+            try timer.arm(for: BootInstant(nanoseconds: order.deadline))
+            try start(order.task)
+            try tell(.ready)
+            end(try waitForEnd(timer: timer))
+        } catch {
+            fail(error)
+        }
+    }
+
+    private static func start(_ task: WorkerTask) throws(SystemCallError) {
+        switch task {
+        case .cpu(let load, let threads):
+            for _ in 0..<threads { try startCPULoad(percent: load) }
+        }
+    }
+
+    private static func waitForEnd(timer: borrowing BootTimer) throws(SystemCallError) -> WorkerExitStatus {
+        var events = [
+            pollfd(fd: timer.descriptor.rawValue, events: Int16(POLLIN), revents: 0),
+            // The engine never writes, so whatever happens here is its end.
+            pollfd(fd: STDIN_FILENO, events: Int16(POLLIN), revents: 0),
+        ]
+        try systemCall("poll", on: "standard input") { poll(&events, nfds_t(events.count), -1) }
+        return events[0].revents != 0 ? .deadline : .engineGone
+    }
+
+    private static func tell(_ message: WorkerMessage) throws(SystemCallError) {
+        var line = message.line
+        try systemCall("write", on: "standard output") {
+            line.withUTF8 { write(STDOUT_FILENO, $0.baseAddress, $0.count) }
+        }
+    }
+
+    private static func fail(_ error: SystemCallError) -> Never {
+        do throws(SystemCallError) {
+            try tell(.failed(reason: "\(error)"))
+        } catch {
+            complain("\(WorkerOrder.programName): \(error)")
+        }
+        end(.failed)
+    }
+
+    private static func complain(_ text: String) {
+        var line = text + "\n"
+        _ = line.withUTF8 { write(STDERR_FILENO, $0.baseAddress, $0.count) }
+    }
+
+    /// At once, whatever the threads are doing.
+    ///
+    /// The corresponding system call is `exit_group(2)`.
+    private static func end(_ status: WorkerExitStatus) -> Never {
+        _exit(status.rawValue)
+    }
+}

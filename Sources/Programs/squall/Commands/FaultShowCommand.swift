@@ -1,0 +1,92 @@
+import ArgumentParser
+import ChaosModel
+import Faults
+
+struct FaultShowCommand: ReportingCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "show",
+        abstract: "Explains a fault: what it does, its parameters, examples, and whether it works on this node.",
+        discussion: """
+            Examples:
+              squall fault show network-latency
+              squall fault show cpu-stress --output json
+            """)
+
+    @Argument(help: "The fault.", completion: .list(FaultCatalogue.all.map { $0.kind }))
+    var fault: String
+
+    @OptionGroup(title: "Connection") var connection: ConnectionOptions
+    @OptionGroup(title: "Output") var outputOptions: OutputOptions
+
+    func perform(_ output: Output) async throws(Failure) -> ExitStatus {
+        let fault: any Fault.Type
+        do throws(Problem) {
+            fault = try FaultCatalogue.fault(of: self.fault)
+        } catch {
+            throw Failure(error)
+        }
+        switch output.format {
+        case .json: try output.document(fault.json)
+        case .table: try output.lines(explanation(of: fault, output))
+        }
+        return .success
+    }
+
+    private func explanation(of fault: any Fault.Type, _ output: Output) -> [String] {
+        var lines = ["\(output.styled(fault.kind, .bold)): \(fault.summary)", ""]
+        lines += wrapped(fault.explanation, columns: 80)
+        lines += ["", "Reach: \(fault.reach.words)", worksHere(fault), ""]
+        lines.append(output.styled("Parameters", .bold))
+        var table = Table()
+        for parameter in fault.parameters {
+            table.add(
+                Table.Cell(parameter.name), Table.Cell("= \(parameter.standard.stringValue ?? parameter.standard.text)"),
+                Table.Cell(parameter.range), Table.Cell(parameter.meaning))
+        }
+        lines += table.lines(for: output, indentation: 2) + ["", output.styled("Examples", .bold)]
+        for example in fault.examples {
+            lines.append("  \(example.title):")
+            lines.append("    squall inject \(([fault.kind] + example.words).joined(separator: " ")) --container ID --key FILE")
+        }
+        return lines
+    }
+
+    private func worksHere(_ fault: any Fault.Type) -> String {
+        let abilities = NodeAbilities(asking: connection)
+        switch abilities.isWorking(fault.kind) {
+        case true?: return "Works on this node: yes"
+        case false?: return "Works on this node: no: \(abilities.reason(fault.kind) ?? "see squall doctor")"
+        case nil: return "Works on this node: not known: \(abilities.failure?.message ?? "the agent does not say")"
+        }
+    }
+}
+
+extension FaultExample {
+    /// Its parameters as the command line takes them.
+    fileprivate var words: [String] {
+        (parameters.members ?? []).map { "\($0.name)=\($0.value.stringValue ?? $0.value.text)" }
+    }
+}
+
+extension Reach {
+    fileprivate var words: String {
+        switch self {
+        case .container: "the target's container"
+        case .pod: "every container of the target's pod"
+        case .node: "the whole node"
+        }
+    }
+}
+
+/// A paragraph in lines of at most so many characters, but for words that are longer.
+private func wrapped(_ text: String, columns: Int) -> [String] {
+    var lines: [String] = []
+    for word in text.split(separator: " ") {
+        if let last = lines.last, last.count + 1 + word.count <= columns {
+            lines[lines.count - 1] = "\(last) \(word)"
+        } else {
+            lines.append(String(word))
+        }
+    }
+    return lines
+}

@@ -1,0 +1,84 @@
+import AgentClient
+import ArgumentParser
+import ChaosModel
+
+struct InjectCommand: ReportingCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "inject",
+        abstract: "Opens a session: applies a fault to a target, for a time.",
+        discussion: """
+            The session reverts by itself at the end of its duration, also when nobody watches. With --wait this \
+            program stays until then, shows what happens, keeps the session's lease renewed, and reverts the session \
+            when it is interrupted.
+
+            Examples:
+              squall inject network-latency latency=100ms jitter=20ms \\
+                --container $ID --key shop.key.jwk --wait
+              squall inject cpu-stress load=50 workers=1 --duration 2m \\
+                --pid 4711 --key shop.key.jwk --reason "does it scale out?"
+              squall inject cpu-stress --container $ID --key shop.key.jwk --dry-run
+            """)
+
+    /// With --wait, when no lease is asked for: how long the session outlives a killed waiter.
+    private static let standardLease = Duration.seconds(15)
+
+    @OptionGroup var injection: InjectionOptions
+
+    @Flag(help: "Say what would be done, and do nothing.")
+    var dryRun = false
+
+    @Flag(
+        help: ArgumentHelp(
+            "Stay until the session has ended, and revert it on SIGINT or SIGTERM. The lease is then 15s unless given."))
+    var wait = false
+
+    @OptionGroup(title: "Signing and connection") var tenant: TenantOptions
+    @OptionGroup(title: "Output") var outputOptions: OutputOptions
+
+    func perform(_ output: Output) async throws(Failure) -> ExitStatus {
+        let standardLease = wait && injection.duration.value > Self.standardLease ? Self.standardLease : nil
+        let request = try injection.injection(standardLease: standardLease)
+        let tenancy = try tenant.tenancy
+        if dryRun { return try plan(request, tenancy, output) }
+        return wait ? try await waitOut(request, tenancy, output) : try open(request, tenancy, output)
+    }
+
+    private func plan(
+        _ request: TenantRequest.Injection, _ tenancy: Tenancy, _ output: Output
+    ) throws(Failure) -> ExitStatus {
+        let plan = try tenancy.body(of: .plan(request))
+        switch output.format {
+        case .json: try output.document(plan)
+        case .table: try output.lines(PlanText(plan: plan).lines(for: output))
+        }
+        return .success
+    }
+
+    private func open(
+        _ request: TenantRequest.Injection, _ tenancy: Tenancy, _ output: Output
+    ) throws(Failure) -> ExitStatus {
+        let report = try tenancy.inject(request)
+        try output.session(report)
+        return .success
+    }
+
+    private func waitOut(
+        _ request: TenantRequest.Injection, _ tenancy: Tenancy, _ output: Output
+    ) async throws(Failure) -> ExitStatus {
+        let inbox = Inbox()
+        let report = try tenancy.inject(request)
+        if output.format == .json { try output.document(report) }
+        var follower = try Follower(
+            of: report, at: .gateway(tenancy), inbox: inbox, output: output, onInterruption: .revert,
+            renewal: request.lease.map { Follower.Renewal(tenancy: tenancy, lease: $0) })
+        switch try await follower.follow() {
+        case .over(let report):
+            try output.session(report)
+            let session = SessionText(report: report)
+            return session.isVerified && session.ending == Ending.expired.rawValue ? .success : .notAsAsked
+        case .interrupted(let report):
+            if let report { try output.session(report) }
+            return .interrupted
+        }
+    }
+}

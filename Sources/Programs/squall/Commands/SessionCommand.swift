@@ -1,0 +1,13 @@
+import ArgumentParser
+
+struct SessionCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "session",
+        abstract: "Lists, shows, watches and reverts sessions.",
+        discussion: """
+            Root on the node is the operator and sees the sessions of all tenants. With --key, a tenant sees its own.
+            """,
+        subcommands: [
+            SessionListCommand.self, SessionShowCommand.self, SessionWatchCommand.self, SessionRevertCommand.self,
+        ])
+}

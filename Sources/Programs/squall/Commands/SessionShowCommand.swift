@@ -1,0 +1,22 @@
+import ArgumentParser
+import ChaosModel
+
+struct SessionShowCommand: ReportingCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "show",
+        abstract: "Shows one session: what it does to whom, and what became of each step.",
+        discussion: """
+            Examples:
+              squall session show s-0123456789abcdef
+              squall session show s-0123456789abcdef --key shop.key.jwk --output json
+            """)
+
+    @Argument(help: "The session.") var session: SessionID
+    @OptionGroup(title: "Access") var access: SessionAccess
+    @OptionGroup(title: "Output") var outputOptions: OutputOptions
+
+    func perform(_ output: Output) async throws(Failure) -> ExitStatus {
+        try output.session(access.agent.session(session))
+        return .success
+    }
+}

@@ -1,0 +1,104 @@
+import AgentAPI
+import AgentClient
+import ArgumentParser
+import ChaosModel
+
+struct TokenCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "token",
+        abstract: "Prints a signed token, for other HTTP clients.",
+        discussion: """
+            A token is good once, for one operation on one node, for 30 seconds.
+
+            Examples:
+              TOKEN=$(squall token inject cpu-stress --container $ID --key shop.key.jwk)
+              curl --unix-socket /run/squall/squall.sock \\
+                -H "Authorization: Bearer $TOKEN" -X POST http://localhost/v1/sessions
+
+              TOKEN=$(squall token end --session $SESSION --key shop.key.jwk)
+              curl --unix-socket /run/squall/squall.sock \\
+                -H "Authorization: Bearer $TOKEN" \\
+                -X DELETE http://localhost/v1/sessions/$SESSION
+            """,
+        subcommands: [Inject.self, Plan.self, Read.self, Renew.self, End.self])
+
+    /// Whose token, and how it is printed.
+    struct PrintingOptions: ParsableArguments {
+        @OptionGroup var tenant: TenantOptions
+        @OptionGroup var output: OutputOptions
+
+        func print(tokenFor request: TenantRequest, _ output: Output) throws(Failure) -> ExitStatus {
+            let token = try tenant.tenancy.signed(request).token
+            switch output.format {
+            case .table: try output.line(token)
+            case .json: try output.document(["token": .string(token)])
+            }
+            return .success
+        }
+    }
+
+    struct Inject: ReportingCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "A token that opens a session: POST /v1/sessions.")
+
+        @OptionGroup var injection: InjectionOptions
+        @OptionGroup(title: "Signing and output") var printing: PrintingOptions
+        var outputOptions: OutputOptions { printing.output }
+
+        func perform(_ output: Output) async throws(Failure) -> ExitStatus {
+            try printing.print(tokenFor: .inject(try injection.injection()), output)
+        }
+    }
+
+    struct Plan: ReportingCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "A token that asks what would be done: POST /v1/plans.")
+
+        @OptionGroup var injection: InjectionOptions
+        @OptionGroup(title: "Signing and output") var printing: PrintingOptions
+        var outputOptions: OutputOptions { printing.output }
+
+        func perform(_ output: Output) async throws(Failure) -> ExitStatus {
+            try printing.print(tokenFor: .plan(try injection.injection()), output)
+        }
+    }
+
+    struct Read: ReportingCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "A token that reads a session or its events, or without --session lists them: GET.")
+
+        @Option(help: "The session.") var session: SessionID?
+        @OptionGroup(title: "Signing and output") var printing: PrintingOptions
+        var outputOptions: OutputOptions { printing.output }
+
+        func perform(_ output: Output) async throws(Failure) -> ExitStatus {
+            try printing.print(tokenFor: session.map { .read($0) } ?? .list, output)
+        }
+    }
+
+    struct Renew: ReportingCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "A token that renews a session's lease: POST /v1/sessions/ID/lease.")
+
+        @Option(help: "The session.") var session: SessionID
+        @OptionGroup(title: "Signing and output") var printing: PrintingOptions
+        var outputOptions: OutputOptions { printing.output }
+
+        func perform(_ output: Output) async throws(Failure) -> ExitStatus {
+            try printing.print(tokenFor: .renew(session), output)
+        }
+    }
+
+    struct End: ReportingCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "A token that ends a session: DELETE /v1/sessions/ID.")
+
+        @Option(help: "The session.") var session: SessionID
+        @OptionGroup(title: "Signing and output") var printing: PrintingOptions
+        var outputOptions: OutputOptions { printing.output }
+
+        func perform(_ output: Output) async throws(Failure) -> ExitStatus {
+            try printing.print(tokenFor: .end(session), output)
+        }
+    }
+}

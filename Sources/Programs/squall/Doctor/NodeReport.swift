@@ -1,0 +1,72 @@
+import ChaosModel
+
+/// The checks in what `GET /v1/node` tells. Of what an agent leaves out, nothing is said.
+struct NodeReport {
+    private let node: JSON
+
+    init(_ node: JSON) {
+        self.node = node
+    }
+
+    var checks: [Check] { features + faults + runtimes + tenants + stuckSessions }
+
+    private var features: [Check] {
+        entries("features").map { entry in
+            Check(
+                entry["name"]?.stringValue ?? "?", entry["works"] == true ? .ok : .missing,
+                entry["reason"]?.stringValue ?? "", remedy: entry["remedy"]?.stringValue)
+        }
+    }
+
+    private var faults: [Check] {
+        entries("faults").map { entry in
+            Check(
+                "fault \(entry["kind"]?.stringValue ?? "?")", entry["works"] == true ? .ok : .missing,
+                entry["reason"]?.stringValue ?? "")
+        }
+    }
+
+    /// A node has one runtime, looked for in several places. Without any, processes and cgroups can still be hit.
+    private var runtimes: [Check] {
+        let name = "container runtime"
+        let reachable = entries("runtimes").filter { $0["runtime"] != nil }.map { entry in
+            Check(name, .ok, Self.words(entry, "runtime", "version", "socket"))
+        }
+        let failing = entries("runtimes").compactMap { entry in
+            entry["unreachable"]?.stringValue.map { reason in
+                Check(
+                    name, .warning, Self.words(entry, "socket") + ": " + reason,
+                    remedy: "containers of this runtime cannot be targets until it answers")
+            }
+        }
+        let found = reachable + failing
+        guard found.isEmpty, node["runtimes"] != nil else { return found }
+        let places = entries("runtimes").compactMap { $0["socket"]?.stringValue }.joined(separator: ", ")
+        return [
+            Check(
+                name, .warning, places.isEmpty ? "none" : "no socket at \(places)",
+                remedy: "containers cannot be targets: mount the runtime's socket, or name it to squalld")
+        ]
+    }
+
+    private var tenants: [Check] {
+        guard let tenants = node["tenants"] else { return [] }
+        guard let problem = tenants["problem"]?.stringValue else { return [Check("tenants", .ok)] }
+        return [Check("tenants", .missing, problem, remedy: "the keys in force are those from before: mend the file")]
+    }
+
+    private var stuckSessions: [Check] {
+        guard let stuck = node["sessions"]?["stuck"]?.integerValue else { return [] }
+        let live = node["sessions"]?["live"]?.integerValue ?? 0
+        guard stuck > 0 else { return [Check("sessions", .ok, "\(live) live")] }
+        return [
+            Check("sessions", .missing, "\(stuck) of \(live) cannot be undone", remedy: "see: squall session list")
+        ]
+    }
+
+    private func entries(_ name: String) -> [JSON] { node[name]?.arrayValue ?? [] }
+
+    private static func words(_ entry: JSON, _ names: String...) -> String {
+        names.compactMap { entry[$0]?.stringValue }.joined(separator: " ")
+    }
+}

@@ -1,0 +1,30 @@
+import AgentAPI
+import AgentClient
+import ArgumentParser
+import ChaosModel
+import Glibc
+
+struct ConnectionOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp("The gateway's socket.", valueName: "path"), completion: .file())
+    var socket = "/run/squall/squall.sock"
+
+    @Option(
+        help: ArgumentHelp("The engine's socket, for root on the node.", valueName: "path"), completion: .file())
+    var engineSocket = "/run/squalld/engine.sock"
+
+    /// Changing and reverting wait for the kernel; what takes longer than this hangs.
+    private static let timeout = Duration.seconds(30)
+
+    var gateway: GatewayClient { GatewayClient(socket: socket, timeout: Self.timeout) }
+    var engine: OperatorClient { OperatorClient(socket: engineSocket, timeout: Self.timeout) }
+
+    /// Whether this is root where the engine has its socket.
+    var isOperator: Bool { geteuid() == 0 && access(engineSocket, F_OK) == 0 }
+
+    func answer(to query: PublicQuery) throws(Failure) -> JSON {
+        try reaching { () throws(ClientError) in
+            isOperator ? try engine.answer(to: query) : try gateway.answer(to: query)
+        }.acceptedBody
+    }
+}

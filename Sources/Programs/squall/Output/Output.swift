@@ -1,0 +1,105 @@
+import ChaosModel
+import Glibc
+import LinuxSystem
+
+/// Where results and remarks go, and how they look.
+struct Output: Sendable {
+    enum Format: String, CaseIterable {
+        /// For people.
+        case table
+        /// The API's own documents, one on each line.
+        case json
+    }
+
+    enum Colors: String, CaseIterable {
+        case auto, always, never
+    }
+
+    let format: Format
+    /// Whether standard output is a terminal, and so can show a line that changes.
+    let isLive: Bool
+    private let hasColors: Bool
+
+    init(format: Format, colors: Colors) {
+        self.format = format
+        let isTerminal = isatty(STDOUT_FILENO) == 1
+        isLive = isTerminal && format == .table
+        hasColors =
+            switch colors {
+            case .always: true
+            case .never: false
+            case .auto: isTerminal && (environment("NO_COLOR") ?? "").isEmpty && environment("TERM") != "dumb"
+            }
+    }
+
+    /// How many characters fit in a line.
+    ///
+    /// The corresponding system call is `ioctl(2)` with `TIOCGWINSZ`.
+    var columns: Int {
+        var size = winsize()
+        guard ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 80 }
+        return Int(size.ws_col)
+    }
+
+    func styled(_ text: String, _ style: Style?) -> String {
+        guard let style, hasColors, !text.isEmpty else { return text }
+        return "\u{1B}[\(style.rawValue)m\(text)\u{1B}[0m"
+    }
+
+    func line(_ text: String = "") throws(Failure) {
+        try write(text + "\n")
+    }
+
+    func lines(_ lines: [String]) throws(Failure) {
+        try write(lines.map { $0 + "\n" }.joined())
+    }
+
+    func document(_ json: JSON) throws(Failure) {
+        try line(json.text)
+    }
+
+    /// Unbuffered: whoever reads a stream of events reads each when it happens.
+    func write(_ text: String) throws(Failure) {
+        do throws(SystemCallError) {
+            try Self.write(text, to: STDOUT_FILENO)
+        } catch {
+            throw Failure(.notAsAsked, "cannot write to standard output: \(error.errno)")
+        }
+    }
+
+    /// A remark beside the result, on standard error.
+    func note(_ text: String) {
+        Self.complain(["squall: \(text)"])
+    }
+
+    func failure(_ failure: Failure) {
+        switch format {
+        case .table: Self.complain(failure.lines)
+        case .json: Self.complain([failure.document.text])
+        }
+    }
+
+    /// Where standard error is closed there is nobody left to tell.
+    static func complain(_ lines: [String]) {
+        do throws(SystemCallError) {
+            try write(lines.map { $0 + "\n" }.joined(), to: STDERR_FILENO)
+        } catch {
+            return
+        }
+    }
+
+    private static func write(_ text: String, to descriptor: Int32) throws(SystemCallError) {
+        let bytes = Array(text.utf8)
+        var done = 0
+        while done < bytes.count {
+            done += try systemCall("write", on: "descriptor \(descriptor)") {
+                bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress! + done, $0.count - done) }
+            }
+        }
+    }
+}
+
+/// A variable of the environment; nil where it is not set.
+func environment(_ name: String) -> String? {
+    getenv(name).map { String(cString: $0) }
+}

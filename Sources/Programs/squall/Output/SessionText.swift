@@ -1,0 +1,102 @@
+import ChaosModel
+
+/// A session's report, as the API tells it, in words.
+struct SessionText {
+    let report: JSON
+
+    private func text(_ name: String) -> String? { report[name]?.stringValue }
+
+    var id: String { text("id") ?? "?" }
+    var state: String { text("state") ?? "?" }
+    var ending: String? { text("ending") }
+    var hasEnded: Bool { state == "ended" }
+    /// Ended, or as far as it gets by itself: an undo keeps failing.
+    var isOver: Bool { hasEnded || state == "stuck" }
+    var isVerified: Bool { report["revertVerified"]?.booleanValue ?? false }
+
+    var remaining: Duration? { report["remainingSeconds"]?.doubleValue.map { .seconds($0) } }
+
+    var target: String { Self.target(report["target"]) }
+
+    static func target(_ json: JSON?) -> String { json.flatMap { TargetFacts($0) }?.summary ?? "?" }
+}
+
+extension SessionText {
+    static func list(_ reports: [JSON], for output: Output) -> [String] {
+        guard !reports.isEmpty else { return ["no sessions"] }
+        var table = Table("ID", "STATE", "LEFT", "FAULT", "TENANT", "TARGET", "ENDING")
+        for session in reports.map(SessionText.init) {
+            table.add(
+                Table.Cell(session.id), Table.Cell(session.state, .ofState(session.state)),
+                Table.Cell(session.remaining.map(Self.rounded) ?? "-"), Table.Cell(session.text("fault") ?? "?"),
+                Table.Cell(session.text("tenant") ?? "?"), Table.Cell(session.target),
+                session.ending.map { Table.Cell($0, session.isVerified ? nil : .bad) } ?? "-")
+        }
+        return table.lines(for: output)
+    }
+
+    func lines(for output: Output) -> [String] {
+        var table = Table()
+        table.add("session", Table.Cell(id, .bold))
+        table.add("state", Table.Cell(stateLine, .ofState(state)))
+        table.add("what", Table.Cell("\(text("fault") ?? "?"): \(text("summary") ?? "")"))
+        table.add("target", Table.Cell(target))
+        table.add("tenant", Table.Cell(text("tenant") ?? "?"))
+        table.add("duration", Table.Cell((text("duration") ?? "?") + (text("lease").map { ", lease \($0)" } ?? "")))
+        if let reason = text("reason") { table.add("reason", Table.Cell(reason)) }
+        if let openedAt = report["openedAt"]?.integerValue { table.add("opened", Table.Cell(utc(openedAt))) }
+        return table.lines(for: output) + ["steps"] + stepLines(for: output)
+    }
+
+    /// The state, with what is to be known beside it.
+    private var stateLine: String {
+        if hasEnded { return outcome }
+        if let remaining { return "\(state), \(Self.rounded(remaining)) left" }
+        return state
+    }
+
+    /// How it ended, in one line.
+    var outcome: String {
+        switch state {
+        case "ended" where isVerified: "ended: \(ending ?? "?"), and every change is undone and verified"
+        case "ended": "ended: \(ending ?? "?"), but not every change is verified as undone"
+        case "stuck": "stuck: undoing keeps failing and is tried again and again"
+        default: state
+        }
+    }
+
+    func stepLines(for output: Output) -> [String] {
+        var table = Table()
+        for step in report["steps"]?.arrayValue ?? [] {
+            table.add(Table.Cell(step["summary"]?.stringValue ?? "?"), Self.outcome(of: step))
+        }
+        return table.lines(for: output, indentation: 2)
+    }
+
+    private static func outcome(of step: JSON) -> Table.Cell {
+        guard let undo = step["undo"] else {
+            return step["performed"]?.booleanValue == true ? "in effect" : "not performed"
+        }
+        let word = undo["outcome"]?.stringValue ?? "?"
+        let detail = (undo["found"] ?? undo["reason"])?.stringValue
+        let isGood = word == UndoOutcome.restored.word || word == UndoOutcome.alreadyRestored.word
+        return Table.Cell(word + (detail.map { ": \($0)" } ?? ""), isGood ? .good : .bad)
+    }
+
+    /// A remaining time, to the tenth of a second below ten seconds.
+    static func rounded(_ duration: Duration) -> String {
+        let tenths = Int64((duration.seconds * 10).rounded(.up))
+        if tenths < 100 { return "\(tenths / 10).\(tenths % 10)s" }
+        return Duration.seconds((tenths + 9) / 10).text
+    }
+}
+
+extension Output {
+    /// A session's report, in the format that was asked for.
+    func session(_ report: JSON) throws(Failure) {
+        switch format {
+        case .json: try document(report)
+        case .table: try lines(SessionText(report: report).lines(for: self))
+        }
+    }
+}

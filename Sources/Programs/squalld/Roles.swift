@@ -1,0 +1,45 @@
+import Dispatch
+import Engine
+import Glibc
+import Keeper
+import LinuxSystem
+
+func runKeeper(_ options: AgentOptions) -> Never {
+    do {
+        let keeper = try Keeper(options.keeper)
+        exit(keeper.run())
+    } catch {
+        exit(code: 71, saying: "cannot start: \(error)")
+    }
+}
+
+/// Serves until SIGTERM, then reverts everything. Status 0 says that nothing was left.
+func runEngine(_ options: AgentOptions) -> Never {
+    signal(SIGPIPE, SIG_IGN)
+    // Blocked before Dispatch makes threads, so that only the source below sees it.
+    signal(SIGTERM, SIG_IGN)
+    let stop = DispatchSource.makeSignalSource(signal: SIGTERM, queue: .global())
+    let stopped = AsyncStream { continuation in
+        stop.setEventHandler { @Sendable in continuation.yield() }
+        stop.resume()
+    }
+    Task {
+        do {
+            guard let engine = try await Engine.start(options.engine) else { exit(0) }
+            for await _ in stopped { break }
+            exit(await engine.stop() ? 0 : 75)
+        } catch {
+            exit(code: 71, saying: "the engine cannot start: \(error)")
+        }
+    }
+    dispatchMain()
+}
+
+func exit(code: Int32, saying message: String) -> Never {
+    if code == 0 {
+        StandardStream.output.writeLine(message)
+    } else {
+        StandardStream.error.writeLine("squalld: \(message)")
+    }
+    exit(code)
+}

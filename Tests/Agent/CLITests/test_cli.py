@@ -1,0 +1,411 @@
+"""What the program `squall` does, seen from outside: arguments in; text, documents, exit codes and requests out."""
+
+import json
+import os
+import signal
+import stat
+import time
+
+import pytest
+from fakes import NODE, SESSION, event, problem, report
+
+CONTAINER = "c" * 64
+INJECT = ["inject", "cpu-stress", "load=50", "workers=1", "--container", CONTAINER]
+RESTORED = {"outcome": "restored"}
+ENDED = report("ended", "expired", RESTORED)
+
+
+def documents(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def of_session(path=""):
+    return f"/v1/sessions/{SESSION}{path}"
+
+
+class TestInject:
+    def test_signs_what_the_command_line_says(self, cli, gateway, key):
+        gateway.answers["POST /v1/sessions"] = (201, report())
+        words = [*INJECT, *key, "--duration", "1m30s", "--lease", "20s", "--reason", "why not"]
+        assert cli.run(*words).returncode == 0
+        (said,) = gateway.asked("POST /v1/sessions")
+        assert 0 < said.pop("exp") - said.pop("iat") <= 60
+        assert said.pop("jti")
+        assert said == {
+            "iss": "shop", "aud": "node-1", "op": "inject", "fault": "cpu-stress",
+            "parameters": {"load": 50, "workers": 1}, "target": {"container": CONTAINER},
+            "duration": "1m30s", "lease": "20s", "reason": "why not",
+        }
+
+    def test_reports_the_session_in_words(self, cli, gateway, key):
+        gateway.answers["POST /v1/sessions"] = (201, report())
+        result = cli.run(*INJECT, *key)
+        assert result.stdout.splitlines() == [
+            f"session   {SESSION}",
+            "state     active, 30s left",
+            "what      cpu-stress: burn 50% of a CPU",
+            "target    container web of pod shop/web-1",
+            "tenant    shop",
+            "duration  30s",
+            "opened    2023-11-14 22:13:20 UTC",
+            "steps",
+            "  run a worker  in effect",
+        ]
+
+    def test_prints_the_apis_own_document_as_json(self, cli, gateway, key):
+        gateway.answers["POST /v1/sessions"] = (201, report())
+        assert documents(cli.run(*INJECT, *key, "--output", "json").stdout) == [report()]
+
+    def test_types_parameters_as_the_catalogue_says(self, cli, gateway, key):
+        gateway.answers["POST /v1/sessions"] = (201, report())
+        cli.run("inject", "network-latency", "latency=100ms", "jitter=20ms", "correlation=12.5%",
+                "--container", CONTAINER, *key)
+        (said,) = gateway.asked("POST /v1/sessions")
+        assert said["parameters"] == {"latency": "100ms", "jitter": "20ms", "correlation": 12.5}
+
+    def test_names_a_process_by_its_start_time(self, cli, gateway, key):
+        gateway.answers["POST /v1/sessions"] = (201, report())
+        with open("/proc/self/stat") as file:
+            start = int(file.read().rpartition(")")[2].split()[19])
+        cli.run("inject", "cpu-stress", "--pid", str(os.getpid()), *key)
+        cli.run("inject", "cpu-stress", "--pid", "4711", "--start-time", "99", *key)
+        assert [said["target"] for said in gateway.asked("POST /v1/sessions")] == [
+            {"process": {"pid": os.getpid(), "startTime": start}}, {"process": {"pid": 4711, "startTime": 99}}]
+
+    @pytest.mark.parametrize("words, field", [
+        (["inject", "cpu-stress", "load=200", "--container", CONTAINER], "parameters.load"),
+        (["inject", "cpu-stress", "load=much", "--container", CONTAINER], "parameters.load"),
+        (["inject", "cpu-stress", "lood=20", "--container", CONTAINER], "parameters.lood"),
+        (["inject", "cpu-stress", "load=1", "load=2", "--container", CONTAINER], "parameters.load"),
+        (["inject", "cpu-stress", "load", "--container", CONTAINER], "parameters"),
+        (["inject", "earthquake", "--container", CONTAINER], "fault"),
+        (["inject", "cpu-stress", "--container", "../x"], "target.container"),
+        (["inject", "cpu-stress", "--cgroup", "/a/../b"], "target.cgroup"),
+    ])
+    def test_refuses_what_cannot_be_without_asking_the_agent(self, cli, key, words, field):
+        result = cli.run(*words, *key)
+        assert result.returncode == 2
+        assert result.stderr.startswith("squall: error: ")
+        assert f"\n  field: {field}\n" in result.stderr
+
+    @pytest.mark.parametrize("target", [[], ["--container", CONTAINER, "--pid", "4711"], ["--start-time", "5"]])
+    def test_needs_exactly_one_target(self, cli, key, target):
+        result = cli.run("inject", "cpu-stress", *target, *key)
+        assert result.returncode == 2
+        assert result.stderr.startswith("squall: error: ")
+
+    @pytest.mark.parametrize("status, code, expected", [
+        (400, "request-malformed", 2), (422, "field-invalid", 2), (401, "key-unknown", 3), (403, "target-refused", 3),
+        (404, "target-not-found", 5), (410, "target-gone", 5), (429, "limit-exceeded", 6), (503, "draining", 6),
+        (500, "apply-failed", 1),
+    ])
+    def test_tells_a_refusal_and_its_kind_by_the_exit_code(self, cli, gateway, key, status, code, expected):
+        refusal = problem(status, code, "it will not do", field="target", hint="think again")
+        gateway.answers["POST /v1/sessions"] = refusal
+        result = cli.run(*INJECT, *key)
+        assert result.returncode == expected
+        assert result.stderr == "squall: error: it will not do\n  field: target\n  hint: think again\n"
+        result = cli.run(*INJECT, *key, "--output", "json")
+        assert (result.stdout, documents(result.stderr)) == ("", [refusal[1]])
+
+    def test_says_that_nobody_is_there(self, cli, key):
+        result = cli.run(*INJECT, *key)
+        assert result.returncode == 4
+        assert "cannot reach the agent" in result.stderr and "\n  hint: " in result.stderr
+
+    def test_asks_again_with_the_same_token_when_the_answer_is_lost(self, cli, gateway, key):
+        answers = iter([None, problem(409, "replayed", "used before", session=SESSION)])
+        gateway.answers["POST /v1/sessions"] = lambda: next(answers)
+        gateway.answers[f"GET {of_session()}"] = (200, report())
+        result = cli.run(*INJECT, *key, "--output", "json")
+        assert (result.returncode, documents(result.stdout)) == (0, [report()])
+        first, second = gateway.asked("POST /v1/sessions")
+        assert first == second
+
+    def test_takes_tenant_and_node_from_the_environment(self, cli, gateway, key):
+        gateway.answers["POST /v1/sessions"] = (201, report())
+        cli.environment |= {"SQUALL_TENANT": "other", "SQUALL_NODE": "node-9"}
+        cli.run(*INJECT, *key)
+        (said,) = gateway.asked("POST /v1/sessions")
+        assert (said["iss"], said["aud"]) == ("other", "node-9")
+        assert gateway.asked("GET /v1/node") == []
+
+
+class TestDryRun:
+    PLAN = {
+        "fault": "cpu-stress", "summary": "burn 50% of a CPU", "parameters": {}, "target": report()["target"],
+        "duration": "30s", "steps": ["run a worker", "do more"],
+    }
+
+    def test_says_the_plan_as_a_person_would(self, cli, gateway, key):
+        gateway.answers["POST /v1/plans"] = (200, self.PLAN)
+        result = cli.run(*INJECT, *key, "--dry-run")
+        assert result.stdout == (
+            "Would burn 50% of a CPU,\n"
+            "  on container web of pod shop/web-1, for 30s.\n"
+            "Step by step, and back in reverse order:\n"
+            "  1. run a worker\n"
+            "  2. do more\n"
+            "Nothing has been changed.\n")
+        assert gateway.asked("POST /v1/plans")[0]["op"] == "plan"
+        assert gateway.asked("POST /v1/sessions") == []
+
+
+class TestWait:
+    def script(self, gateway, events, final=ENDED):
+        gateway.answers["POST /v1/sessions"] = (201, report())
+        gateway.answers[f"GET {of_session('/events')}"] = events
+        gateway.answers[f"GET {of_session()}"] = (200, final)
+        gateway.answers[f"POST {of_session('/lease')}"] = (200, report())
+
+    def test_prints_each_event_and_how_it_ended(self, cli, gateway, key):
+        self.script(gateway, [event(0, "opened", "burn"), event(1, "ended", "expired")])
+        result = cli.run(*INJECT, *key, "--wait")
+        assert result.returncode == 0
+        assert result.stdout.splitlines()[:2] == ["   0.000s  opened: burn", "   0.100s  ended: expired"]
+        assert "state     ended: expired, and every change is undone and verified" in result.stdout
+        assert "  run a worker  restored" in result.stdout
+
+    def test_prints_report_events_and_last_report_as_json(self, cli, gateway, key):
+        events = [event(0, "opened", "burn"), event(1, "ended", "expired")]
+        self.script(gateway, events)
+        result = cli.run(*INJECT, *key, "--wait", "--output", "json")
+        assert documents(result.stdout) == [report(), *events, ENDED]
+
+    @pytest.mark.parametrize("final", [
+        report("ended", "fault-ended", RESTORED), report("ended", "cancelled", RESTORED),
+        report("ended", "expired", {"outcome": "drifted", "found": "else"}), report("stuck"),
+    ])
+    def test_exits_with_1_when_it_did_not_go_as_asked(self, cli, gateway, key, final):
+        self.script(gateway, [event(0, "opened", "burn")], final)
+        assert cli.run(*INJECT, *key, "--wait").returncode == 1
+
+    def test_renews_the_lease_at_a_third_of_its_length(self, cli, gateway, key):
+        self.script(gateway, [event(0, "opened", "burn"), 2.5, event(1, "ended", "expired")])
+        cli.run(*INJECT, *key, "--wait", "--lease", "3s")
+        renewals = gateway.asked(f"POST {of_session('/lease')}")
+        assert len(renewals) == 2
+        assert all((said["op"], said["session"]) == ("renew", SESSION) for said in renewals)
+
+    def test_asks_for_a_lease_where_the_session_is_longer_than_one(self, cli, gateway, key):
+        self.script(gateway, [event(0, "opened", "burn")])
+        cli.run(*INJECT, *key, "--wait")
+        cli.run(*INJECT, *key, "--wait", "--duration", "10s")
+        assert [said.get("lease") for said in gateway.asked("POST /v1/sessions")] == ["15s", None]
+
+    def test_outlives_a_broken_stream_and_repeats_no_event(self, cli, gateway, key):
+        first, last = event(0, "opened", "burn"), event(1, "ended", "expired")
+        streams = iter([[first, None], [first, last]])
+        reports = iter([(200, report()), (200, ENDED)])
+        self.script(gateway, lambda: next(streams))
+        gateway.answers[f"GET {of_session()}"] = lambda: next(reports)
+        result = cli.run(*INJECT, *key, "--wait", "--output", "json")
+        assert result.returncode == 0
+        assert documents(result.stdout) == [report(), first, last, ENDED]
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_reverts_the_session_when_interrupted(self, cli, gateway, key, number):
+        self.script(gateway, [event(0, "opened", "burn"), 20.0])
+        gateway.answers[f"DELETE {of_session()}"] = (200, report("ended", "cancelled", RESTORED))
+        process = cli.start(*INJECT, *key, "--wait")
+        assert process.stdout.readline() == "   0.000s  opened: burn\n"
+        process.send_signal(number)
+        out, err = process.communicate(timeout=10)
+        assert process.returncode == 130
+        assert f"interrupted: reverting session {SESSION}" in err
+        assert "ended: cancelled, and every change is undone and verified" in out
+        (said,) = gateway.asked(f"DELETE {of_session()}")
+        assert (said["op"], said["session"]) == ("end", SESSION)
+
+    def test_a_second_signal_ends_the_program_at_once(self, cli, gateway, key):
+        self.script(gateway, [event(0, "opened", "burn"), 20.0])
+
+        def hang():
+            time.sleep(20)
+
+        gateway.answers[f"DELETE {of_session()}"] = hang
+        process = cli.start(*INJECT, *key, "--wait")
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert "reverting" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=5) == 130
+        process.communicate()
+
+
+class TestSessions:
+    def test_lists_as_tenant(self, cli, gateway, key):
+        gateway.answers["GET /v1/sessions"] = (200, {"sessions": [report(), ENDED]})
+        result = cli.run("session", "list", *key)
+        assert result.stdout.splitlines() == [
+            "ID                  STATE   LEFT  FAULT       TENANT  TARGET                             ENDING",
+            f"{SESSION}  active  30s   cpu-stress  shop    container web of pod shop/web-1    -".replace("1    -", "1    -"),
+            f"{SESSION}  ended   -     cpu-stress  shop    container web of pod shop/web-1    expired",
+        ]
+
+    def test_lists_as_operator_where_the_engine_is(self, cli, engine):
+        engine.answers["list"] = (200, {"sessions": []})
+        result = cli.run("session", "list")
+        assert (result.returncode, result.stdout) == (0, "no sessions\n")
+        assert engine.commands == [{"command": "list"}]
+
+    def test_watches_as_operator(self, cli, engine):
+        engine.answers |= {"show": (200, ENDED), "events": [event(0, "opened", "burn"), event(1, "ended", "expired")]}
+        result = cli.run("session", "watch", SESSION, "--output", "json")
+        assert result.returncode == 0
+        assert documents(result.stdout) == [*engine.answers["events"], ENDED]
+
+    def test_leaves_a_watched_session_alone_when_interrupted(self, cli, gateway, key):
+        gateway.answers[f"GET {of_session()}"] = (200, report())
+        gateway.answers[f"GET {of_session('/events')}"] = [event(0, "opened", "burn"), 20.0]
+        process = cli.start("session", "watch", SESSION, *key)
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=10)
+        assert (process.returncode, "goes on" in err) == (130, True)
+        assert gateway.asked(f"DELETE {of_session()}") == []
+
+    def test_reverts_as_operator_and_says_what_was_found(self, cli, engine):
+        engine.answers["revert"] = (200, report("ended", "cancelled", {"outcome": "drifted", "found": "tbf"}))
+        result = cli.run("session", "revert", SESSION)
+        assert result.returncode == 1
+        assert "  run a worker  drifted: tbf" in result.stdout
+        assert engine.commands == [{"command": "revert", "session": SESSION}]
+
+    def test_tells_that_there_is_no_such_session(self, cli, gateway, key):
+        gateway.answers[f"GET {of_session()}"] = problem(404, "session-not-found", "there is no such session")
+        assert cli.run("session", "show", SESSION, *key).returncode == 5
+        assert cli.run("session", "show", "nonsense", *key).returncode == 2
+
+    def test_needs_a_key_where_there_is_no_engine(self, cli, gateway):
+        result = cli.run("session", "list")
+        assert result.returncode == 2
+        assert "give --key" in result.stderr
+
+
+class TestDoctor:
+    def test_finds_nothing_where_everything_works(self, cli, gateway):
+        result = cli.run("doctor")
+        assert result.returncode == 0
+        assert result.stdout.startswith("node node-1  kernel 6.12.0, agent 0.1.0, cgroups v2\n\nCHECK ")
+        assert " missing " not in result.stdout
+
+    def test_says_what_does_not_work_why_and_what_to_do(self, cli, gateway):
+        feature = {"name": "traffic-shaping", "works": False, "reason": "no netem", "remedy": "load sch_netem"}
+        gateway.answers["GET /v1/node"] = (200, NODE | {"features": [feature]})
+        gateway.answers["GET /readyz"] = (503, {"ready": False, "reasons": ["the agent is stopping"]})
+        result = cli.run("doctor")
+        assert result.returncode == 1
+        lines = result.stdout.splitlines()
+        row = next(index for index, line in enumerate(lines) if line.startswith("traffic-shaping"))
+        assert lines[row].split(maxsplit=2)[1:] == ["missing", "no netem"]
+        assert lines[row + 1].strip() == "→ load sch_netem"
+        assert "the agent is stopping" in result.stdout
+
+    def test_warns_without_failing_where_there_is_no_runtime(self, cli, gateway):
+        gateway.answers["GET /v1/node"] = (200, NODE | {"runtimes": [{"socket": "/run/x.sock"}]})
+        result = cli.run("doctor", "--output", "json")
+        assert result.returncode == 0
+        node, found = documents(result.stdout)
+        assert node["name"] == "node-1"
+        assert [check["why"] for check in found["checks"] if check["state"] == "warning"] == ["no socket at /run/x.sock"]
+
+    def test_reports_an_agent_that_is_not_there(self, cli):
+        result = cli.run("doctor")
+        assert result.returncode == 1
+        assert "cannot reach the agent" in result.stdout
+
+    def test_copes_with_an_agent_that_says_little(self, cli, gateway):
+        gateway.answers["GET /v1/node"] = (200, {})
+        assert cli.run("doctor").returncode == 0
+
+    def test_looks_for_the_agents_processes_on_the_node(self, cli, gateway, engine):
+        result = cli.run("doctor")
+        assert [line.split()[0] for line in result.stdout.splitlines() if line.startswith("squall")] == [
+            "squalld", "squall-gateway", "squall-runtimes"]
+
+
+class TestKeygen:
+    @pytest.mark.parametrize("algorithm, curve", [("EdDSA", "Ed25519"), ("ES256", "P-256")])
+    def test_makes_a_pair_that_only_its_owner_can_read(self, cli, algorithm, curve):
+        result = cli.run("keygen", "--tenant", "shop", "--algorithm", algorithm, connect=False)
+        assert result.returncode == 0
+        private = cli.directory / "shop.key.jwk"
+        assert stat.S_IMODE(private.stat().st_mode) == 0o600
+        secret = json.loads(private.read_text())
+        (public,) = json.loads((cli.directory / "shop.jwks.json").read_text())["keys"]
+        assert public["crv"] == curve
+        assert public == {name: value for name, value in secret.items() if name != "d"}
+        assert "/etc/squall/tenants/" in result.stdout
+
+    def test_replaces_nothing_unless_told(self, cli, key):
+        before = (cli.directory / "shop.key.jwk").read_text()
+        assert cli.run("keygen", "--tenant", "shop", connect=False).returncode == 2
+        assert (cli.directory / "shop.key.jwk").read_text() == before
+        assert cli.run("keygen", "--tenant", "shop", "--force", connect=False).returncode == 0
+        assert (cli.directory / "shop.key.jwk").read_text() != before
+
+    def test_refuses_a_tenant_that_cannot_be(self, cli):
+        assert cli.run("keygen", "--tenant", "../x", connect=False).returncode == 2
+
+
+class TestToken:
+    @pytest.mark.parametrize("words, said", [
+        (["plan", "cpu-stress", "--container", CONTAINER], {"op": "plan", "fault": "cpu-stress"}),
+        (["inject", "cpu-stress", "--container", CONTAINER], {"op": "inject", "duration": "30s"}),
+        (["read"], {"op": "read"}),
+        (["read", "--session", SESSION], {"op": "read", "session": SESSION}),
+        (["renew", "--session", SESSION], {"op": "renew", "session": SESSION}),
+        (["end", "--session", SESSION], {"op": "end", "session": SESSION}),
+    ])
+    def test_prints_a_token_without_any_agent(self, cli, key, words, said):
+        from fakes import claims
+        result = cli.run("token", *words, *key, "--node", "node-1")
+        assert result.returncode == 0
+        assert claims(result.stdout.strip()).items() >= said.items()
+
+
+class TestFaults:
+    def test_lists_what_works_here(self, cli, gateway):
+        faults = [{"kind": "network-latency", "works": False, "reason": "no netem"}]
+        gateway.answers["GET /v1/node"] = (200, NODE | {"faults": faults})
+        result = cli.run("fault", "list")
+        assert [line.split()[:3] for line in result.stdout.splitlines()[1:]] == [
+            ["cpu-stress", "container", "?"], ["network-latency", "pod", "no"]]
+        assert "network-latency does not work here: no netem" in result.stderr
+
+    def test_lists_the_catalogue_where_no_agent_is(self, cli):
+        result = cli.run("fault", "list")
+        assert (result.returncode, len(result.stdout.splitlines())) == (0, 3)
+
+    def test_shows_every_example_as_a_command_that_is_accepted(self, cli, gateway, key):
+        gateway.answers["POST /v1/plans"] = (200, {})
+        for fault in documents(cli.run("fault", "list", "--output", "json").stdout):
+            text = cli.run("fault", "show", fault["kind"]).stdout
+            examples = [line.split()[1:] for line in text.splitlines() if line.strip().startswith("squall inject")]
+            assert len(examples) == len(fault["examples"])
+            for words in examples:
+                words = [{"ID": CONTAINER, "FILE": "shop.key.jwk"}.get(word, word) for word in words]
+                assert cli.run(*words, "--dry-run").returncode == 0
+
+
+class TestProgram:
+    @pytest.mark.parametrize("words, code", [
+        (["--version"], 0), (["--help"], 0), (["help", "exit-codes"], 0), (["nonsense"], 2), (["inject"], 2),
+        (["session", "list", "--output", "xml"], 2),
+    ])
+    def test_exit_codes_of_the_command_line_itself(self, cli, words, code):
+        result = cli.run(*words, connect=False)
+        assert result.returncode == code
+        assert bool(result.stdout) == (code == 0)
+
+    def test_documents_every_exit_code(self, cli):
+        codes = [line.split()[0] for line in cli.run("exit-codes", connect=False).stdout.splitlines()[1:]]
+        assert codes == ["0", "1", "2", "3", "4", "5", "6", "130"]
+
+    @pytest.mark.parametrize("words, coloured", [([], False), (["--color", "always"], True), (["--color", "never"], False)])
+    def test_colours_only_where_wanted(self, cli, gateway, words, coloured):
+        assert ("\x1b[" in cli.run("doctor", *words).stdout) == coloured
+
+    def test_completes_faults(self, cli):
+        assert "network-latency" in cli.run("--generate-completion-script", "bash", connect=False).stdout

@@ -1,0 +1,86 @@
+import AgentAPI
+import ContainerRuntimes
+import Glibc
+import Testing
+
+struct RuntimeClientTests {
+    private func failure(of client: RuntimeClient) -> RuntimeFailure? {
+        do throws(RuntimeFailure) {
+            _ = try client.container("4f6b1c2d3e4f")
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    @Test func `a container is what the runtimes process says it is`() throws {
+        let process = try RuntimesProcess { connection in
+            var question = [UInt8](repeating: 0, count: 4096)
+            let count = recv(connection, &question, question.count, 0)
+            guard Array(question[..<count]) == RuntimeQuestion.container("4f6b1c2d3e4f").frame.encoded else { return }
+            let answer = RuntimeAnswer.container(exampleContainer).answer.frame.encoded
+            write(Array(answer[..<7]), to: connection)
+            usleep(20_000)
+            write(Array(answer[7...]), to: connection)
+        }
+        #expect(try RuntimeClient(path: process.path).container("4f6b1c2d3e4f") == exampleContainer)
+    }
+
+    @Test func `a failure is thrown as it was said`() throws {
+        let process = try RuntimesProcess {
+            write(RuntimeAnswer.failure(.notRunning(.exited)).answer.frame.encoded, to: $0)
+            usleep(200_000)
+        }
+        #expect(failure(of: RuntimeClient(path: process.path)) == .notRunning(.exited))
+    }
+
+    @Test func `an answer about another container is refused`() throws {
+        let process = try RuntimesProcess {
+            write(RuntimeAnswer.container(exampleContainer).answer.frame.encoded, to: $0)
+            usleep(200_000)
+        }
+        #expect(throws: RuntimeFailure.refused(reason: "the answer is not about container another")) {
+            try RuntimeClient(path: process.path).container("another")
+        }
+    }
+
+    @Test func `no socket is an unreachable runtime, not a missing container`() {
+        guard case .unreachable = failure(of: RuntimeClient(path: "/nonexistent/runtimes.sock")) else {
+            Issue.record("not unreachable")
+            return
+        }
+    }
+
+    @Test func `hanging up is an unreachable runtime`() throws {
+        let process = try RuntimesProcess { _ in usleep(50_000) }
+        guard case .unreachable = failure(of: RuntimeClient(path: process.path)) else {
+            Issue.record("not unreachable")
+            return
+        }
+    }
+
+    @Test func `bytes that are no frame are refused`() throws {
+        let process = try RuntimesProcess {
+            write([0xFF, 0xFF, 0xFF, 0xFF, 16], to: $0)
+            usleep(200_000)
+        }
+        #expect(
+            failure(of: RuntimeClient(path: process.path))
+                == .refused(reason: "malformed frame from \(process.path)"))
+    }
+
+    @Test func `a question ends at its deadline, though bytes trickle in`() throws {
+        let process = try RuntimesProcess { connection in
+            for byte in RuntimeAnswer.container(exampleContainer).answer.frame.encoded {
+                write([byte], to: connection)
+                usleep(50_000)
+            }
+        }
+        let client = RuntimeClient(path: process.path, patience: .milliseconds(300))
+        let began = ContinuousClock.now
+        #expect(
+            failure(of: client)
+                == .unreachable(reason: "no answer from \(process.path) in \(Duration.milliseconds(300))"))
+        #expect(ContinuousClock.now - began < .seconds(2))
+    }
+}

@@ -1,0 +1,73 @@
+import AgentAPI
+import ChaosModel
+import ContainerRuntimes
+import Testing
+
+struct RuntimeExchangeTests {
+    @Test(arguments: [RuntimeQuestion.container("4f6b1c2d3e4f"), .list, .status])
+    func `a question survives its frame`(question: RuntimeQuestion) {
+        #expect(question.frame.kind == .question)
+        #expect(RuntimeQuestion(payload: question.frame.payload) == question)
+    }
+
+    @Test(arguments: [
+        "", "list", "{}", #"{"ask":"all"}"#, #"{"ask":"container"}"#, #"{"ask":"container","id":4}"#,
+        #"{"ask":"list","id":"4f6b1c2d3e4f"}"#, #"{"ask":"status","more":true}"#,
+    ])
+    func `what is no question is refused`(text: String) {
+        #expect(RuntimeQuestion(payload: Array(text.utf8)) == nil)
+    }
+
+    @Test(arguments: [
+        RuntimeAnswer.container(exampleContainer),
+        .container(
+            RuntimeContainer(
+                id: "c", name: "n", processID: 2, cgroupsPath: nil, createdAt: 0,
+                sandbox: RuntimeSandbox(
+                    id: "s", processID: nil, podName: "", podNamespace: "", podUID: "", labels: [:], annotations: [:],
+                    usesHostNetwork: true))),
+        .list([]),
+        .list([RuntimeListing(id: "c", name: "web", podName: "shop-0", podNamespace: "shop")]),
+        .status([
+            RuntimeStatus(socket: "/a", availability: .available(runtime: "containerd", version: "1.7.24")),
+            RuntimeStatus(socket: "/b", availability: .absent),
+            RuntimeStatus(socket: "/c", availability: .unreachable(reason: "no answer in time")),
+        ]),
+        .failure(.notFound),
+        .failure(.notRunning(.exited)),
+        .failure(.unreachable(reason: "connection refused")),
+        .failure(.refused(reason: "status 12: unknown service")),
+    ])
+    func `an answer survives its frame`(answer: RuntimeAnswer) throws {
+        let payload = try #require(Answer(payload: answer.answer.frame.payload))
+        #expect(RuntimeAnswer(payload) == answer)
+    }
+
+    @Test func `an answer names its parts`() {
+        #expect(
+            RuntimeAnswer.container(exampleContainer).answer.body.text == #"""
+                {"container":{"id":"4f6b1c2d3e4f","name":"web","pid":4711,\#
+                "cgroupsPath":"kubepods-pod1.slice:cri-containerd:4f6b1c2d3e4f","createdAt":1700000000123456789,\#
+                "sandbox":{"id":"9a8b7c6d5e4f","pid":4650,"name":"shop-0","namespace":"shop","uid":"uid-1",\#
+                "labels":{"app":"shop"},\#
+                "annotations":{"note":"a \"quoted\"\nline","squall.dev/allow":"true"},"hostNetwork":false}}}
+                """#)
+    }
+
+    @Test(arguments: [
+        #"{"container":{}}"#, #"{"containers":[{"id":"c"}]}"#, #"{"runtimes":{}}"#,
+        #"{"failure":{"kind":"notRunning","state":"running"}}"#, #"{"failure":{"kind":"gone"}}"#, #"{}"#, "[]",
+        #"{"containers":[],"runtimes":[]}"#,
+    ])
+    func `what is no answer is refused`(text: String) throws {
+        #expect(RuntimeAnswer(Answer(status: 200, body: try JSON(parsing: text))) == nil)
+    }
+
+    @Test func `a container without a process is no answer`() {
+        let text = RuntimeAnswer.container(exampleContainer).answer.body.text
+        for number in ["0", "-1", "4294967297"] {
+            let body = try? JSON(parsing: text.replacing("\"pid\":4711", with: "\"pid\":\(number)"))
+            #expect(body.flatMap { RuntimeAnswer(Answer(status: 200, body: $0)) } == nil)
+        }
+    }
+}

@@ -1,0 +1,130 @@
+import ChaosModel
+import Testing
+
+struct QuantityTests {
+    @Test(
+        arguments: [
+            ("500ms", .milliseconds(500)), ("1.5s", .milliseconds(1500)), ("1m30s", .seconds(90)),
+            ("2h", .seconds(7200)),
+            ("100us", .microseconds(100)), ("7ns", .nanoseconds(7)), ("0s", .zero),
+            ("1h1m1s1ms1us1ns", .nanoseconds(3_661_001_001_001)),
+        ] as [(String, Duration)])
+    func `reads durations as people write them`(text: String, duration: Duration) {
+        #expect(Duration(text: text) == duration)
+    }
+
+    @Test(arguments: [
+        "", "5", "s", "5 s", " 5s", "5s ", "-5s", "+5s", "5S", "5sec", "1.2.3s", ".s", "1e3s", "5s5", "1001h",
+        "99999999999999999999s", "٣s", "5d", "inf", "nans", "0x5s",
+    ])
+    func `refuses what is no duration`(text: String) {
+        #expect(Duration(text: text) == nil)
+    }
+
+    @Test func `writes durations that are read back as the same`() {
+        for exponent in 0..<15 {
+            for factor in [1, 3, 999] as [Int64] {
+                var nanoseconds = factor
+                for _ in 0..<exponent { nanoseconds *= 7 }
+                guard nanoseconds <= 3_600_000_000_000_000 else { continue }
+                let duration = Duration.nanoseconds(nanoseconds)
+                #expect(Duration(text: duration.text) == duration, "\(duration.text)")
+            }
+        }
+        #expect(Duration.zero.text == "0s")
+        #expect(Duration.seconds(90).text == "1m30s")
+    }
+
+    @Test(arguments: [-0.1, 100.1, .infinity, -.infinity, .nan] as [Double])
+    func `refuses shares that are none`(value: Double) {
+        #expect(Percentage(value) == nil)
+    }
+
+    @Test(arguments: [(0, "0%"), (100, "100%"), (12.5, "12.5%")] as [(Double, String)])
+    func `writes shares with their sign`(value: Double, text: String) {
+        #expect(Percentage(value)?.description == text)
+    }
+}
+
+struct IdentifierTests {
+    @Test func `reads back the identifiers that it draws, and draws others each time`() {
+        let drawn = (0..<1000).map { _ in SessionID.random() }
+        #expect(drawn.allSatisfy { SessionID($0.text) == $0 })
+        #expect(Set(drawn).count == 1000)
+    }
+
+    @Test(arguments: [
+        "", "s-", "s-0123456789abcde", "s-0123456789abcdef0", "s-0123456789ABCDEF", "x-0123456789abcdef",
+        "s-0123456789abcde/", "s-0123456789abcd\u{E9}", " s-0123456789abcdef",
+    ])
+    func `refuses identifiers that it cannot have drawn`(text: String) {
+        #expect(SessionID(text) == nil)
+    }
+
+    @Test(arguments: ["", "-a", "a-", "A", "a.b", "a_b", "a/b", "..", "\u{E9}", String(repeating: "a", count: 64)])
+    func `refuses names that are no tenant's`(name: String) {
+        #expect(Tenant(name) == nil)
+    }
+
+    @Test(arguments: ["a", "acme", "team-7", "0", String(repeating: "a", count: 63)])
+    func `takes names as Kubernetes has them`(name: String) {
+        #expect(Tenant(name)?.name == name)
+    }
+}
+
+struct TargetSelectorTests {
+    private static let id = String(repeating: "0123456789abcdef", count: 4)
+
+    @Test(
+        arguments: [
+            .container(id), .process(id: 42, startTime: 123456), .cgroup("/kubepods/burstable/pod1"),
+        ] as [TargetSelector])
+    func `reads back what it writes`(selector: TargetSelector) throws {
+        #expect(try TargetSelector(JSON(parsing: selector.json.text)) == selector)
+    }
+
+    @Test func `takes a container's identifier as Kubernetes writes it`() throws {
+        #expect(try TargetSelector(["container": .string("containerd://\(Self.id)")]) == .container(Self.id))
+    }
+
+    @Test(
+        arguments: [
+            ("[]", .fieldInvalid, "target"), ("{}", .fieldInvalid, "target"),
+            (#"{"container":"0123456789ab","cgroup":"/a"}"#, .fieldInvalid, "target"),
+            (#"{"node":"n1"}"#, .fieldUnknown, "target.node"),
+            (#"{"container":"*"}"#, .fieldInvalid, "target.container"),
+            (#"{"container":"../../../../etc"}"#, .fieldInvalid, "target.container"),
+            (#"{"process":{"pid":1,"startTime":5}}"#, .fieldInvalid, "target.process.pid"),
+            (#"{"process":{"pid":4294967338,"startTime":5}}"#, .fieldInvalid, "target.process.pid"),
+            (#"{"process":{"pid":42}}"#, .fieldMissing, "target.process.startTime"),
+            (#"{"process":{"pid":42,"startTime":5,"uid":0}}"#, .fieldUnknown, "target.process.uid"),
+            (#"{"cgroup":"/"}"#, .fieldInvalid, "target.cgroup"), (#"{"cgroup":"a"}"#, .fieldInvalid, "target.cgroup"),
+            (#"{"cgroup":"/a/../b"}"#, .fieldInvalid, "target.cgroup"),
+            (#"{"cgroup":"/a//b"}"#, .fieldInvalid, "target.cgroup"),
+            (#"{"cgroup":"/a\u0000b"}"#, .fieldInvalid, "target.cgroup"),
+        ] as [(String, ProblemCode, String)])
+    func `says which part of a target is wrong`(text: String, code: ProblemCode, field: String) throws {
+        let json = try JSON(parsing: text)
+        #expect {
+            try TargetSelector(json)
+        } throws: { error in
+            let problem = error as? Problem
+            return problem?.code == code && problem?.field == field
+        }
+    }
+}
+
+struct ProblemTests {
+    @Test func `is a problem document of RFC 9457 with a stable code`() {
+        let session = SessionID("s-0123456789abcdef")
+        #expect(
+            Problem(.replayed, "used before", field: "jti", hint: "sign again", session: session).json == [
+                "type": "urn:squall:problem:replayed", "title": "replayed", "status": 409, "code": "replayed",
+                "detail": "used before", "field": "jti", "hint": "sign again", "session": "s-0123456789abcdef",
+            ])
+    }
+
+    @Test func `has a status of failure for every code`() {
+        for code in ProblemCode.allCases { #expect((400...599).contains(code.status), "\(code)") }
+    }
+}

@@ -1,0 +1,233 @@
+import ChaosModel
+import Netlink
+import Steps
+import Testing
+
+@Suite(
+    .serialized,
+    .enabled(if: TrafficShapingWorld.isPossible, "needs root and a kernel with netem, flower, mirred and ifb"))
+struct TrafficShapingKernelTests {
+    private static let ipv4 = TrafficFilter(boxes: [TrafficBox(family: .ipv4)])
+    private static let ipv6 = TrafficFilter(boxes: [TrafficBox(family: .ipv6)])
+    private static let roots = [
+        "", "root handle 8: fq_codel target 7ms interval 77ms limit 777", "root handle 8: fq limit 777",
+        "root handle 8: htb default 1",
+    ]
+
+    @Test(arguments: roots)
+    func `sessions that come and go in any order delay each packet by their sum`(root: String) throws {
+        let world = try TrafficShapingWorld()
+        if !root.isEmpty {
+            for name in ["eth0", "eth1"] { try world.inTarget("tc qdisc replace dev \(name) \(root)") }
+        }
+        if root.contains("htb") {
+            try world.inTarget("tc class add dev eth0 parent 8: classid 8:1 htb rate 1gbit")
+            try world.inTarget("tc qdisc add dev eth0 parent 8:1 sfq perturb 10")
+        }
+        let before = try world.dump()
+        let shaper = try world.shaper()
+        let base = try shaper.observe()
+        #expect(base.interfaces.map(\.name).sorted() == ["eth0", "eth1"])
+
+        let candidates = [
+            TrafficLayer.latency(20), .latency(40, Self.ipv4), .latency(80), .latency(160, Self.ipv6),
+        ].map { (SessionID.random(), $0) }
+        var layers: [SessionID: TrafficLayer] = [:]
+        for _ in 0..<6 {
+            let (session, layer) = try #require(candidates.randomElement())
+            layers[session] = layers[session] == nil ? layer : nil
+            #expect(try world.settle(shaper, to: layers, from: base) == [])
+            #expect(try shaper.verify(layers, base: base) == [])
+            for address in TrafficShapingWorld.addresses {
+                let family: TrafficBox.Family = address.contains(":") ? .ipv6 : .ipv4
+                let hit = layers.values.filter { $0.filter.boxes.contains(TrafficBox(family: family)) }
+                let expected = hit.map(\.impairment.latency.seconds).reduce(0, +) * 1000
+                let measured = try world.roundTrip(address)
+                #expect(measured >= expected && measured < expected + 20, "\(address) with \(layers.count) layers")
+            }
+        }
+        try world.settle(shaper, to: [:], from: base)
+        #expect(try shaper.verify([:], base: base) == [])
+        #expect(try world.dump() == before)
+    }
+
+    /// Each is what there was and what is asked for then.
+    private static let transitions: [(from: [TrafficLayer], to: [TrafficLayer])] = [
+        ([], [.latency(5)]),
+        ([.latency(5)], []),
+        ([.latency(5)], [.latency(5), .latency(7, ipv4)]),
+        ([.latency(5), .latency(7, ipv4), .latency(9, ipv6)], [.latency(5)]),
+        ([.latency(5), .latency(7, ipv4)], []),
+    ]
+
+    @Test(arguments: transitions.indices)
+    func `whatever message a process is killed before, its successor puts all right`(index: Int) throws {
+        let world = try TrafficShapingWorld()
+        let before = try world.dump()
+        let base = try world.shaper().observe()
+        let sessions = (0..<3).map { _ in SessionID.random() }
+        let transition = Self.transitions[index]
+        let first = Dictionary(uniqueKeysWithValues: zip(sessions, transition.from))
+        let second = Dictionary(uniqueKeysWithValues: zip(sessions, transition.to))
+        for successor in [first, second, [:]] {
+            var messages = 0
+            while true {
+                try world.settle(world.shaper(), to: first, from: base)
+                let budget = MessageBudget(messages)
+                do {
+                    try world.settle(world.shaper(budget: budget), to: second, from: base)
+                } catch TrafficError.netlink(MessageBudget.killed) {}
+                let heir = try world.shaper()
+                #expect(try world.settle(heir, to: successor, from: base) == [])
+                #expect(try heir.verify(successor, base: base) == [], "killed before message \(messages)")
+                if successor.isEmpty {
+                    #expect(try world.dump() == before, "killed before message \(messages)")
+                }
+                if !budget.isExhausted { break }
+                messages += 1
+            }
+            try world.settle(world.shaper(), to: [:], from: base)
+            #expect(try world.dump() == before)
+            #expect(messages > 0)
+        }
+    }
+
+    @Test func `clsact and filters of others survive, and are asked as before`() throws {
+        let world = try TrafficShapingWorld()
+        try world.inTarget("tc qdisc add dev eth0 clsact")
+        try world.inTarget("tc filter add dev eth0 egress protocol ip pref 7 matchall action continue")
+        try world.inTarget("tc filter add dev eth0 ingress protocol all pref 50001 matchall action ok")
+        let before = try world.dump()
+        let shaper = try world.shaper()
+        let base = try shaper.observe()
+        let layers = [SessionID.random(): TrafficLayer.latency(30)]
+        try world.settle(shaper, to: layers, from: base)
+        #expect(try world.roundTrip("10.9.1.2") >= 30)
+        try world.settle(shaper, to: [:], from: base)
+        #expect(try world.dump() == before)
+    }
+
+    @Test func `clsact stays when somebody has added a filter meanwhile`() throws {
+        let world = try TrafficShapingWorld()
+        let shaper = try world.shaper()
+        let base = try shaper.observe()
+        try world.settle(shaper, to: [.random(): .latency(1)], from: base)
+        try world.inTarget("tc filter add dev eth0 egress protocol ip matchall action ok")
+        #expect(try world.settle(shaper, to: [:], from: base) == [])
+        #expect(try shaper.verify([:], base: base) == [])
+        let filters = try world.inTarget("tc filter show dev eth0 egress")
+        #expect(filters.contains("matchall") && !filters.contains("squall") && !filters.contains("60000"))
+        #expect(try !world.inTarget("tc qdisc show dev eth1").contains("clsact"))
+    }
+
+    @Test func `a namespace without room for our filters is refused`() throws {
+        let world = try TrafficShapingWorld()
+        try world.inTarget("tc qdisc add dev eth1 clsact")
+        try world.inTarget("tc filter add dev eth1 egress protocol ip pref 50010 matchall action ok")
+        #expect(throws: TrafficError.preferenceTaken(interface: "eth1", preference: 50_010)) {
+            try world.shaper().observe()
+        }
+        try world.inTarget("tc qdisc del dev eth1 clsact")
+        try world.inTarget("tc qdisc add dev eth1 ingress")
+        #expect(throws: TrafficError.ingressQdisc(interface: "eth1")) { try world.shaper().observe() }
+        try world.inTarget("ip link set eth0 down")
+        try world.inTarget("ip link set eth1 down")
+        #expect(throws: TrafficError.noInterface) { try world.shaper().observe() }
+    }
+
+    @Test(arguments: [
+        ("tc qdisc change dev IFB root netem delay 3ms loss 10%", "IFB has netem latency 0.003 seconds"),
+        ("tc qdisc replace dev IFB root tbf rate 1mbit burst 10k latency 10ms", "IFB has tbf instead"),
+        ("tc filter del dev eth0 egress pref 59997", "eth0 lacks the filter at preference 59997"),
+        ("ip link set IFB down", "IFB is down"),
+        ("ip link del IFB", "IFB is missing"),
+        ("tc qdisc del dev eth1 clsact", "eth1 has no clsact"),
+    ])
+    func `what others change in our objects is told and put right`(command: String, difference: String) throws {
+        let world = try TrafficShapingWorld()
+        let before = try world.dump()
+        let shaper = try world.shaper()
+        let base = try shaper.observe()
+        let layers = [SessionID.random(): TrafficLayer.latency(30)]
+        let ifb = try #require(TrafficComposition(layers).classes.first?.interfaceName)
+        try world.settle(shaper, to: layers, from: base)
+        try world.inTarget(command.replacing("IFB", with: ifb))
+        let found = try shaper.verify(layers, base: base)
+        #expect(found.contains { $0.hasPrefix(difference.replacing("IFB", with: ifb)) }, "\(found)")
+        #expect(try world.settle(shaper, to: layers, from: base) == found)
+        #expect(try shaper.verify(layers, base: base) == [])
+        #expect(try world.roundTrip("10.9.1.2") >= 30)
+        #expect(try world.roundTrip("fd09:2::2") >= 30)
+        #expect(try world.settle(shaper, to: [:], from: base) == [])
+        #expect(try world.dump() == before)
+    }
+
+    @Test func `an obstacle that somebody puts in the way of a layer does not stop its end`() throws {
+        let world = try TrafficShapingWorld()
+        let shaper = try world.shaper()
+        let base = try shaper.observe()
+        try world.settle(shaper, to: [.random(): .latency(30)], from: base)
+        try world.inTarget("tc qdisc del dev eth1 clsact")
+        try world.inTarget("tc qdisc add dev eth1 ingress")
+        let drift = try world.settle(shaper, to: [:], from: base)
+        #expect(drift == ["eth1 has an ingress qdisc, which leaves no room for clsact"])
+        #expect(try shaper.verify([:], base: base) == [])
+        #expect(try world.inTarget("ip -o link show").contains("squall") == false)
+    }
+
+    @Test func `packets that wait when a session ends still arrive`() throws {
+        let world = try TrafficShapingWorld()
+        let shaper = try world.shaper()
+        let base = try shaper.observe()
+        try world.settle(shaper, to: [.random(): .latency(300)], from: base)
+        try world.inTarget("sh -c 'ping -q -c 100 -i 0.005 -w 10 10.9.1.2 > /tmp/\(world.target) & sleep 0.3'")
+        #expect(try shaper.converge(to: [:], from: base, giveUpDraining: false) != .settled(drift: []))
+        try world.settle(shaper, to: [:], from: base)
+        try shell("while pgrep -f '[p]ing -q -c 100 -i 0.005' > /dev/null; do sleep 0.1; done")
+        let output = try shell("cat /tmp/\(world.target); rm /tmp/\(world.target)")
+        #expect(output.contains("100 received"), "\(output)")
+    }
+
+    @Test func `an ifb that does not drain is deleted when told to give up`() throws {
+        let world = try TrafficShapingWorld()
+        let before = try world.dump()
+        let shaper = try world.shaper()
+        let base = try shaper.observe()
+        try world.settle(shaper, to: [.random(): .latency(60_000)], from: base)
+        try world.inTarget("sh -c 'ping -q -c 1 -w 1 10.9.1.2 || true'")
+        #expect(
+            try shaper.converge(to: [:], from: base, giveUpDraining: false) == .draining(retryAfter: .milliseconds(500))
+        )
+        #expect(try world.roundTrip("10.9.1.2") < 20)
+        #expect(try shaper.converge(to: [:], from: base, giveUpDraining: true) == .settled(drift: []))
+        #expect(try world.dump() == before)
+    }
+
+    @Test func `interfaces that vanish are forgotten, and new ones left alone`() throws {
+        let world = try TrafficShapingWorld()
+        let shaper = try world.shaper()
+        let base = try shaper.observe()
+        let layers = [SessionID.random(): TrafficLayer.latency(30)]
+        try world.settle(shaper, to: layers, from: base)
+        try world.inTarget("ip link del eth1")
+        try world.inTarget("ip link add eth2 up type dummy")
+        #expect(try shaper.verify(layers, base: base) == [])
+        #expect(try world.settle(shaper, to: layers, from: base) == [])
+        #expect(try !world.inTarget("tc qdisc show dev eth2").contains("clsact"))
+        #expect(try world.settle(shaper, to: [:], from: base) == [])
+        #expect(try world.inTarget("ip -o link show").contains("squall") == false)
+        #expect(try !world.inTarget("tc qdisc show").contains("clsact"))
+    }
+
+    @Test func `an interface of another kind with one of our names is an error`() throws {
+        let world = try TrafficShapingWorld()
+        let shaper = try world.shaper()
+        let base = try shaper.observe()
+        let layers = [SessionID.random(): TrafficLayer.latency(30)]
+        let name = try #require(TrafficComposition(layers).classes.first?.interfaceName)
+        try world.inTarget("ip link add \(name) type dummy")
+        #expect(throws: TrafficError.nameTaken(name)) {
+            try shaper.converge(to: layers, from: base, giveUpDraining: false)
+        }
+    }
+}

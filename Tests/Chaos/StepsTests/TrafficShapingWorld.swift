@@ -1,0 +1,151 @@
+import ChaosModel
+import Glibc
+import LinuxSystem
+import Namespaces
+import Netlink
+import Steps
+import Testing
+
+/// Two network namespaces of this test's own, joined by two veth pairs; `tc`, `ip` and `ping` are its witnesses.
+///
+///     target: eth0 10.9.1.1, fd09:1::1 ── peer: eth0 10.9.1.2, fd09:1::2
+///             eth1 10.9.2.1, fd09:2::1 ──       eth1 10.9.2.2, fd09:2::2
+final class TrafficShapingWorld {
+    let target: String
+    private let peer: String
+    private let thread: NamespaceThread
+
+    static let addresses = ["10.9.1.2", "fd09:1::2", "10.9.2.2", "fd09:2::2"]
+
+    /// Root, and a kernel with netem, flower, mirred and ifb.
+    static let isPossible: Bool = {
+        guard geteuid() == 0 else { return false }
+        do {
+            let world = try TrafficShapingWorld()
+            try world.settle(world.shaper(), to: [.random(): .latency(1)], from: world.shaper().observe())
+            return true
+        } catch {
+            return false
+        }
+    }()
+
+    init() throws {
+        let name = "squall-test-\(SessionID.random().text.suffix(6))"
+        target = "\(name)-a"
+        peer = "\(name)-b"
+        thread = try NamespaceThread()
+        try shell("ip netns add \(target) && ip netns add \(peer)")
+        for (number, name) in [(1, "eth0"), (2, "eth1")] {
+            try shell("ip link add \(name) netns \(target) type veth peer name \(name) netns \(peer)")
+            for (host, namespace) in [(1, target), (2, peer)] {
+                try shell(
+                    """
+                    ip -n \(namespace) addr add 10.9.\(number).\(host)/24 dev \(name) &&
+                    ip -n \(namespace) addr add fd09:\(number)::\(host)/64 dev \(name) nodad &&
+                    ip -n \(namespace) link set \(name) up
+                    """)
+            }
+        }
+        try shell("ip -n \(target) link set lo up")
+        // Neighbours are found before anything is measured.
+        for address in Self.addresses { try inTarget("ping -q -c 1 -w 5 \(address)") }
+    }
+
+    deinit {
+        do {
+            try shell("ip netns del \(target); ip netns del \(peer)")
+        } catch {
+            Issue.record(error)
+        }
+    }
+
+    /// A shaper that knows nothing, as after a restart.
+    func shaper(budget: MessageBudget? = nil) throws -> TrafficShaper {
+        var socket: NetlinkSocket?
+        let namespace = try NamespaceHandle(.network, at: "/run/netns/\(target)")
+        try thread.run(inNetworkNamespaceOf: namespace) { () throws(NetlinkError) in socket = try NetlinkSocket() }
+        let opened = try #require(socket)
+        if let budget {
+            opened.willChange = { (call, subject) throws(NetlinkError) in try budget.spend(call, subject) }
+        }
+        return TrafficShaper(opened)
+    }
+
+    /// Converges as often as it takes; gives up draining after two seconds, as the engine does.
+    @discardableResult
+    func settle(
+        _ shaper: TrafficShaper, to layers: [SessionID: TrafficLayer], from base: TrafficBase
+    ) throws -> [String] {
+        let start = BootInstant.now
+        while true {
+            let outcome = try shaper.converge(
+                to: layers, from: base, giveUpDraining: BootInstant.now - start > .seconds(2))
+            switch outcome {
+            case .settled(let drift): return drift
+            case .draining(let retry): usleep(UInt32(retry.wholeNanoseconds / 1000))
+            }
+        }
+    }
+
+    @discardableResult
+    func inTarget(_ command: String) throws -> String {
+        try shell("ip netns exec \(target) \(command)")
+    }
+
+    /// Interfaces, qdiscs and filters of the target, without counters.
+    func dump() throws -> String {
+        let hooks = ["eth0", "eth1"].flatMap { name in ["ingress", "egress"].map { "\(name) \($0)" } }
+        return try inTarget("ip -o link show") + inTarget("tc -j qdisc show")
+            + hooks.map { try inTarget("tc filter show dev \($0)") }.joined()
+    }
+
+    /// The least of three round-trip times, in milliseconds.
+    func roundTrip(_ address: String) throws -> Double {
+        let output = try inTarget("ping -q -n -c 3 -i 0.05 -w 20 \(address)")
+        // rtt min/avg/max/mdev = 100.4/100.6/100.9/0.2 ms
+        let figures = try #require(output.split(separator: "= ").last)
+        return try #require(Double(figures.prefix { $0 != "/" }))
+    }
+}
+
+/// Requests that may be sent before the process is killed.
+final class MessageBudget {
+    private var left: Int
+    private(set) var isExhausted = false
+
+    static let killed = NetlinkError("SIGKILL", on: "test", errno: .interrupted)
+
+    init(_ count: Int) { left = count }
+
+    func spend(_ call: String, _ subject: String) throws(NetlinkError) {
+        guard left > 0 else {
+            isExhausted = true
+            throw Self.killed
+        }
+        left -= 1
+    }
+}
+
+extension TrafficLayer {
+    static func latency(_ milliseconds: Int, _ filter: TrafficFilter = .everything) -> TrafficLayer {
+        TrafficLayer(filter: filter, impairment: TrafficImpairment(latency: .milliseconds(milliseconds)))
+    }
+}
+
+struct ShellFailure: Error {
+    let command: String
+    let output: String
+}
+
+@discardableResult
+func shell(_ command: String) throws -> String {
+    guard let pipe = popen("(\(command)) 2>&1", "r") else {
+        throw SystemCallError("popen", on: command, errno: .current)
+    }
+    var output: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 4096)
+    while case let count = fread(&chunk, 1, chunk.count, pipe), count > 0 { output += chunk[..<count] }
+    let text = String(decoding: output, as: UTF8.self)
+    guard pclose(pipe) == 0 else { throw ShellFailure(command: command, output: text) }
+    return text
+}

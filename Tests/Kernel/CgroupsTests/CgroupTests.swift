@@ -1,0 +1,117 @@
+import Cgroups
+import Glibc
+import LinuxSystem
+import TestKit
+import Testing
+
+@Suite(.enabled(if: geteuid() == 0, "needs root"))
+struct CgroupTests {
+    @Test func `opens a cgroup by its path, and knows it again`() throws {
+        let temporary = try TemporaryCgroup()
+        let tree = try CgroupTree()
+        let cgroup = try tree.cgroup(at: temporary.path)
+        #expect(cgroup.path == temporary.path)
+        #expect(cgroup.id == (try tree.cgroup(at: temporary.path).id))
+        #expect(try cgroup.exists())
+        #expect(try cgroup.processes() == [])
+    }
+
+    @Test func `a cgroup that takes the path of a removed one is another`() throws {
+        let temporary = try TemporaryCgroup()
+        let tree = try CgroupTree()
+        let cgroup = try tree.cgroup(at: temporary.path)
+        temporary.remove()
+        #expect(try cgroup.exists() == false)
+        #expect(throws: CgroupFileError.gone(path: temporary.path)) { try cgroup.cpuUsage() }
+
+        guard let parent = try cpuHierarchy() else { return }
+        mkdir(parent + temporary.path, 0o755)
+        #expect(try cgroup.exists() == false)
+        #expect(try tree.cgroup(at: temporary.path).id != cgroup.id)
+    }
+
+    @Test func `finds a process's cgroup, and reads what it uses`() throws {
+        let temporary = try TemporaryCgroup()
+        let tree = try CgroupTree()
+        guard let file = temporary.file("cgroup.procs"), try cpuHierarchy().map(file.hasPrefix) == true else { return }
+        let child = try Child()
+        try TextFile.write("\(child.id)", to: file)
+        let cgroup = try tree.cgroup(ofProcess: child.id)
+        #expect(cgroup.path == temporary.path)
+        #expect(try cgroup.processes() == [child.id])
+        #expect(try cgroup.cpuUsage() >= .zero)
+        #expect(try cgroup.isFrozen() == false)
+        try child.end()
+    }
+
+    @Test func `refuses the root`() throws {
+        let tree = try CgroupTree()
+        #expect(throws: CgroupOpeningError.root) { try tree.cgroup(at: "/") }
+        #expect(throws: CgroupOpeningError.root) { try tree.cgroup(at: "//") }
+    }
+
+    @Test func `refuses a path from outside of the cgroup namespace`() throws {
+        let tree = try CgroupTree()
+        #expect(throws: CgroupOpeningError.outsideNamespace(path: "/../../pod")) { try tree.cgroup(at: "/../../pod") }
+    }
+
+    @Test(arguments: ["pod", "", "/pod/../other", "/pod/./x", "/pod\0x"])
+    func `refuses a malformed path`(path: String) throws {
+        let tree = try CgroupTree()
+        #expect(throws: CgroupOpeningError.malformed(path: path)) { try tree.cgroup(at: path) }
+    }
+
+    @Test func `a missing cgroup is an error of the kernel's`() throws {
+        let tree = try CgroupTree()
+        #expect(throws: CgroupOpeningError.system(.init("openat2", on: "cgroup /squall-none", errno: .noEntry))) {
+            try tree.cgroup(at: "/squall-none")
+        }
+    }
+
+    @Test func `counts the CPUs of its cpuset`() throws {
+        let temporary = try TemporaryCgroup()
+        let cgroup = try CgroupTree().cgroup(at: temporary.path)
+        #expect(try cgroup.effectiveCPUCount() == sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+        guard let cpus = temporary.file("cpuset.cpus") else { return }
+        try TextFile.write("0", to: cpus)
+        #expect(try cgroup.effectiveCPUCount() == 1)
+    }
+
+    @Test func `sees that it is frozen`() throws {
+        let temporary = try TemporaryCgroup()
+        let cgroup = try CgroupTree().cgroup(at: temporary.path)
+        if let state = temporary.file("freezer.state") {
+            try TextFile.write("FROZEN", to: state)
+        } else if let freeze = temporary.file("cgroup.freeze") {
+            try TextFile.write("1", to: freeze)
+        }
+        #expect(try cgroup.isFrozen())
+    }
+
+    @Test func `an error of a write names file, cgroup and data`() throws {
+        let temporary = try TemporaryCgroup()
+        let cgroup = try CgroupTree().cgroup(at: temporary.path)
+        let file = cgroup.layout == .unified ? "cpu.max" : "cpu.cfs_quota_us"
+        guard temporary.file(file) != nil else { return }
+        do throws(CgroupFileError) {
+            try cgroup.write("nonsense", to: file, of: .cpu)
+            Issue.record("nonsense was accepted")
+        } catch {
+            #expect("\(error)" == "write \"nonsense\" to \(file) of cgroup \(temporary.path): Invalid argument")
+        }
+    }
+
+    @Test func `writes an interface file and reads it back`() throws {
+        let temporary = try TemporaryCgroup()
+        let cgroup = try CgroupTree().cgroup(at: temporary.path)
+        guard cgroup.layout == .perController else { return }
+        try cgroup.write("5000", to: "cpu.cfs_quota_us", of: .cpu)
+        #expect(try cgroup.read("cpu.cfs_quota_us", of: .cpu) == "5000\n")
+    }
+
+    private func cpuHierarchy() throws -> String? {
+        let mounts = try MountEntry.all().filter { $0.root == "/" }
+        return (mounts.first { $0.type == "cgroup" && $0.options.contains("cpu") }
+            ?? mounts.first { $0.type == "cgroup2" })?.mountPoint
+    }
+}

@@ -1,0 +1,102 @@
+import Glibc
+import Hardening
+import LinuxSystem
+import Testing
+
+/// A filter cannot be taken off, so each test runs in a process of its own.
+struct SystemCallFilterTests {
+    @Test func `refuses what is not allowed, and allows the rest`() async {
+        await #expect(processExitsWith: .success) {
+            try SystemCallFilter.gateway.load()
+            precondition(mkdir("/tmp/squall-filtered", 0o700) == -1 && errno == EPERM)
+            precondition(fork() == -1 && errno == EPERM)
+            precondition(kill(getpid(), 0) == -1 && errno == EPERM)
+            _ = try TextFile.read("/proc/self/status")
+            exit(0)
+        }
+    }
+
+    @Test func `looks at arguments`() async {
+        await #expect(processExitsWith: .success) {
+            try SystemCallFilter.gateway.load()
+            let stream = Int32(SOCK_STREAM.rawValue)
+            precondition(socket(AF_UNIX, stream, 0) >= 0)
+            precondition(socket(AF_INET, stream, 0) == -1 && errno == EPERM)
+            precondition(open("/dev/null", O_RDONLY) >= 0)
+            precondition(open("/dev/null", O_WRONLY) == -1 && errno == EPERM)
+            precondition(mmap(nil, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED)
+            exit(0)
+        }
+    }
+
+    @Test(arguments: ["gateway", "runtimes", "engine"])
+    func `lets threads and tasks run`(name: String) async {
+        await #expect(processExitsWith: .success) { [name] in
+            let filter: SystemCallFilter =
+                switch name {
+                case "gateway": .gateway
+                case "runtimes": .runtimes
+                default: .engine
+                }
+            try filter.load()
+            let sum = await withTaskGroup(of: Int.self) { group in
+                for number in 0..<100 { group.addTask { number } }
+                return await group.reduce(0, +)
+            }
+            precondition(sum == 4950)
+            try await Task.sleep(for: .milliseconds(10))
+            exit(0)
+        }
+    }
+
+    @Test func `holds for threads that were there before`() async {
+        await #expect(processExitsWith: .success) {
+            let thread = try Waiting()
+            try SystemCallFilter.gateway.load()
+            precondition(thread.finish() == EPERM)
+            exit(0)
+        }
+    }
+
+    @Test func `names a call that nobody knows`() {
+        let filter = SystemCallFilter(name: "test", rules: [.allow("frobnicate", because: "test")])
+        #expect(throws: SystemCallFilterError.unknownCall("frobnicate")) { try filter.load() }
+    }
+
+    @Test(arguments: [SystemCallFilter.gateway, .runtimes, .engine].map(\.name))
+    func `no rule is there twice`(name: String) {
+        let filter = [SystemCallFilter.gateway, .runtimes, .engine].first { $0.name == name }
+        let rules = filter?.rules ?? []
+        #expect(Set(rules.map { "\($0.name) \($0.conditions)" }).count == rules.count)
+    }
+}
+
+/// A thread that tries to make a directory when it is told to.
+private final class Waiting: @unchecked Sendable {
+    private var pipe: [Int32] = [-1, -1]
+    private var thread = pthread_t()
+    private var result: Int32 = 0
+
+    init() throws {
+        _ = Glibc.pipe(&pipe)
+        pthread_create(
+            &thread, nil,
+            { argument in
+                if let argument { Unmanaged<Waiting>.fromOpaque(argument).takeUnretainedValue().run() }
+                return nil
+            }, Unmanaged.passUnretained(self).toOpaque())
+    }
+
+    private func run() {
+        var byte: UInt8 = 0
+        _ = read(pipe[0], &byte, 1)
+        result = mkdir("/tmp/squall-filtered", 0o700) == -1 ? errno : 0
+    }
+
+    func finish() -> Int32 {
+        var byte: UInt8 = 1
+        _ = write(pipe[1], &byte, 1)
+        pthread_join(thread, nil)
+        return result
+    }
+}

@@ -1,0 +1,103 @@
+import LinuxSystem
+import Netlink
+import Testing
+
+@Suite(.enabled(if: KernelFeature.isRoot, "needs root to make network namespaces"))
+struct TrafficControlTests {
+    @Test func `clsact comes and goes beside the root qdisc`() throws {
+        try inNewInterface { socket, ifb in
+            let before = try socket.qdiscs()
+            try socket.addClsact(to: ifb)
+            #expect(try socket.qdiscs().contains { $0.isClsact && $0.interface == ifb })
+            #expect(try socket.filters(of: ifb, at: .egress).isEmpty)
+            try socket.deleteClsact(from: ifb)
+            #expect(try socket.qdiscs() == before)
+            #expect(throws: NetlinkError.self) { try socket.deleteClsact(from: ifb) }
+        }
+    }
+
+    @Test(
+        .enabled(if: KernelFeature.hasNetem, "needs sch_netem"),
+        arguments: [
+            Netem(limit: 10_000, latency: .milliseconds(100)),
+            Netem(limit: 1, latency: .nanoseconds(1), jitter: .nanoseconds(1), latencyCorrelation: 1),
+            Netem(limit: .max, latency: .seconds(3600), jitter: Netem.maximumJitter, latencyCorrelation: .max),
+            Netem(limit: 1000, latency: .zero),
+        ])
+    func `netem is read back as it was written`(netem: Netem) throws {
+        try inNewInterface { socket, ifb in
+            try socket.setNetem(Netem(limit: 7, latency: .seconds(1), jitter: .seconds(1)), asRootOf: ifb)
+            let first = try #require(try socket.root(of: ifb))
+            try socket.setNetem(netem, asRootOf: ifb)
+            let changed = try #require(try socket.root(of: ifb))
+            #expect(changed.netem == netem)
+            // Changed in place: a new qdisc would have another handle, and would have dropped what waited.
+            #expect(changed.handle == first.handle)
+        }
+    }
+
+    @Test(.enabled(if: KernelFeature.hasFlower, "needs cls_flower and act_mirred"))
+    func `a redirection is listed with its cookie, changed in place, and deleted`() throws {
+        try inNewInterface { socket, ifb in
+            try socket.addClsact(to: ifb)
+            let place = Filter.Place(interface: ifb, hook: .egress, preference: 50_001, etherType: .ipv6)
+            let action = FilterAction(.redirect(to: ifb), cookie: Array("squall".utf8))
+            try socket.setFlower(at: place, action: action)
+            let filter = try #require(try socket.filters(of: ifb, at: .egress).first { $0.handle != 0 })
+            #expect(filter.place == place && filter.kind == "flower" && filter.matchesWholeEtherType)
+            #expect(filter.actions == [action])
+            #expect(try socket.filters(of: ifb, at: .ingress).isEmpty)
+
+            let duplicate = #expect(throws: NetlinkError.self) { try socket.setFlower(at: place, action: action) }
+            #expect(duplicate?.errno == .exists)
+
+            let other = FilterAction(.redirect(to: ifb), cookie: Array("other".utf8))
+            try socket.setFlower(at: place, handle: filter.handle, action: other)
+            #expect(try socket.filters(of: ifb, at: .egress).filter { $0.handle != 0 }.map(\.actions) == [[other]])
+
+            try socket.delete(filter)
+            #expect(try socket.filters(of: ifb, at: .egress).isEmpty)
+            let missing = #expect(throws: NetlinkError.self) { try socket.delete(filter) }
+            #expect(missing?.errno == .noEntry)
+        }
+    }
+
+    @Test(.enabled(if: KernelFeature.hasFlower, "needs cls_flower and act_mirred"))
+    func `a redirection to an interface that is gone says so`() throws {
+        try inNewInterface { socket, ifb in
+            try socket.addIFB(named: "two")
+            let two = try #require(try socket.link(named: "two"))
+            try socket.addClsact(to: ifb)
+            let place = Filter.Place(interface: ifb, hook: .egress, preference: 50_000, etherType: .ipv4)
+            try socket.setFlower(at: place, action: FilterAction(.redirect(to: two.index), cookie: [1, 2]))
+            try socket.deleteLink(two.index)
+            let actions = try socket.filters(of: ifb, at: .egress).flatMap(\.actions)
+            #expect(actions == [FilterAction(.redirect(to: 0), cookie: [1, 2])])
+        }
+    }
+
+    @Test(.enabled(if: KernelFeature.hasFlower, "needs cls_matchall"))
+    func `a matchall filter that does nothing is read back`() throws {
+        try inNewInterface { socket, ifb in
+            try socket.addClsact(to: ifb)
+            let place = Filter.Place(interface: ifb, hook: .ingress, preference: 60_000, etherType: .all)
+            try socket.addMatchall(at: place, action: FilterAction(.continue, cookie: [7]))
+            let filter = try #require(try socket.filters(of: ifb, at: .ingress).first { $0.handle != 0 })
+            #expect(filter.place == place && filter.kind == "matchall")
+            #expect(filter.actions == [FilterAction(.continue, cookie: [7])])
+        }
+    }
+
+    private func inNewInterface(_ body: (NetlinkSocket, Int32) throws -> Void) throws {
+        try inNewNamespace { socket in
+            try socket.addIFB(named: "one")
+            try body(socket, try #require(try socket.link(named: "one")).index)
+        }
+    }
+}
+
+extension NetlinkSocket {
+    fileprivate func root(of interface: Int32) throws -> Qdisc? {
+        try qdiscs().first { $0.interface == interface && $0.isRoot }
+    }
+}

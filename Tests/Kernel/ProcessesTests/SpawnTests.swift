@@ -1,0 +1,254 @@
+import Cgroups
+import Glibc
+import LinuxSystem
+import Namespaces
+import Processes
+import TestKit
+import Testing
+
+@Suite(.enabled(if: geteuid() == 0, "needs root"))
+struct SpawnTests {
+    /// Children live as long as the thread that made them, and a test's thread may end early.
+    static let thread = Result { try NamespaceThread() }
+
+    @Test func `a child has exactly the capabilities it is given`() throws {
+        var order = try sleeping()
+        order.user = .nobody
+        order.capabilities = 1 << 12 | 1 << 21
+        let child = try start(order)
+        let status = try Status(of: child.id)
+        for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] { #expect(status[set] == "0000000000201000") }
+        #expect(status["Uid"] == "65534 65534 65534 65534")
+        #expect(status["Gid"] == "65534 65534 65534 65534")
+        #expect(status["Groups"] == "")
+        #expect(status["NoNewPrivs"] == "1")
+        #expect(status["SigBlk"] == "0000000000000000")
+        #expect(status["SigIgn"] == "0000000000000000")
+        try end(child)
+    }
+
+    @Test func `root without capabilities has none either`() throws {
+        let child = try start(try sleeping())
+        let status = try Status(of: child.id)
+        for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] { #expect(status[set] == "0000000000000000") }
+        #expect(status["Uid"] == "0 0 0 0")
+        try end(child)
+    }
+
+    @Test func `a child has no descriptor that it was not given`() throws {
+        let leak = try OwnedDescriptor.open("/etc/passwd", O_RDONLY)
+        // Not even one that is not close-on-exec.
+        _ = dup2(leak.rawValue, 200)
+        defer { close(200) }
+        let given = try OwnedDescriptor.open("/etc/hostname", O_RDONLY)
+        var order = try sleeping()
+        order.descriptors = [
+            SpawnOrder.Descriptor(source: given.rawValue, target: 1),
+            SpawnOrder.Descriptor(source: given.rawValue, target: 7),
+        ]
+        let child = try start(order)
+        #expect(
+            try openFiles(of: child.id) == [
+                "0": "/dev/null", "1": "/etc/hostname", "2": "/dev/null", "7": "/etc/hostname",
+            ])
+        #expect(try TextFile.destination(ofLink: "/proc/\(child.id)/cwd") == "/")
+        try end(child)
+    }
+
+    @Test func `descriptors may change places`() throws {
+        let first = try OwnedDescriptor.open("/etc/hostname", O_RDONLY)
+        let second = try OwnedDescriptor.open("/etc/passwd", O_RDONLY)
+        var order = try sleeping()
+        order.descriptors = [
+            SpawnOrder.Descriptor(source: first.rawValue, target: second.rawValue),
+            SpawnOrder.Descriptor(source: second.rawValue, target: first.rawValue),
+        ]
+        let child = try start(order)
+        let files = try openFiles(of: child.id)
+        #expect(files["\(first.rawValue)"] == "/etc/passwd")
+        #expect(files["\(second.rawValue)"] == "/etc/hostname")
+        try end(child)
+    }
+
+    @Test func `a child starts in the cgroup that it is put into`() throws {
+        let temporary = try TemporaryCgroup()
+        let cgroup = try CgroupTree().cgroup(at: temporary.path)
+        var order = try sleeping()
+        order.placement = try cgroup.placement()
+        let child = try start(order)
+        #expect(try cgroup.processes() == [child.id])
+        #expect(try CgroupTree().cgroup(ofProcess: child.id).id == cgroup.id)
+        try end(child)
+    }
+
+    @Test func `a child that does not come to its program is killed in time`() throws {
+        let temporary = try TemporaryCgroup()
+        let cgroup = try CgroupTree().cgroup(at: temporary.path)
+        let (file, frozen, thawed) =
+            temporary.file("freezer.state").map { ($0, "FROZEN", "THAWED") }
+            ?? temporary.file("cgroup.freeze").map { ($0, "1", "0") } ?? ("", "", "")
+        try #require(!file.isEmpty)
+        try TextFile.write(frozen, to: file)
+        var order = try sleeping()
+        order.placement = try cgroup.placement()
+        order.timeout = .milliseconds(100)
+        #expect(throws: SpawnError(program: "sleep", stage: .timeout, errno: .timedOut)) { try start(order) }
+        try TextFile.write(thawed, to: file)
+        _ = poll(nil, 0, 200)
+        #expect(try cgroup.processes() == [])
+    }
+
+    @Test func `a child joins the namespaces it is given`() throws {
+        try withTemporaryNetworkNamespace { (namespace) throws in
+            var order = try sleeping()
+            order.namespaces = [namespace.descriptor.rawValue]
+            let child = try start(order)
+            #expect(try NamespaceHandle(.network, ofProcess: child.id).inode == namespace.inode)
+            try end(child)
+        }
+    }
+
+    @Test func `a child takes an out-of-memory score`() throws {
+        var order = try sleeping()
+        order.outOfMemoryScore = 913
+        let child = try start(order)
+        #expect(try TextFile.read("/proc/\(child.id)/oom_score_adj") == "913\n")
+        try end(child)
+    }
+
+    @Test func `a child has the environment it is given and no other`() throws {
+        var order = try sleeping()
+        order.environment = ["COLOUR=blue"]
+        let child = try start(order)
+        #expect(try TextFile.read("/proc/\(child.id)/environ") == "COLOUR=blue\0")
+        #expect(try TextFile.read("/proc/\(child.id)/cmdline") == "sleep\u{0}60\u{0}")
+        try end(child)
+    }
+
+    @Test func `a child dies with the thread that made it, also as another user`() throws {
+        let thread = try OneShotThread { () throws in
+            var order = try sleeping()
+            order.user = .nobody
+            return try spawn(order).id
+        }
+        let handle = try ProcessHandle(openingProcess: thread.value)
+        #expect(handle.isRunning == true)
+        thread.end()
+        #expect(handle.waitUntilEnded(atMost: .seconds(2)) == true)
+        #expect(try handle.reap() == .killed(signal: SIGKILL))
+    }
+
+    @Test func `says which stage failed`() throws {
+        var order = SpawnOrder(executable: try Executable(opening: "/etc/passwd"), arguments: ["passwd"])
+        #expect(throws: SpawnError(program: "passwd", stage: .execute, errno: .permissionDenied)) { try start(order) }
+
+        order = try sleeping()
+        order.namespaces = [0]
+        #expect(throws: SpawnError(program: "sleep", stage: .namespaces, errno: .invalidArgument)) { try start(order) }
+
+        order = try sleeping()
+        order.descriptors = [SpawnOrder.Descriptor(source: 999, target: 3)]
+        #expect(throws: SpawnError(program: "sleep", stage: .descriptors, errno: Errno(rawValue: EBADF))) {
+            try start(order)
+        }
+
+        order = try sleeping()
+        order.capabilities = 1 << 63  // which no kernel knows
+        #expect(throws: SpawnError(program: "sleep", stage: .capabilities, errno: .invalidArgument)) {
+            try start(order)
+        }
+
+        order = try sleeping()
+        order.outOfMemoryScore = 5000
+        #expect(throws: SpawnError(program: "sleep", stage: .outOfMemoryScore, errno: .invalidArgument)) {
+            try start(order)
+        }
+    }
+
+    @Test func `leaves no descriptor open and no child behind`() async {
+        // In a process of its own, where nobody else opens files.
+        await #expect(processExitsWith: .success) {
+            let good = SpawnOrder(executable: try Executable(opening: "/bin/sleep"), arguments: ["sleep", "60"])
+            let bad = SpawnOrder(executable: try Executable(opening: "/etc/passwd"), arguments: ["passwd"])
+            let before = try TextFile.names(in: "/proc/self/fd")
+            for _ in 0..<20 {
+                let child = try spawn(good)
+                try child.send(signal: SIGKILL)
+                _ = child.waitUntilEnded(atMost: .seconds(5))
+                _ = try child.reap()
+                do { _ = try spawn(bad) } catch { continue }
+                preconditionFailure("spawned a text file")
+            }
+            let after = try TextFile.names(in: "/proc/self/fd")
+            let reaped = try reapEndedChildren()
+            if before != after { fatalError("\(before) \(after)") }
+            precondition(reaped.isEmpty)
+            exit(0)
+        }
+    }
+
+    @Test func `a subreaper takes the children of its children`() async {
+        await #expect(processExitsWith: .success) {
+            try becomeSubreaper()
+            var order = SpawnOrder(
+                executable: try Executable(opening: "/bin/sh"), arguments: ["sh", "-c", "sleep 0.2 & exit 7"])
+            order.environment = ["PATH=/bin"]
+            let child = try spawn(order)
+            var reaped: [ReapedChild] = []
+            for _ in 0..<100 where reaped.count < 2 {
+                usleep(20_000)
+                reaped += try reapEndedChildren()
+            }
+            precondition(reaped.count == 2 && reaped[0].id == child.id)
+            precondition(reaped[0].exit == .exited(7) && reaped[1].exit == .exited(0))
+            exit(0)
+        }
+    }
+
+    @Test func `a copied program cannot be changed`() throws {
+        let program = try Executable(copying: "/bin/sleep", named: "sleeper")
+        let child = try start(SpawnOrder(executable: program, arguments: ["sleeper", "60"]))
+        let link = "/proc/\(child.id)/exe"
+        #expect(try TextFile.destination(ofLink: link) == "/memfd:sleeper (deleted)")
+        #expect(throws: SystemCallError.self) { try TextFile.write("x", to: link) }
+        #expect(throws: SystemCallError.self) { try TextFile.write("x", to: "/proc/self/fd/\(program.descriptor.rawValue)") }
+        try end(child)
+    }
+
+    private func sleeping() throws -> SpawnOrder {
+        SpawnOrder(executable: try Executable(opening: "/bin/sleep"), arguments: ["sleep", "60"])
+    }
+
+    @discardableResult
+    private func start(_ order: SpawnOrder) throws -> ProcessHandle {
+        try Self.thread.get().run { () throws(SpawnError) in try spawn(order) }
+    }
+
+    private func end(_ child: consuming ProcessHandle) throws {
+        try child.send(signal: SIGKILL)
+        #expect(child.waitUntilEnded(atMost: .seconds(5)) == true)
+        #expect(try child.reap() == .killed(signal: SIGKILL))
+    }
+
+    private func openFiles(of process: Int32) throws -> [String: String] {
+        var files: [String: String] = [:]
+        for name in try TextFile.names(in: "/proc/\(process)/fd") {
+            files[name] = try TextFile.destination(ofLink: "/proc/\(process)/fd/\(name)")
+        }
+        return files
+    }
+}
+
+/// `/proc/PID/status`, by field.
+struct Status {
+    private var fields: [Substring: String] = [:]
+
+    init(of process: Int32) throws {
+        for line in try TextFile.read("/proc/\(process)/status").split(separator: "\n") {
+            let parts = line.split(separator: ":", maxSplits: 1)
+            fields[parts[0]] = parts[1].split(whereSeparator: \.isWhitespace).joined(separator: " ")
+        }
+    }
+
+    subscript(field: String) -> String? { fields[Substring(field)] }
+}

@@ -1,0 +1,195 @@
+import Cgroups
+import Glibc
+import LinuxSystem
+import Namespaces
+import Processes
+import TestKit
+import Testing
+import WorkerProtocol
+
+/// The real program in a real cgroup. One after the other: each measures CPU time.
+@Suite(.serialized, .enabled(if: geteuid() == 0, "needs root"))
+struct WorkerTests {
+    static let thread = Result { try NamespaceThread() }
+    static let executable = Result {
+        let tests = try TextFile.destination(ofLink: "/proc/self/exe")
+        let folder = tests.split(separator: "/").dropLast().joined(separator: "/")
+        return try Executable(copying: "/\(folder)/squall-worker", named: WorkerOrder.programName)
+    }
+
+    @Test(arguments: [(10.0, 1), (50.0, 1), (50.0, 2)])
+    func `uses the CPU time it is told to`(load: Double, threads: Int) throws {
+        let temporary = try TemporaryCgroup()
+        let worker = try start(.cpu(load: load, threads: threads), in: temporary)
+        try worker.waitUntilReady(atMost: .seconds(5))
+        let before = try CPUTime(of: worker.process.id)
+        sleep(3)
+        let used = try CPUTime(of: worker.process.id).percent(since: before)
+        let wanted = load * Double(threads)
+        #expect(used.running < wanted + 5, "\(used)")
+        // On a busy machine it cannot have what it wants, and waits for it.
+        #expect(used.running + used.waiting > wanted - 5, "\(used)")
+        #expect(try worker.end(atMost: .seconds(5)) == .killed(signal: SIGKILL))
+    }
+
+    @Test func `does not make up for what a quota took`() throws {
+        let temporary = try TemporaryCgroup()
+        let cgroup = try CgroupTree().cgroup(at: temporary.path)
+        try setQuota(of: cgroup, percent: 5)
+        let worker = try start(.cpu(load: 50, threads: 1), in: temporary)
+        try worker.waitUntilReady(atMost: .seconds(5))
+        sleep(2)
+        try setQuota(of: cgroup, percent: nil)
+        // One second of backlog would now be burnt at full load; 20 ms of it may be.
+        usleep(100_000)
+        let before = try CPUTime(of: worker.process.id)
+        sleep(1)
+        let used = try CPUTime(of: worker.process.id).percent(since: before)
+        #expect(used.running < 60, "\(used)")
+        _ = try worker.end(atMost: .seconds(5))
+    }
+
+    @Test func `ends when the engine lets go of it`() throws {
+        let temporary = try TemporaryCgroup()
+        let worker = try start(.cpu(load: 100, threads: 8), in: temporary)
+        try worker.waitUntilReady(atMost: .seconds(5))
+        let handle = try ProcessHandle(openingProcess: worker.process.id)
+        let begin = BootInstant.now
+        shutdown(worker.connection.rawValue, Int32(SHUT_RDWR))
+        #expect(handle.waitUntilEnded(atMost: .seconds(2)) == true)
+        #expect(BootInstant.now - begin < .milliseconds(100))
+        #expect(try worker.process.reap() == .exited(WorkerExitStatus.engineGone.rawValue))
+    }
+
+    @Test func `ends at its deadline`() throws {
+        let temporary = try TemporaryCgroup()
+        let deadline = BootInstant.now + .milliseconds(500)
+        let worker = try start(.cpu(load: 100, threads: 4), until: deadline, in: temporary)
+        #expect(worker.process.waitUntilEnded(atMost: .seconds(5)) == true)
+        let late = BootInstant.now - deadline
+        #expect(late >= .zero && late < .milliseconds(200))
+        #expect(try worker.process.reap() == .exited(WorkerExitStatus.deadline.rawValue))
+    }
+
+    @Test func `does not start after its deadline`() throws {
+        let temporary = try TemporaryCgroup()
+        let worker = try start(.cpu(load: 100, threads: 1), until: BootInstant(nanoseconds: 1), in: temporary)
+        #expect(worker.process.waitUntilEnded(atMost: .seconds(2)) == true)
+        #expect(try worker.process.reap() == .exited(WorkerExitStatus.deadline.rawValue))
+    }
+
+    @Test func `says why it cannot start`() throws {
+        let temporary = try TemporaryCgroup()
+        guard let limit = temporary.file("pids.max") else { return }
+        try TextFile.write("3", to: limit)
+        let worker = try start(.cpu(load: 50, threads: 16), in: temporary)
+        let reason = "pthread_create CPU load: Resource temporarily unavailable"
+        #expect(throws: WorkerStartError.failed(reason: reason)) { try worker.waitUntilReady(atMost: .seconds(5)) }
+        #expect(worker.process.waitUntilEnded(atMost: .seconds(2)) == true)
+        #expect(try worker.process.reap() == .exited(WorkerExitStatus.failed.rawValue))
+    }
+
+    @Test func `refuses arguments that are no order`() throws {
+        let order = SpawnOrder(executable: try Self.executable.get(), arguments: ["squall-worker", "--help"])
+        let child = try Self.thread.get().run { () throws(SpawnError) in try spawn(order) }
+        #expect(child.waitUntilEnded(atMost: .seconds(2)) == true)
+        #expect(try child.reap() == .exited(WorkerExitStatus.badArguments.rawValue))
+    }
+
+    @Test func `runs as nobody, without privileges, and is the first to go`() throws {
+        let temporary = try TemporaryCgroup()
+        let worker = try start(.cpu(load: 1, threads: 1), in: temporary)
+        try worker.waitUntilReady(atMost: .seconds(5))
+        let status = try TextFile.read("/proc/\(worker.process.id)/status")
+        #expect(status.contains("Name:\tsquall-worker\n"))
+        #expect(status.contains("Uid:\t65534\t65534\t65534\t65534\n"))
+        #expect(status.contains("CapEff:\t0000000000000000\n"))
+        #expect(status.contains("CapBnd:\t0000000000000000\n"))
+        #expect(status.contains("NoNewPrivs:\t1\n"))
+        #expect(try TextFile.read("/proc/\(worker.process.id)/oom_score_adj") == "1000\n")
+        _ = try worker.end(atMost: .seconds(5))
+    }
+
+    @Test func `is found again by its session, and ended`() throws {
+        let temporary = try TemporaryCgroup()
+        let cgroup = try CgroupTree().cgroup(at: temporary.path)
+        let worker = try start(.cpu(load: 1, threads: 1), session: "lost", in: temporary)
+        let other = try start(.cpu(load: 1, threads: 1), session: "other", in: temporary)
+        try worker.waitUntilReady(atMost: .seconds(5))
+        try other.waitUntilReady(atMost: .seconds(5))
+
+        let found = try workers(in: cgroup, session: "lost")
+        #expect(found.map(\.id) == [worker.process.id])
+        #expect(found.map(\.startTime) == [try ProcessFacts(ofProcess: worker.process.id).startTime])
+        for one in found { try one.end(atMost: .seconds(5)) }
+        #expect(try worker.process.reap() == .killed(signal: SIGKILL))
+        #expect(other.process.isRunning == true)
+        #expect(try workers(in: cgroup, session: "lost") == [])
+        // Again is as good.
+        for one in found { try one.end(atMost: .seconds(5)) }
+        _ = try other.end(atMost: .seconds(5))
+    }
+
+    @Test func `a program that only calls itself a worker is none`() throws {
+        let temporary = try TemporaryCgroup()
+        let cgroup = try CgroupTree().cgroup(at: temporary.path)
+        var pipe: [Int32] = [-1, -1]
+        #expect(Glibc.pipe(&pipe) == 0)
+        // It waits for what nobody writes.
+        var order = SpawnOrder(
+            executable: try Executable(opening: "/bin/cat"), arguments: ["squall-worker", "/proc/self/fd/0"])
+        order.placement = try cgroup.placement()
+        order.descriptors = [SpawnOrder.Descriptor(source: pipe[0], target: 0)]
+        let child = try Self.thread.get().run { () throws(SpawnError) in try spawn(order) }
+        #expect(try cgroup.processes() == [child.id])
+        #expect(try workers(in: cgroup, session: "/proc/self/fd/0") == [])
+        try child.send(signal: SIGKILL)
+        #expect(child.waitUntilEnded(atMost: .seconds(2)) == true)
+        _ = try child.reap()
+        for end in pipe { close(end) }
+    }
+
+    private func start(
+        _ task: WorkerTask, session: String = "test", until deadline: BootInstant = .now + .seconds(60),
+        in temporary: TemporaryCgroup
+    ) throws -> Worker {
+        let order = WorkerOrder(session: session, deadline: deadline.nanoseconds, task: task)
+        let executable = try Self.executable.get()
+        let placement = try CgroupTree().cgroup(at: temporary.path).placement()
+        return try Self.thread.get().run { () throws(WorkerStartError) in
+            try Worker(order, running: executable, in: placement)
+        }
+    }
+
+    private func setQuota(of cgroup: Cgroup, percent: Int?) throws {
+        switch cgroup.layout {
+        case .unified:
+            try cgroup.write(percent.map { "\($0 * 1000) 100000" } ?? "max 100000", to: "cpu.max", of: .cpu)
+        case .perController:
+            try cgroup.write(percent.map { "\($0 * 1000)" } ?? "-1", to: "cpu.cfs_quota_us", of: .cpu)
+        }
+    }
+}
+
+/// What the scheduler has counted for a process's threads.
+private struct CPUTime {
+    private let instant = BootInstant.now
+    private var running: Double = 0
+    private var waiting: Double = 0
+
+    init(of process: Int32) throws {
+        let fields = try TextFile.read("/proc/\(process)/stat").split(separator: " ")
+        running = (Double(fields[13]) ?? 0) + (Double(fields[14]) ?? 0)
+        running *= 1e9 / Double(sysconf(Int32(_SC_CLK_TCK)))
+        for thread in try TextFile.names(in: "/proc/\(process)/task") {
+            let times = try TextFile.read("/proc/\(process)/task/\(thread)/schedstat").split(separator: " ")
+            waiting += Double(times[1]) ?? 0
+        }
+    }
+
+    /// Percent of one CPU, used and waited for.
+    func percent(since before: CPUTime) -> (running: Double, waiting: Double) {
+        let whole = Double((instant - before.instant).wholeNanoseconds) / 100
+        return ((running - before.running) / whole, (waiting - before.waiting) / whole)
+    }
+}

@@ -1,0 +1,45 @@
+internal import Glibc
+internal import LinuxSystem
+internal import Synchronization
+
+/// A cgroup of a test's own, at one path in every hierarchy that the agent uses, until this is let go of.
+package final class TemporaryCgroup: Sendable {
+    /// From the root of the hierarchies.
+    package let path: String
+    private let directories: [String]
+
+    package init() throws {
+        let path = "/squall-test-\(getpid())-\(Self.count.wrappingAdd(1, ordering: .relaxed).newValue)"
+        let mounts = try MountEntry.all().filter { mount in
+            mount.root == "/"
+                && (mount.type == "cgroup2"
+                    || mount.type == "cgroup" && !Self.controllers.isDisjoint(with: mount.options))
+        }
+        self.path = path
+        directories = mounts.map { "\($0.mountPoint)\(path)" }
+        for mount in mounts {
+            try systemCall("mkdir", on: "\(mount.mountPoint)\(path)") { mkdir("\(mount.mountPoint)\(path)", 0o755) }
+            guard mount.options.contains("cpuset") else { continue }
+            // On v1 a new cpuset is empty, and takes no process.
+            for file in ["cpuset.cpus", "cpuset.mems"] {
+                try TextFile.write(
+                    TextFile.read("\(mount.mountPoint)/\(file)"), to: "\(mount.mountPoint)\(path)/\(file)")
+            }
+        }
+    }
+
+    deinit { remove() }
+
+    /// Removes the cgroup, which must have no process any more.
+    package func remove() {
+        for directory in directories { rmdir(directory) }
+    }
+
+    /// Where an interface file is, in whichever hierarchy has it.
+    package func file(_ name: String) -> String? {
+        directories.map { "\($0)/\(name)" }.first { access($0, F_OK) == 0 }
+    }
+
+    private static let controllers: Set = ["cpu", "cpuacct", "cpuset", "freezer", "pids"]
+    private static let count = Atomic<Int>(0)
+}
