@@ -26,9 +26,11 @@ let nioHTTP2: Target.Dependency = .product(name: "NIOHTTP2", package: "swift-nio
 let nioHPACK: Target.Dependency = .product(name: "NIOHPACK", package: "swift-nio-http2")
 let protobuf: Target.Dependency = .product(name: "SwiftProtobuf", package: "swift-protobuf")
 
-func module(_ name: String, in layer: Layer, imports dependencies: [Target.Dependency] = []) -> Target {
+func module(
+    _ name: String, in layer: Layer, imports dependencies: [Target.Dependency] = [], excluding: [String] = []
+) -> Target {
     .target(
-        name: name, dependencies: dependencies, path: "Sources/\(layer.rawValue)/\(name)",
+        name: name, dependencies: dependencies, path: "Sources/\(layer.rawValue)/\(name)", exclude: excluding,
         swiftSettings: strict)
 }
 
@@ -103,20 +105,20 @@ let package = Package(
         module("AgentAPI", in: .agent, imports: ["ChaosModel", "LinuxSystem"]),
         module("Gateway", in: .agent, imports: ["AgentAPI", "ChaosModel", "LinuxSystem", nioCore, nioPosix, nioHTTP1]),
         module("AgentClient", in: .agent, imports: ["AgentAPI", "ChaosModel", "Signatures", "LinuxSystem"]),
-        module("ContainerRuntimes", in: .agent, imports: ["AgentAPI", "ChaosModel", "Targets", "LinuxSystem"]),
+        module("ContainerRuntimes", in: .agent, imports: ["AgentAPI", "ChaosModel", "LinuxSystem"]),
         module(
             "CRI", in: .agent,
             imports: [
                 "ContainerRuntimes", "AgentAPI", "ChaosModel", "LinuxSystem", nioCore, nioPosix, nioHTTP2, nioHPACK,
                 protobuf,
-            ]),
+            ], excluding: ["Protos/runtime.proto"]),
         module(
             "Engine", in: .agent,
             imports: [
                 "AgentAPI", "ChaosModel", "Authorization", "ContainerRuntimes", "Sessions", "Faults", "Steps",
                 "Targets", "Journal", "Hardening", "LinuxSystem", "Netlink", "Cgroups", "Namespaces", "Processes",
             ]),
-        module("Keeper", in: .agent, imports: ["Hardening", "LinuxSystem", "Namespaces", "Processes"]),
+        module("Keeper", in: .agent, imports: ["LinuxSystem", "Namespaces", "Processes"]),
 
         // Programs: main, arguments, exit codes.
         program("squalld", in: "squalld", imports: ["Keeper", "Engine", "Hardening", "LinuxSystem"]),
@@ -128,5 +130,28 @@ let package = Package(
             imports: [
                 "AgentClient", "AgentAPI", "ChaosModel", "Faults", "Signatures", "LinuxSystem", argumentParser,
             ]),
+
+        // Tests mirror the sources. Contract tests against a running agent are Python's: Tests/EndToEnd.
+        tests(of: "ChaosModel", in: .chaos, imports: ["ChaosModel"]),
+        tests(of: "Signatures", in: .chaos, imports: ["Signatures", "ChaosModel"]),
+        tests(of: "Authorization", in: .chaos, imports: ["Authorization", "Signatures", "ChaosModel", "LinuxSystem"]),
+        tests(of: "Faults", in: .chaos, imports: ["Faults", "Steps", "ChaosModel", "WorkerProtocol"]),
+        tests(
+            of: "Journal", in: .chaos,
+            imports: ["Journal", "Authorization", "Steps", "ChaosModel", "LinuxSystem", "WorkerProtocol"]),
+        tests(of: "Sessions", in: .chaos, imports: ["Sessions", "ChaosModel"]),
+        tests(of: "AgentAPI", in: .agent, imports: ["AgentAPI", "ChaosModel"]),
+        tests(
+            of: "AgentClient", in: .agent,
+            imports: ["AgentClient", "AgentAPI", "Authorization", "ChaosModel", "Signatures", "LinuxSystem"]),
+        tests(
+            of: "ContainerRuntimes", in: .agent, imports: ["ContainerRuntimes", "AgentAPI", "ChaosModel", "LinuxSystem"]),
+        tests(
+            of: "CRI", in: .agent,
+            imports: [
+                "CRI", "ContainerRuntimes", "AgentAPI", "LinuxSystem", nioCore, nioPosix, nioHTTP2, nioHPACK, protobuf,
+                .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
+            ]),
+        tests(of: "Gateway", in: .agent, imports: ["Gateway", "AgentAPI", "ChaosModel", "LinuxSystem"]),
     ]
 )

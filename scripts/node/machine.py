@@ -259,6 +259,8 @@ class Machine:
 
     def _locked(self):
         """Holds off `build`, which replaces the files in one go, until QEMU has opened them."""
+        if not os.path.exists(f"{self.node}/root.img"):
+            raise MachineError(f"there is no test node in {self.directory}: run scripts/node/build first")
         lock = open(os.path.join(self.directory, "lock"), "w")
         fcntl.flock(lock, fcntl.LOCK_SH)
         return lock
@@ -278,8 +280,6 @@ class Machine:
         return process
 
     def _launch(self, memory, disk, kernel=KERNEL, options=(), extra=()):
-        if not os.path.exists(f"{self.node}/root.img"):
-            raise MachineError(f"there is no test node in {self.directory}: run scripts/node/build first")
         qemu = f"{self.directory}/qemu/usr"
         kernel = f"{self.directory}/kernel/{kernel}"
         if self.scratch_mib:

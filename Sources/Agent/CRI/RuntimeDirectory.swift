@@ -37,7 +37,8 @@ package struct RuntimeDirectory: Sendable {
         }
     }
 
-    private func container(_ id: String, before deadline: NIODeadline) async throws(RuntimeFailure) -> RuntimeContainer {
+    private func container(_ id: String, before deadline: NIODeadline) async throws(RuntimeFailure) -> RuntimeContainer
+    {
         let results = await askPresent { runtime throws(RuntimeFailure) in
             try await runtime.container(id, before: deadline)
         }
@@ -71,7 +72,7 @@ package struct RuntimeDirectory: Sendable {
                 let availability = try await runtime.version(before: deadline)
                 return RuntimeStatus(socket: runtime.path, availability: availability)
             } catch {
-                return RuntimeStatus(socket: runtime.path, availability: .unreachable(reason: "\(error)"))
+                return RuntimeStatus(socket: runtime.path, availability: .unreachable(reason: error.reason))
             }
         }
     }
@@ -107,6 +108,16 @@ package struct RuntimeDirectory: Sendable {
             var values: [(Int, Value)] = []
             for await value in group { values.append(value) }
             return values.sorted { $0.0 < $1.0 }.map(\.1)
+        }
+    }
+}
+
+extension RuntimeFailure {
+    /// Without the words that say which kind of failure it is.
+    fileprivate var reason: String {
+        switch self {
+        case .unreachable(let reason), .refused(let reason): reason
+        case .notFound, .notRunning: description
         }
     }
 }

@@ -1,4 +1,5 @@
 internal import ContainerRuntimes
+internal import LinuxSystem
 internal import NIOCore
 internal import SwiftProtobuf
 
@@ -77,7 +78,8 @@ actor RuntimeSocket {
             return opened
         } catch {
             settle(opening, as: .none)
-            throw .unreachable("connect \(path): \(error)")
+            let cause = (error as? IOError).map { "\(Errno(rawValue: $0.errnoCode))" } ?? "\(error)"
+            throw .unreachable("connect \(path): \(cause)")
         }
     }
 

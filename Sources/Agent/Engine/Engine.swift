@@ -4,6 +4,7 @@ import ChaosModel
 import ContainerRuntimes
 import Dispatch
 import Glibc
+import Hardening
 import Journal
 import LinuxSystem
 import Namespaces
@@ -42,9 +43,11 @@ package final class Engine: Sendable {
         let runtimes = RuntimeClient(path: configuration.runtimesSocket)
         let resolver = try TargetResolver(
             containers: RuntimeContainerDirectory(client: runtimes), cgroups: cgroups, thread: thread)
+        let features = FeatureReport.probeAll(thread: thread, cgroups: cgroups)
         let scheduler = try Scheduler(
             journal: journal, runner: runner, directory: resolver, bootID: bootID,
-            replay: ReplayStore(highWater: scan.highWater, taken: scan.tokens))
+            replay: ReplayStore(highWater: scan.highWater, taken: scan.tokens),
+            missing: FeatureReport.missing(in: features))
         await scheduler.start()
 
         if !scan.live.isEmpty {
@@ -62,9 +65,8 @@ package final class Engine: Sendable {
         }
 
         let gate = RequestGate(keys: keys, node: configuration.nodeName)
-        let features = FeatureReport.probeAll(thread: thread, cgroups: cgroups)
-        for feature in features {
-            if let reason = feature.reason { log("\(feature.feature.rawValue) does not work here: \(reason)") }
+        for (feature, reason) in FeatureReport.missing(in: features) {
+            log("\(feature.rawValue) does not work here: \(reason)")
         }
         let node = NodeReporter(
             name: configuration.nodeName, bootID: bootID, journalPath: journal.path, cgroups: cgroups,
@@ -73,6 +75,8 @@ package final class Engine: Sendable {
             listener: OwnedDescriptor(adopting: configuration.listener),
             service: RequestService(scheduler: scheduler, gate: gate, node: node),
             gatewayUser: configuration.gatewayUser)
+        // Everything has been opened that needs more.
+        try SystemCallFilter.engine.load()
         await server.start()
         return Engine(scheduler: scheduler, server: server)
     }

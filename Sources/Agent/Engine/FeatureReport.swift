@@ -21,6 +21,11 @@ struct FeatureReport: Sendable {
         }
     }
 
+    /// The features that do not work, each with the reason.
+    static func missing(in reports: [FeatureReport]) -> [NodeFeature: String] {
+        reports.reduce(into: [:]) { missing, report in missing[report.feature] = report.reason }
+    }
+
     private static func trafficShaping(_ thread: NamespaceThread) -> FeatureReport {
         do {
             try withTemporaryNetworkNamespace { namespace in

@@ -1,5 +1,4 @@
 import Glibc
-import Hardening
 package import LinuxSystem
 import Namespaces
 import Processes
@@ -30,14 +29,15 @@ package final class Keeper {
         try enterHostCgroupNamespace()
         try becomeSubreaper()
         let group = configuration.gatewayUser
-        try makeDirectory(configuration.stateDirectory, mode: 0o700, group: 0)
+        try makeDirectory(configuration.stateDirectory, mode: 0o700)
         lock = try Self.takeLock("\(configuration.stateDirectory)/lock")
         // Not earlier: an agent that waits for another may be ended by any signal.
         sigemptyset(&signals)
         for signal in [SIGTERM, SIGINT, SIGCHLD] { sigaddset(&signals, signal) }
         sigprocmask(SIG_BLOCK, &signals, nil)
-        try makeDirectory(configuration.runDirectory, mode: 0o755, group: 0)
-        try makeDirectory(configuration.privateDirectory, mode: 0o710, group: group)
+        try makeDirectory(configuration.runDirectory, mode: 0o755)
+        // The gateway passes through it to the engine's socket, whose own mode keeps everybody else out.
+        try makeDirectory(configuration.privateDirectory, mode: 0o711)
         apiSocket = try ListeningSocket(at: configuration.apiSocket, mode: 0o666, group: group)
         engineSocket = try ListeningSocket(at: configuration.engineSocket, mode: 0o660, group: group)
         runtimesSocket = try ListeningSocket(at: configuration.runtimesSocket, mode: 0o600, group: group)

@@ -22,28 +22,40 @@ struct ListeningSocket: ~Copyable {
         if unlink(path) != 0, Errno.current != .noEntry {
             throw SystemCallError("unlink", on: path, errno: .current)
         }
-        // Bound closed to all, opened once owner and mode are right.
+        // Bound closed to all, opened once its mode is right.
         let previousMask = umask(0o777)
         defer { umask(previousMask) }
-        try systemCall("bind", on: path) {
-            withUnsafePointer(to: &address) {
-                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                    bind(raw, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+        try asGroup(group) { () throws(SystemCallError) in
+            _ = try systemCall("bind", on: path) {
+                withUnsafePointer(to: &address) {
+                    $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                        bind(raw, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+                    }
                 }
             }
         }
-        try systemCall("chown", on: path) { chown(path, geteuid(), group) }
         try systemCall("chmod", on: path) { chmod(path, mode) }
         try systemCall("listen", on: path) { listen(raw, 512) }
         self.descriptor = descriptor
     }
 }
 
-/// Makes a directory, or sees that the one that is there has this owner and mode.
-func makeDirectory(_ path: String, mode: mode_t, group: gid_t) throws(SystemCallError) {
+/// Makes a directory, or gives the one that is there this mode.
+func makeDirectory(_ path: String, mode: mode_t) throws(SystemCallError) {
     if mkdir(path, mode) != 0, Errno.current != .exists {
         throw SystemCallError("mkdir", on: path, errno: .current)
     }
-    try systemCall("chown", on: path) { chown(path, geteuid(), group) }
     try systemCall("chmod", on: path) { chmod(path, mode) }
+}
+
+/// Lets a file be made with a group, which `chown(2)` could only do with one capability more.
+///
+/// The corresponding system call is `setegid(2)`.
+private func asGroup(_ group: gid_t, _ body: () throws(SystemCallError) -> Void) throws(SystemCallError) {
+    let own = getegid()
+    try systemCall("setegid", on: "group \(group)") { setegid(group) }
+    defer {
+        if setegid(own) != 0 { fatalError("cannot return to group \(own): \(Errno.current)") }
+    }
+    try body()
 }

@@ -30,6 +30,8 @@ package actor Scheduler {
     private let directory: any TargetDirectory
     private let bootID: String
     private let limits: Limits
+    /// What this node cannot do, and why.
+    private let missing: [NodeFeature: String]
 
     private var live: [SessionID: LiveSession] = [:]
     /// Sessions that are over, the oldest first.
@@ -44,13 +46,14 @@ package actor Scheduler {
     /// - Throws: The error of `timerfd_create(2)`.
     package init(
         journal: Journal, runner: StepRunner, directory: any TargetDirectory, bootID: String, replay: ReplayStore,
-        limits: Limits = Limits()
+        missing: [NodeFeature: String] = [:], limits: Limits = Limits()
     ) throws(SystemCallError) {
         self.journal = journal
         self.runner = runner
         self.directory = directory
         self.bootID = bootID
         self.replay = replay
+        self.missing = missing
         self.limits = limits
         timer = try BootTimer()
     }
@@ -181,6 +184,11 @@ extension Scheduler {
         _ injection: InjectionRequest
     ) async throws(Problem) -> (target: ResolvedTarget, plan: Plan) {
         let (fault, parameters) = try FaultCatalogue.fault(of: injection.fault, parameters: injection.parameters)
+        if let feature = type(of: fault).needs.first(where: { missing[$0] != nil }), let reason = missing[feature] {
+            throw Problem(
+                .faultUnsupported, "\(injection.fault) does not work on this node: \(reason)", field: "fault",
+                hint: "`squall doctor` on the node names the remedy")
+        }
         let target = try await directory.resolve(injection.target)
         let steps = try fault.plan(
             for: TargetObservation(

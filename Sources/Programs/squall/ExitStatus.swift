@@ -25,7 +25,7 @@ enum ExitStatus: Int32, CaseIterable {
     var meaning: String {
         switch self {
         case .success: "done as asked"
-        case .notAsAsked: "not as asked: how the session went, or what doctor found"
+        case .notAsAsked: "not as asked: the session, or what doctor found; or an internal failure"
         case .invalid: "the command line, a file that it names, or the request is wrong"
         case .unauthorized: "the agent does not allow it: key, tenant or target"
         case .unreachable: "the agent cannot be reached"

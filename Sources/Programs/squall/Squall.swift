@@ -1,7 +1,7 @@
 import ArgumentParser
 
 @main
-struct Squall: AsyncParsableCommand {
+struct Squall: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "squall",
         abstract: "Injects bounded, signed, self-reverting faults into containers of this node.",
@@ -17,16 +17,13 @@ struct Squall: AsyncParsableCommand {
             TokenCommand.self, ExitCodesCommand.self,
         ])
 
-    /// On the main actor, so that it begins on the first thread while that is the only one.
-    @MainActor static func main() async {
+    /// Nothing here is asynchronous: a main thread in the hands of the concurrency runtime would take SIGINT
+    /// and SIGTERM, whatever it blocks.
+    static func main() {
         Interruption.takeOver()
         do {
-            var command = try await asyncParseAsRoot()
-            if var command = command as? any AsyncParsableCommand {
-                try await command.run()
-            } else {
-                try command.run()
-            }
+            var command = try parseAsRoot()
+            try command.run()
         } catch {
             exit(reporting: error)
         }
@@ -38,23 +35,24 @@ struct Squall: AsyncParsableCommand {
         if exitCode(for: error) == .success { Self.exit(withError: error) }
         let message = fullMessage(for: error)
         let label = "Error: "
-        Output.complain(["squall: error: " + (message.hasPrefix(label) ? String(message.dropFirst(label.count)) : message)])
+        let reason = message.hasPrefix(label) ? String(message.dropFirst(label.count)) : message
+        Output.complain(["squall: error: " + reason])
         Self.exit(withError: ExitCode(ExitStatus.invalid.rawValue))
     }
 }
 
 /// A command of ours: it returns an exit code or fails with a problem, told in the format that was asked for.
-protocol ReportingCommand: AsyncParsableCommand {
+protocol ReportingCommand: ParsableCommand {
     var outputOptions: OutputOptions { get }
-    func perform(_ output: Output) async throws(Failure) -> ExitStatus
+    func perform(_ output: Output) throws(Failure) -> ExitStatus
 }
 
 extension ReportingCommand {
-    mutating func run() async throws {
+    mutating func run() throws {
         let output = outputOptions.opened
         let status: ExitStatus
         do throws(Failure) {
-            status = try await perform(output)
+            status = try perform(output)
         } catch {
             output.failure(error)
             throw ExitCode(error.status.rawValue)

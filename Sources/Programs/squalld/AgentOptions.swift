@@ -111,7 +111,7 @@ struct AgentOptions {
 
 extension AgentOptions {
     /// What an engine may do. Each is there for a reason; daemonset/capabilities lists the same.
-    private static let engineCapabilities: CapabilitySet = [
+    static let engineCapabilities: CapabilitySet = [
         .sysAdmin,  // enter network namespaces; start a worker in another cgroup
         .sysPtrace,  // open /proc/PID/ns of processes of other users
         .netAdmin,  // change queueing disciplines
@@ -127,9 +127,9 @@ extension AgentOptions {
         return directory.isEmpty ? "" : "/\(directory)"
     }
 
-    var keeper: KeeperConfiguration {
+    func keeper(engineCapabilities: CapabilitySet) -> KeeperConfiguration {
         var configuration = KeeperConfiguration(
-            programDirectory: programDirectory, engineCapabilities: Self.engineCapabilities.rawValue)
+            programDirectory: programDirectory, engineCapabilities: engineCapabilities.rawValue)
         configuration.runDirectory = runDirectory
         configuration.privateDirectory = privateDirectory
         configuration.stateDirectory = stateDirectory
@@ -147,7 +147,7 @@ extension AgentOptions {
             nodeName: nodeName, workerProgram: "\(programDirectory)/squall-worker")
         configuration.stateDirectory = stateDirectory
         configuration.tenantsDirectory = tenantsDirectory
-        configuration.runtimesSocket = keeper.runtimesSocket
+        configuration.runtimesSocket = "\(privateDirectory)/runtimes.sock"
         configuration.gatewayUser = gatewayUser
         configuration.isRecoveryOnly = isRecoveryOnly
         return configuration

@@ -1,12 +1,17 @@
 import Dispatch
 import Engine
 import Glibc
+import Hardening
 import Keeper
 import LinuxSystem
 
 func runKeeper(_ options: AgentOptions) -> Never {
     do {
-        let keeper = try Keeper(options.keeper)
+        let capabilities = AgentOptions.engineCapabilities
+        try capabilities.keepOnlyThese()
+        let missing = try capabilities.missing()
+        if !missing.isEmpty { StandardStream.error.writeLine("squalld: started without \(missing)") }
+        let keeper = try Keeper(options.keeper(engineCapabilities: capabilities.subtracting(missing)))
         exit(keeper.run())
     } catch {
         exit(code: 71, saying: "cannot start: \(error)")

@@ -7,7 +7,7 @@ import stat
 import time
 
 import pytest
-from fakes import NODE, SESSION, event, problem, report
+from fakes import NODE, SESSION, claims, event, problem, report
 
 CONTAINER = "c" * 64
 INJECT = ["inject", "cpu-stress", "load=50", "workers=1", "--container", CONTAINER]
@@ -196,12 +196,35 @@ class TestWait:
     def test_outlives_a_broken_stream_and_repeats_no_event(self, cli, gateway, key):
         first, last = event(0, "opened", "burn"), event(1, "ended", "expired")
         streams = iter([[first, None], [first, last]])
-        reports = iter([(200, report()), (200, ENDED)])
         self.script(gateway, lambda: next(streams))
-        gateway.answers[f"GET {of_session()}"] = lambda: next(reports)
         result = cli.run(*INJECT, *key, "--wait", "--output", "json")
         assert result.returncode == 0
         assert documents(result.stdout) == [report(), first, last, ENDED]
+
+    def test_shows_what_an_agent_that_was_restarted_counts_anew(self, cli, gateway, key):
+        before = [event(0, "opened", "burn"), event(1, "active", "in effect")]
+        after = [{**event(0, "recovering", "taken back"), "offsetSeconds": 5.0}]
+        streams = iter([[*before, None], problem(503, "engine-unavailable", "away"), after])
+        self.script(gateway, lambda: next(streams), report("ended", "recovered", RESTORED))
+        result = cli.run(*INJECT, *key, "--wait", "--output", "json")
+        assert result.returncode == 1
+        assert documents(result.stdout)[1:-1] == [*before, *after]
+
+    def test_leaves_a_stuck_session_to_the_agent(self, cli, gateway, key):
+        self.script(gateway, [event(0, "opened", "burn"), event(1, "undo-failed", "no"), 20.0], report("stuck"))
+        result = cli.run(*INJECT, *key, "--wait")
+        assert result.returncode == 1
+        assert "state     stuck" in result.stdout
+
+    def test_says_that_the_session_reverts_by_itself_when_the_agent_cannot_be_told(self, cli, gateway, key):
+        self.script(gateway, [event(0, "opened", "burn"), 20.0])
+        gateway.answers[f"DELETE {of_session()}"] = problem(503, "engine-unavailable", "away")
+        process = cli.start(*INJECT, *key, "--wait")
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=10)
+        assert process.returncode == 6
+        assert "reverts by itself" in err
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_reverts_the_session_when_interrupted(self, cli, gateway, key, number):
@@ -238,9 +261,9 @@ class TestSessions:
         gateway.answers["GET /v1/sessions"] = (200, {"sessions": [report(), ENDED]})
         result = cli.run("session", "list", *key)
         assert result.stdout.splitlines() == [
-            "ID                  STATE   LEFT  FAULT       TENANT  TARGET                             ENDING",
-            f"{SESSION}  active  30s   cpu-stress  shop    container web of pod shop/web-1    -".replace("1    -", "1    -"),
-            f"{SESSION}  ended   -     cpu-stress  shop    container web of pod shop/web-1    expired",
+            "ID                  STATE   LEFT  FAULT       TENANT  ENDING   TARGET",
+            f"{SESSION}  active  30s   cpu-stress  shop    -        container web of pod shop/web-1",
+            f"{SESSION}  ended   -     cpu-stress  shop    expired  container web of pod shop/web-1",
         ]
 
     def test_lists_as_operator_where_the_engine_is(self, cli, engine):
@@ -308,7 +331,8 @@ class TestDoctor:
         assert result.returncode == 0
         node, found = documents(result.stdout)
         assert node["name"] == "node-1"
-        assert [check["why"] for check in found["checks"] if check["state"] == "warning"] == ["no socket at /run/x.sock"]
+        warnings = [check["why"] for check in found["checks"] if check["state"] == "warning"]
+        assert warnings == ["no socket at /run/x.sock"]
 
     def test_reports_an_agent_that_is_not_there(self, cli):
         result = cli.run("doctor")
@@ -359,7 +383,6 @@ class TestToken:
         (["end", "--session", SESSION], {"op": "end", "session": SESSION}),
     ])
     def test_prints_a_token_without_any_agent(self, cli, key, words, said):
-        from fakes import claims
         result = cli.run("token", *words, *key, "--node", "node-1")
         assert result.returncode == 0
         assert claims(result.stdout.strip()).items() >= said.items()
@@ -403,7 +426,8 @@ class TestProgram:
         codes = [line.split()[0] for line in cli.run("exit-codes", connect=False).stdout.splitlines()[1:]]
         assert codes == ["0", "1", "2", "3", "4", "5", "6", "130"]
 
-    @pytest.mark.parametrize("words, coloured", [([], False), (["--color", "always"], True), (["--color", "never"], False)])
+    @pytest.mark.parametrize("words, coloured", [
+        ([], False), (["--color", "always"], True), (["--color", "never"], False)])
     def test_colours_only_where_wanted(self, cli, gateway, words, coloured):
         assert ("\x1b[" in cli.run("doctor", *words).stdout) == coloured
 

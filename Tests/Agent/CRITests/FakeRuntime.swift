@@ -12,6 +12,7 @@ final class FakeRuntime: Sendable {
         case send(HTTP2Frame.FramePayload)
         /// Tells the client to make no further calls on this connection.
         case goAway
+        case ping
         case wait(TimeAmount)
         case closeConnection
     }
@@ -30,9 +31,11 @@ final class FakeRuntime: Sendable {
         channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .childChannelInitializer { channel in
                 connections.withLockedValue { $0 += 1 }
-                return channel.eventLoop.makeCompletedFuture {
+                var configuration = NIOHTTP2Handler.ConnectionConfiguration()
+                configuration.controlFrameRateLimit.maximumCount = 100_000  // The client answers each ping.
+                return channel.eventLoop.makeCompletedFuture { [configuration] in
                     _ = try channel.pipeline.syncOperations.configureHTTP2Pipeline(
-                        mode: .server, connectionConfiguration: .init(), streamConfiguration: .init()
+                        mode: .server, connectionConfiguration: configuration, streamConfiguration: .init()
                     ) { stream in
                         stream.eventLoop.makeCompletedFuture {
                             try stream.pipeline.syncOperations.addHandler(CallHandler(actions))
@@ -121,6 +124,10 @@ private final class CallHandler: ChannelInboundHandler {
                 HTTP2Frame(
                     streamID: .rootStream,
                     payload: .goAway(lastStreamID: .maxID, errorCode: .noError, opaqueData: nil)), promise: nil)
+        case .ping:
+            channel.parent?.writeAndFlush(
+                HTTP2Frame(streamID: .rootStream, payload: .ping(HTTP2PingData(withInteger: 7), ack: false)),
+                promise: nil)
         case .wait(let time):
             let later = NIOLoopBound(self, eventLoop: channel.eventLoop)
             channel.eventLoop.scheduleTask(in: time) { [rest] in later.value.carryOut(rest, on: channel) }

@@ -139,10 +139,13 @@ struct RuntimeDirectoryTests {
 
     @Test func `a runtime that hangs is unreachable at the deadline, and asked again`() async throws {
         let calls = NIOLockedValueBox(0)
-        try await withRuntime(patience: .seconds(2), { _ in
-            calls.withLockedValue { $0 += 1 }
-            return calls.withLockedValue { $0 } == 1 ? [] : .message(version)
-        }) { runtime, runtimes in
+        try await withRuntime(
+            patience: .seconds(2),
+            { _ in
+                calls.withLockedValue { $0 += 1 }
+                return calls.withLockedValue { $0 } == 1 ? [] : .message(version)
+            }
+        ) { runtime, runtimes in
             let began = ContinuousClock.now
             #expect(await runtimes.answer(.container(id)) == .failure(.unreachable(reason: "no answer in time")))
             #expect(ContinuousClock.now - began < .seconds(8))
@@ -174,7 +177,22 @@ struct RuntimeDirectoryTests {
         }
     }
 
-    @Test func `a connection lost amid a call is an unreachable runtime, and the next call makes another`() async throws {
+    @Test func `a runtime may ping with every answer`() async throws {
+        try await withRuntime({ _ in [.ping] + .message(version) }) { runtime, runtimes in
+            for _ in 0..<500 {
+                guard case .status(let statuses) = await runtimes.answer(.status),
+                    case .available = statuses.first?.availability
+                else {
+                    Issue.record("unavailable")
+                    return
+                }
+            }
+            #expect(runtime.connectionCount == 1)
+        }
+    }
+
+    @Test func `a connection lost amid a call is an unreachable runtime, and the next call makes another`() async throws
+    {
         let calls = NIOLockedValueBox(0)
         try await withRuntime({ _ in
             calls.withLockedValue { $0 += 1 }
@@ -231,14 +249,16 @@ struct RuntimeDirectoryTests {
     @Test func `of two runtimes, one that cannot be asked may still have the container`() async throws {
         try await withFolder { folder in
             let one = try await FakeRuntime(at: folder + "/1.sock") { _ in .failure(5, "") }
-            let other = try await FakeRuntime(at: folder + "/2.sock") { _ in [] }
+            let hangs = NIOLockedValueBox(true)
+            let other = try await FakeRuntime(at: folder + "/2.sock") { _ in
+                hangs.withLockedValue { $0 } ? [] : .failure(5, "")
+            }
             let runtimes = directory(of: [one.path, other.path], patience: .seconds(2))
             #expect(await runtimes.answer(.container(id)) == .failure(.unreachable(reason: "no answer in time")))
-            try await other.stop()
-            let third = try await FakeRuntime(at: folder + "/2.sock") { _ in .failure(5, "") }
+            hangs.withLockedValue { $0 = false }
             #expect(await runtimes.answer(.container(id)) == .failure(.notFound))
             try await one.stop()
-            try await third.stop()
+            try await other.stop()
         }
     }
 

@@ -43,22 +43,24 @@ struct UnaryResponseTests {
         #expect(found == .status(code: 5, message: #"no "café" at 100% %zz"#))
     }
 
-    @Test(arguments: [
-        ([":status": "502", "content-type": "text/html"], "HTTP status 502"),
-        ([":status": "200", "content-type": "text/html"], #"content type "text/html""#),
-        ([":status": "200"], #"content type """#),
-    ] as [(HPACKHeaders, String)])
+    @Test(
+        arguments: [
+            ([":status": "502", "content-type": "text/html"], "HTTP status 502"),
+            ([":status": "200", "content-type": "text/html"], #"content type "text/html""#),
+            ([":status": "200"], #"content type """#),
+        ] as [(HPACKHeaders, String)])
     func `headers that are not gRPC's are refused`(headers: HPACKHeaders, reason: String) {
         let found = failure { response throws(CallFailure) in _ = try response.receive(headers, endsStream: false) }
         #expect(found == .malformed(reason))
     }
 
-    @Test(arguments: [
-        ([1, 0, 0, 0, 1, 7], "a compressed message, which was not asked for"),
-        ([0, 0xFF, 0xFF, 0xFF, 0xFF], "a message of 4294967295 bytes"),
-        ([0, 1, 0, 0, 1], "a message of 16777217 bytes"),
-        ([0, 0, 0, 0, 1, 7, 0], "more than one message"),
-    ] as [([UInt8], String)])
+    @Test(
+        arguments: [
+            ([1, 0, 0, 0, 1, 7], "a compressed message, which was not asked for"),
+            ([0, 0xFF, 0xFF, 0xFF, 0xFF], "a message of 4294967295 bytes"),
+            ([0, 1, 0, 0, 1], "a message of 16777217 bytes"),
+            ([0, 0, 0, 0, 1, 7, 0], "more than one message"),
+        ] as [([UInt8], String)])
     func `data that is not one plain message is refused`(bytes: [UInt8], reason: String) {
         let found = failure { response throws(CallFailure) in
             _ = try response.receive(head, endsStream: false)

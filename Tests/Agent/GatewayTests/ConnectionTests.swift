@@ -143,8 +143,9 @@ import Testing
 
     @Test func `a token of 16 KiB fits`() throws {
         let token = String(repeating: "a", count: 16 << 10)
-        #expect(try GatewayWorld { _, caller, _ in caller.answer(200, "{}") }
-            .response("POST", "/v1/plans", token: token).status == 200)
+        #expect(
+            try GatewayWorld { _, caller, _ in caller.answer(200, "{}") }
+                .response("POST", "/v1/plans", token: token).status == 200)
     }
 
     @Test func `a request that drips in is cut off`() throws {

@@ -70,10 +70,8 @@ final class FakeEngine: Sendable {
         }
     }
 
-    deinit { stop() }
-
-    /// Refuses connections from now on.
-    func stop() {
+    /// Ends the accepting thread, which closes the socket.
+    deinit {
         shutdown(listener, Int32(SHUT_RDWR))
     }
 

@@ -71,7 +71,6 @@ final class GatewayWorld {
 
     deinit {
         if !isDrained { try? server.drain() }
-        engine?.stop()
         for path in [apiPath, probePath, enginePath] { unlink(path) }
         rmdir(directory)
     }

@@ -56,10 +56,11 @@ import Testing
         #expect(try world.response("GET", "/v1/sessions").body == body)
     }
 
-    @Test(arguments: [
-        [0, 0, 0, 3, 16, 0, 0], [0, 0, 0, 0, 0], [0, 0, 0, 2, 99, 0], [0, 0, 0, 3, 16, 2, 88], [0, 0, 0, 1, 18],
-        [0, 0, 0, 3, 17, 123, 125], [0, 0, 0, 3, 16, 0, 201], [0, 0, 0, 5, 16, 0, 201, 123, 125],
-    ] as [[UInt8]])
+    @Test(
+        arguments: [
+            [0, 0, 0, 3, 16, 0, 0], [0, 0, 0, 0, 0], [0, 0, 0, 2, 99, 0], [0, 0, 0, 3, 16, 2, 88], [0, 0, 0, 1, 18],
+            [0, 0, 0, 3, 17, 123, 125], [0, 0, 0, 3, 16, 0, 201], [0, 0, 0, 5, 16, 0, 201, 123, 125],
+        ] as [[UInt8]])
     func `a reply that makes no sense is an internal error`(bytes: [UInt8]) throws {
         let world = try GatewayWorld { _, caller, _ in
             caller.send(bytes)

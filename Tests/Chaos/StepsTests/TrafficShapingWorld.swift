@@ -19,10 +19,21 @@ final class TrafficShapingWorld {
 
     /// Root, and a kernel with netem, flower, mirred and ifb.
     static let isPossible: Bool = {
-        guard geteuid() == 0 else { return false }
         do {
-            let world = try TrafficShapingWorld()
-            try world.settle(world.shaper(), to: [.random(): .latency(1)], from: world.shaper().observe())
+            let thread = try NamespaceThread()
+            try withTemporaryNetworkNamespace { namespace in
+                try thread.run(inNetworkNamespaceOf: namespace) { () throws(NetlinkError) in
+                    let socket = try NetlinkSocket()
+                    try socket.addIFB(named: "probe")
+                    for link in try socket.links() where link.name == "probe" {
+                        try socket.setNetem(Netem(limit: 1, latency: .zero), asRootOf: link.index)
+                        try socket.addClsact(to: link.index)
+                        let place = Filter.Place(
+                            interface: link.index, hook: .egress, preference: 1, etherType: .ipv4)
+                        try socket.setFlower(at: place, action: FilterAction(.redirect(to: link.index), cookie: []))
+                    }
+                }
+            }
             return true
         } catch {
             return false
@@ -36,7 +47,7 @@ final class TrafficShapingWorld {
         thread = try NamespaceThread()
         try shell("ip netns add \(target) && ip netns add \(peer)")
         for (number, name) in [(1, "eth0"), (2, "eth1")] {
-            try shell("ip link add \(name) netns \(target) type veth peer name \(name) netns \(peer)")
+            try shell("ip -n \(target) link add \(name) type veth peer name \(name) netns \(peer)")
             for (host, namespace) in [(1, target), (2, peer)] {
                 try shell(
                     """

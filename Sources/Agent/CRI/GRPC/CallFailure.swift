@@ -16,7 +16,8 @@ extension CallFailure {
         case .unreachable(let reason): .unreachable(reason: reason)
         case .malformed(let reason): .refused(reason: reason)
         case .status(code: GRPCStatus.notFound, message: _): .notFound
-        case .status(code: GRPCStatus.deadlineExceeded, let message), .status(code: GRPCStatus.unavailable, let message):
+        case .status(code: GRPCStatus.deadlineExceeded, let message),
+            .status(code: GRPCStatus.unavailable, let message):
             .unreachable(reason: message)
         case .status(let code, let message): .refused(reason: "status \(code): \(message)")
         }

@@ -20,8 +20,12 @@ struct HTTP2Connection: Sendable {
                 let pipeline = channel.pipeline.syncOperations
                 // First, so that it sees every byte in both directions.
                 try pipeline.addHandler(IdleStateHandler(allTimeout: Self.idleLimit))
+                var configuration = NIOHTTP2Handler.ConnectionConfiguration()
+                // gRPC's servers in Go ping with every answer, to measure the connection: beyond the usual limit
+                // of 200 in 30 seconds.
+                configuration.controlFrameRateLimit.maximumCount = 100_000
                 _ = try pipeline.configureHTTP2Pipeline(
-                    mode: .client, connectionConfiguration: .init(), streamConfiguration: .init()
+                    mode: .client, connectionConfiguration: configuration, streamConfiguration: .init()
                 ) { $0.close() }  // A runtime has nothing to push.
                 try pipeline.addHandler(ConnectionWatch(isGoingAway: isGoingAway))
             }
@@ -34,7 +38,8 @@ struct HTTP2Connection: Sendable {
     }
 
     /// Makes a unary call. The future fails with a `CallFailure` at the latest at the deadline.
-    func unaryCall(_ method: String, _ message: ByteBuffer, before deadline: NIODeadline) -> EventLoopFuture<ByteBuffer> {
+    func unaryCall(_ method: String, _ message: ByteBuffer, before deadline: NIODeadline) -> EventLoopFuture<ByteBuffer>
+    {
         let loop = channel.eventLoop
         let response = loop.makePromise(of: ByteBuffer.self)
         let timer = loop.scheduleTask(deadline: deadline) {

@@ -3,7 +3,7 @@ internal import NIOHPACK
 internal import NIOHTTP2
 
 /// One unary call on a stream of its own: sends the request when the stream opens, and completes `response`.
-/// Once that is complete, by this handler or by a deadline, the stream is closed.
+/// A call that fails, here or at its deadline, gives its stream up; one that succeeds has ended it.
 final class UnaryCall: ChannelInboundHandler {
     typealias InboundIn = HTTP2Frame.FramePayload
     typealias OutboundOut = HTTP2Frame.FramePayload
@@ -40,7 +40,7 @@ final class UnaryCall: ChannelInboundHandler {
         context.writeAndFlush(
             wrapOutboundOut(.data(.init(data: .byteBuffer(body), endStream: true))), promise: nil)
         let channel = context.channel
-        response.futureResult.whenComplete { _ in channel.close(promise: nil) }
+        response.futureResult.whenFailure { _ in channel.close(promise: nil) }
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {

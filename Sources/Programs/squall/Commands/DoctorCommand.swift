@@ -17,7 +17,7 @@ struct DoctorCommand: ReportingCommand {
     @OptionGroup(title: "Connection") var connection: ConnectionOptions
     @OptionGroup(title: "Output") var outputOptions: OutputOptions
 
-    func perform(_ output: Output) async throws(Failure) -> ExitStatus {
+    func perform(_ output: Output) throws(Failure) -> ExitStatus {
         let examination = Examination(of: connection)
         switch output.format {
         case .json:
@@ -33,9 +33,8 @@ struct DoctorCommand: ReportingCommand {
         var lines: [String] = []
         if let node = examination.node {
             let name = node["name"]?.stringValue ?? "?"
-            let parts = [("kernel", "kernel"), ("agent", "version"), ("cgroups", "cgroups")].compactMap { word, member in
-                node[member]?.stringValue.map { "\(word) \($0)" }
-            }
+            let members = [("kernel", "kernel"), ("agent", "version"), ("cgroups", "cgroups")]
+            let parts = members.compactMap { word, member in node[member]?.stringValue.map { "\(word) \($0)" } }
             lines += ["\(output.styled("node \(name)", .bold))  \(parts.joined(separator: ", "))", ""]
         }
         var table = Table("CHECK", "STATE", "WHY, AND WHAT TO DO")

@@ -12,7 +12,7 @@ struct ExitCodesCommand: ReportingCommand {
 
     @OptionGroup(title: "Output") var outputOptions: OutputOptions
 
-    func perform(_ output: Output) async throws(Failure) -> ExitStatus {
+    func perform(_ output: Output) throws(Failure) -> ExitStatus {
         switch output.format {
         case .table:
             var table = Table("CODE", "MEANING")

@@ -1,6 +1,6 @@
 import ArgumentParser
 
-struct FaultCommand: AsyncParsableCommand {
+struct FaultCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "fault",
         abstract: "Lists the faults, and explains one.",

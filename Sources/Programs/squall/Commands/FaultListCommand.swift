@@ -18,7 +18,7 @@ struct FaultListCommand: ReportingCommand {
     @OptionGroup(title: "Connection") var connection: ConnectionOptions
     @OptionGroup(title: "Output") var outputOptions: OutputOptions
 
-    func perform(_ output: Output) async throws(Failure) -> ExitStatus {
+    func perform(_ output: Output) throws(Failure) -> ExitStatus {
         switch output.format {
         case .json:
             for fault in FaultCatalogue.all { try output.document(fault.json) }

@@ -18,7 +18,7 @@ struct FaultShowCommand: ReportingCommand {
     @OptionGroup(title: "Connection") var connection: ConnectionOptions
     @OptionGroup(title: "Output") var outputOptions: OutputOptions
 
-    func perform(_ output: Output) async throws(Failure) -> ExitStatus {
+    func perform(_ output: Output) throws(Failure) -> ExitStatus {
         let fault: any Fault.Type
         do throws(Problem) {
             fault = try FaultCatalogue.fault(of: self.fault)
@@ -40,13 +40,15 @@ struct FaultShowCommand: ReportingCommand {
         var table = Table()
         for parameter in fault.parameters {
             table.add(
-                Table.Cell(parameter.name), Table.Cell("= \(parameter.standard.stringValue ?? parameter.standard.text)"),
+                Table.Cell(parameter.name),
+                Table.Cell("= \(parameter.standard.stringValue ?? parameter.standard.text)"),
                 Table.Cell(parameter.range), Table.Cell(parameter.meaning))
         }
         lines += table.lines(for: output, indentation: 2) + ["", output.styled("Examples", .bold)]
         for example in fault.examples {
             lines.append("  \(example.title):")
-            lines.append("    squall inject \(([fault.kind] + example.words).joined(separator: " ")) --container ID --key FILE")
+            let words = ["squall", "inject", fault.kind] + example.words + ["--container", "ID", "--key", "FILE"]
+            lines.append("    " + words.joined(separator: " "))
         }
         return lines
     }

@@ -28,19 +28,20 @@ struct InjectCommand: ReportingCommand {
     var dryRun = false
 
     @Flag(
-        help: ArgumentHelp(
-            "Stay until the session has ended, and revert it on SIGINT or SIGTERM. The lease is then 15s unless given."))
+        help: """
+            Stay until the session has ended, and revert it on SIGINT or SIGTERM. The lease is then 15s unless given.
+            """)
     var wait = false
 
     @OptionGroup(title: "Signing and connection") var tenant: TenantOptions
     @OptionGroup(title: "Output") var outputOptions: OutputOptions
 
-    func perform(_ output: Output) async throws(Failure) -> ExitStatus {
+    func perform(_ output: Output) throws(Failure) -> ExitStatus {
         let standardLease = wait && injection.duration.value > Self.standardLease ? Self.standardLease : nil
         let request = try injection.injection(standardLease: standardLease)
         let tenancy = try tenant.tenancy
         if dryRun { return try plan(request, tenancy, output) }
-        return wait ? try await waitOut(request, tenancy, output) : try open(request, tenancy, output)
+        return wait ? try waitOut(request, tenancy, output) : try open(request, tenancy, output)
     }
 
     private func plan(
@@ -64,14 +65,14 @@ struct InjectCommand: ReportingCommand {
 
     private func waitOut(
         _ request: TenantRequest.Injection, _ tenancy: Tenancy, _ output: Output
-    ) async throws(Failure) -> ExitStatus {
+    ) throws(Failure) -> ExitStatus {
         let inbox = Inbox()
         let report = try tenancy.inject(request)
         if output.format == .json { try output.document(report) }
         var follower = try Follower(
             of: report, at: .gateway(tenancy), inbox: inbox, output: output, onInterruption: .revert,
             renewal: request.lease.map { Follower.Renewal(tenancy: tenancy, lease: $0) })
-        switch try await follower.follow() {
+        switch try follower.follow() {
         case .over(let report):
             try output.session(report)
             let session = SessionText(report: report)

@@ -35,7 +35,7 @@ struct KeygenCommand: ReportingCommand {
 
     @OptionGroup(title: "Output") var outputOptions: OutputOptions
 
-    func perform(_ output: Output) async throws(Failure) -> ExitStatus {
+    func perform(_ output: Output) throws(Failure) -> ExitStatus {
         let tenant = try SignerOptions.tenant(tenant)
         let privatePath = "\(out)/\(tenant)\(SignerOptions.keyFileSuffix)"
         let publicPath = "\(out)/\(tenant).jwks.json"

@@ -1,6 +1,6 @@
 import ArgumentParser
 
-struct SessionCommand: AsyncParsableCommand {
+struct SessionCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "session",
         abstract: "Lists, shows, watches and reverts sessions.",

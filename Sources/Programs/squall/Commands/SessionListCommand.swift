@@ -14,7 +14,7 @@ struct SessionListCommand: ReportingCommand {
     @OptionGroup(title: "Access") var access: SessionAccess
     @OptionGroup(title: "Output") var outputOptions: OutputOptions
 
-    func perform(_ output: Output) async throws(Failure) -> ExitStatus {
+    func perform(_ output: Output) throws(Failure) -> ExitStatus {
         let answer = try access.agent.sessions()
         switch output.format {
         case .json: try output.document(answer)

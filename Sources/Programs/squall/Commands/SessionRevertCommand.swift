@@ -15,7 +15,7 @@ struct SessionRevertCommand: ReportingCommand {
     @OptionGroup(title: "Access") var access: SessionAccess
     @OptionGroup(title: "Output") var outputOptions: OutputOptions
 
-    func perform(_ output: Output) async throws(Failure) -> ExitStatus {
+    func perform(_ output: Output) throws(Failure) -> ExitStatus {
         let report = try access.agent.revert(session)
         try output.session(report)
         return SessionText(report: report).isVerified ? .success : .notAsAsked

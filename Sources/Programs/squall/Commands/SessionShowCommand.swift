@@ -15,7 +15,7 @@ struct SessionShowCommand: ReportingCommand {
     @OptionGroup(title: "Access") var access: SessionAccess
     @OptionGroup(title: "Output") var outputOptions: OutputOptions
 
-    func perform(_ output: Output) async throws(Failure) -> ExitStatus {
+    func perform(_ output: Output) throws(Failure) -> ExitStatus {
         try output.session(access.agent.session(session))
         return .success
     }

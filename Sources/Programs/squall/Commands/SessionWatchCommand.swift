@@ -17,12 +17,12 @@ struct SessionWatchCommand: ReportingCommand {
     @OptionGroup(title: "Access") var access: SessionAccess
     @OptionGroup(title: "Output") var outputOptions: OutputOptions
 
-    func perform(_ output: Output) async throws(Failure) -> ExitStatus {
+    func perform(_ output: Output) throws(Failure) -> ExitStatus {
         let agent = try access.agent
         let inbox = Inbox()
         var follower = try Follower(
             of: try agent.session(session), at: agent, inbox: inbox, output: output, onInterruption: .leave)
-        switch try await follower.follow() {
+        switch try follower.follow() {
         case .over(let report):
             try output.session(report)
             return Self.status(of: SessionText(report: report))

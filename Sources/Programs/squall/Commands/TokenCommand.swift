@@ -3,7 +3,7 @@ import AgentClient
 import ArgumentParser
 import ChaosModel
 
-struct TokenCommand: AsyncParsableCommand {
+struct TokenCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "token",
         abstract: "Prints a signed token, for other HTTP clients.",
@@ -45,7 +45,7 @@ struct TokenCommand: AsyncParsableCommand {
         @OptionGroup(title: "Signing and output") var printing: PrintingOptions
         var outputOptions: OutputOptions { printing.output }
 
-        func perform(_ output: Output) async throws(Failure) -> ExitStatus {
+        func perform(_ output: Output) throws(Failure) -> ExitStatus {
             try printing.print(tokenFor: .inject(try injection.injection()), output)
         }
     }
@@ -58,7 +58,7 @@ struct TokenCommand: AsyncParsableCommand {
         @OptionGroup(title: "Signing and output") var printing: PrintingOptions
         var outputOptions: OutputOptions { printing.output }
 
-        func perform(_ output: Output) async throws(Failure) -> ExitStatus {
+        func perform(_ output: Output) throws(Failure) -> ExitStatus {
             try printing.print(tokenFor: .plan(try injection.injection()), output)
         }
     }
@@ -71,7 +71,7 @@ struct TokenCommand: AsyncParsableCommand {
         @OptionGroup(title: "Signing and output") var printing: PrintingOptions
         var outputOptions: OutputOptions { printing.output }
 
-        func perform(_ output: Output) async throws(Failure) -> ExitStatus {
+        func perform(_ output: Output) throws(Failure) -> ExitStatus {
             try printing.print(tokenFor: session.map { .read($0) } ?? .list, output)
         }
     }
@@ -84,7 +84,7 @@ struct TokenCommand: AsyncParsableCommand {
         @OptionGroup(title: "Signing and output") var printing: PrintingOptions
         var outputOptions: OutputOptions { printing.output }
 
-        func perform(_ output: Output) async throws(Failure) -> ExitStatus {
+        func perform(_ output: Output) throws(Failure) -> ExitStatus {
             try printing.print(tokenFor: .renew(session), output)
         }
     }
@@ -97,7 +97,7 @@ struct TokenCommand: AsyncParsableCommand {
         @OptionGroup(title: "Signing and output") var printing: PrintingOptions
         var outputOptions: OutputOptions { printing.output }
 
-        func perform(_ output: Output) async throws(Failure) -> ExitStatus {
+        func perform(_ output: Output) throws(Failure) -> ExitStatus {
             try printing.print(tokenFor: .end(session), output)
         }
     }

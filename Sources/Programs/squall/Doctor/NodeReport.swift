@@ -35,7 +35,7 @@ struct NodeReport {
         let failing = entries("runtimes").compactMap { entry in
             entry["unreachable"]?.stringValue.map { reason in
                 Check(
-                    name, .warning, Self.words(entry, "socket") + ": " + reason,
+                    name, .warning, entry["socket"]?.stringValue.map { "\($0): \(reason)" } ?? reason,
                     remedy: "containers of this runtime cannot be targets until it answers")
             }
         }

@@ -27,15 +27,15 @@ struct Follower {
     /// How long after its deadline a session may take to be undone, or the agent to be back.
     private static let patience = Duration.seconds(30)
 
-    let agent: Agent
-    let id: SessionID
-    let output: Output
-    let onInterruption: OnInterruption
-
+    private let agent: Agent
+    private let id: SessionID
+    private let output: Output
+    private let onInterruption: OnInterruption
     private let inbox: Inbox
     private let renewal: Renewal?
     private var screen: Screen
-    private var lastSequence: Int64 = -1
+    /// Of the last event shown. The sequence begins anew in an agent that was restarted, the offset goes on.
+    private var last: (offset: Double, sequence: Int64) = (-1, -1)
     /// Something happened since the report was read.
     private var isStale = false
     private var givesUpAt: BootInstant
@@ -60,40 +60,45 @@ struct Follower {
     }
 
     /// The lease is renewed at a third of its length, so that two renewals may fail.
-    mutating func follow() async throws(Failure) -> Result {
-        if output.isLive { inbox.send(.second, every: .seconds(1)) }
-        if let renewal { inbox.send(.leaseDue, every: renewal.lease / 3) }
+    mutating func follow() throws(Failure) -> Result {
+        inbox.post(.second, every: .seconds(1))
+        if let renewal { inbox.post(.leaseDue, every: renewal.lease / 3) }
         inbox.read(eventsOf: id, from: agent)
-        for await message in inbox.messages {
-            switch message {
+        while true {
+            switch inbox.next() {
             case .event(let event): try take(event)
             case .eventsEnded(let failure):
-                if let report = try finalReport(after: failure) { return .over(report) }
+                if let failure { try bear(failure) } else if let report = try reportIfOver() { return .over(report) }
                 inbox.read(eventsOf: id, from: agent, after: .seconds(1))
-            case .second: try refresh()
+            case .second:
+                if let report = try refresh() { return .over(report) }
             case .leaseDue: try renew()
             case .interrupted: return .interrupted(try interrupted())
             }
         }
-        preconditionFailure("the inbox never ends")
     }
 
     private mutating func take(_ event: JSON) throws(Failure) {
         // A new stream begins with the events of old.
-        if let sequence = event["sequence"]?.integerValue {
-            guard sequence > lastSequence else { return }
-            lastSequence = sequence
-        }
+        let place = (event["offsetSeconds"]?.doubleValue ?? 0, event["sequence"]?.integerValue ?? 0)
+        guard place > last else { return }
+        last = place
         isStale = true
         try screen.show(event: event)
     }
 
-    private mutating func refresh() throws(Failure) {
-        guard isStale else { return try screen.redraw() }
-        if let report = try currentReport() {
-            isStale = false
-            try show(report)
+    /// The report of a session that is stuck: its events go on, for as long as undoing is tried again.
+    private mutating func refresh() throws(Failure) -> JSON? {
+        guard isStale else {
+            try screen.redraw()
+            return nil
         }
+        guard let report = try currentReport() else { return nil }
+        isStale = false
+        try show(report)
+        guard SessionText(report: report).isStuck else { return nil }
+        try screen.clear()
+        return report
     }
 
     private mutating func show(_ report: JSON) throws(Failure) {
@@ -101,10 +106,10 @@ struct Follower {
         try screen.show(report: report)
     }
 
-    private mutating func finalReport(after failure: Failure?) throws(Failure) -> JSON? {
-        if let failure { try bear(failure) }
+    private mutating func reportIfOver() throws(Failure) -> JSON? {
         guard let report = try currentReport() else { return nil }
-        guard SessionText(report: report).isOver else {
+        let session = SessionText(report: report)
+        guard session.hasEnded || session.isStuck else {
             try show(report)
             return nil
         }
@@ -113,7 +118,7 @@ struct Follower {
     }
 
     /// Nil while the agent is away.
-    private func currentReport() throws(Failure) -> JSON? {
+    private mutating func currentReport() throws(Failure) -> JSON? {
         do throws(Failure) {
             return try agent.session(id)
         } catch {
@@ -123,11 +128,13 @@ struct Follower {
     }
 
     /// - Throws: The failure, unless it may pass and there is time.
-    private func bear(_ failure: Failure) throws(Failure) {
+    private mutating func bear(_ failure: Failure) throws(Failure) {
         switch failure.status {
-        case .unreachable, .unavailable: if BootInstant.now > givesUpAt { throw failure }
-        case .success, .notAsAsked, .invalid, .unauthorized, .conflict, .interrupted: throw failure
+        case .unreachable, .unavailable: if BootInstant.now < givesUpAt { return }
+        case .success, .notAsAsked, .invalid, .unauthorized, .conflict, .interrupted: break
         }
+        try screen.clear()
+        throw failure
     }
 
     private mutating func renew() throws(Failure) {
@@ -151,7 +158,12 @@ struct Follower {
             return nil
         case .revert:
             output.note("interrupted: reverting session \(id)")
-            return try agent.revert(id)
+            do throws(Failure) {
+                return try agent.revert(id)
+            } catch {
+                output.note("session \(id) could not be told to end; it reverts by itself, by its lease or deadline")
+                throw error
+            }
         }
     }
 }

@@ -1,8 +1,9 @@
 import ChaosModel
 import Dispatch
+import Synchronization
 
-/// Everything that a follower waits for, in one stream: the session's events, clocks, and signals.
-final class Inbox {
+/// Everything that a follower waits for, in the order in which it came: the session's events, clocks, and signals.
+final class Inbox: Sendable {
     enum Message: Sendable {
         case event(JSON)
         /// The stream of events has ended: with the session, or too early.
@@ -14,38 +15,41 @@ final class Inbox {
         case interrupted
     }
 
-    let messages: AsyncStream<Message>
-    private let continuation: AsyncStream<Message>.Continuation
-    private let queue = DispatchQueue(label: "squall.clocks")
-    private var timers: [any DispatchSourceTimer] = []
+    private let messages = Mutex<[Message]>([])
+    private let arrivals = DispatchSemaphore(value: 0)
+    private let clock = DispatchQueue(label: "squall.clock")
 
     /// From here on, SIGINT and SIGTERM are messages.
     init() {
-        (messages, continuation) = AsyncStream.makeStream()
-        Interruption.tell { [continuation] in continuation.yield(.interrupted) }
+        Interruption.tell { [self] in post(.interrupted) }
     }
 
-    deinit {
-        for timer in timers { timer.cancel() }
+    /// Waits for the next message.
+    func next() -> Message {
+        arrivals.wait()
+        return messages.withLock { $0.removeFirst() }
     }
 
-    func send(_ message: Message, every interval: Duration) {
-        let timer = DispatchSource.makeTimerSource(queue: queue)
-        let nanoseconds = Int(clamping: Int64(interval.seconds * 1e9))
-        timer.schedule(deadline: .now() + interval.seconds, repeating: .nanoseconds(nanoseconds))
-        timer.setEventHandler { [continuation] in continuation.yield(message) }
-        timer.resume()
-        timers.append(timer)
+    func post(_ message: Message) {
+        messages.withLock { $0.append(message) }
+        arrivals.signal()
+    }
+
+    func post(_ message: Message, every interval: Duration) {
+        clock.asyncAfter(deadline: .now() + interval.seconds) { [self] in
+            post(message)
+            post(message, every: interval)
+        }
     }
 
     /// Reading events blocks, so a thread of its own does it.
     func read(eventsOf id: SessionID, from agent: Agent, after delay: Duration = .zero) {
-        DispatchQueue(label: "squall.events").asyncAfter(deadline: .now() + delay.seconds) { [continuation] in
+        DispatchQueue(label: "squall.events").asyncAfter(deadline: .now() + delay.seconds) { [self] in
             do throws(Failure) {
-                try agent.events(of: id) { continuation.yield(.event($0)) }
-                continuation.yield(.eventsEnded(nil))
+                try agent.events(of: id) { post(.event($0)) }
+                post(.eventsEnded(nil))
             } catch {
-                continuation.yield(.eventsEnded(error))
+                post(.eventsEnded(error))
             }
         }
     }

@@ -10,8 +10,8 @@ struct SessionText {
     var state: String { text("state") ?? "?" }
     var ending: String? { text("ending") }
     var hasEnded: Bool { state == "ended" }
-    /// Ended, or as far as it gets by itself: an undo keeps failing.
-    var isOver: Bool { hasEnded || state == "stuck" }
+    /// An undo keeps failing: it is tried again, but somebody should look.
+    var isStuck: Bool { state == "stuck" }
     var isVerified: Bool { report["revertVerified"]?.booleanValue ?? false }
 
     var remaining: Duration? { report["remainingSeconds"]?.doubleValue.map { .seconds($0) } }
@@ -24,13 +24,14 @@ struct SessionText {
 extension SessionText {
     static func list(_ reports: [JSON], for output: Output) -> [String] {
         guard !reports.isEmpty else { return ["no sessions"] }
-        var table = Table("ID", "STATE", "LEFT", "FAULT", "TENANT", "TARGET", "ENDING")
+        var table = Table("ID", "STATE", "LEFT", "FAULT", "TENANT", "ENDING", "TARGET")
         for session in reports.map(SessionText.init) {
             table.add(
                 Table.Cell(session.id), Table.Cell(session.state, .ofState(session.state)),
                 Table.Cell(session.remaining.map(Self.rounded) ?? "-"), Table.Cell(session.text("fault") ?? "?"),
-                Table.Cell(session.text("tenant") ?? "?"), Table.Cell(session.target),
-                session.ending.map { Table.Cell($0, session.isVerified ? nil : .bad) } ?? "-")
+                Table.Cell(session.text("tenant") ?? "?"),
+                session.ending.map { Table.Cell($0, session.isVerified ? nil : .bad) } ?? "-",
+                Table.Cell(session.target))
         }
         return table.lines(for: output)
     }

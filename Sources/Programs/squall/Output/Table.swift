@@ -39,9 +39,10 @@ struct Table {
         }
         return all.map { row in
             var line = String(repeating: " ", count: indentation)
-            for (column, cell) in row.enumerated() {
+            let last = row.lastIndex { !$0.text.isEmpty } ?? 0
+            for (column, cell) in row.prefix(last + 1).enumerated() {
                 line += output.styled(cell.text, cell.style)
-                if column < row.count - 1 {
+                if column < last {
                     line += String(repeating: " ", count: widths[column] - cell.text.count + 2)
                 }
             }

@@ -1,0 +1,174 @@
+import Authorization
+import ChaosModel
+import Glibc
+import Journal
+import LinuxSystem
+import Steps
+import Testing
+import WorkerProtocol
+
+/// A directory that is removed with everything in it.
+private struct TemporaryDirectory: ~Copyable {
+    let path: String
+
+    init() throws {
+        var template = Array("/tmp/squall-journal.XXXXXX".utf8CString)
+        try #require(mkdtemp(&template) != nil)
+        path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    deinit {
+        for name in (try? TextFile.names(in: path)) ?? [] { unlink("\(path)/\(name)") }
+        rmdir(path)
+    }
+
+    var journal: String { "\(path)/\(Journal.fileName)" }
+
+    func bytes() throws -> [UInt8] {
+        try OwnedDescriptor.open(journal, O_RDONLY).readToEnd(subject: journal)
+    }
+
+    func write(_ bytes: [UInt8]) throws {
+        try OwnedDescriptor.open(journal, O_WRONLY | O_TRUNC | O_CREAT, mode: 0o600).writeAll(bytes, subject: journal)
+    }
+}
+
+private func session(token: String = "token-0001") throws -> OpenedSession {
+    let tenant = try #require(Tenant("shop"))
+    let id = SessionID.random()
+    let cgroup = TargetFacts.Cgroup(path: "/kubepods/pod\"\n/x", id: 4242)
+    let network = TargetFacts.NetworkNamespace(inode: 4_026_531_840, cookie: .max)
+    return OpenedSession(
+        id: id, token: TakenToken(tenant: tenant, tokenID: token, expires: 2_000_000_030, session: id),
+        bootID: "boot", openedAt: 1, deadline: 2, openedAtWall: 2_000_000_000, fault: "network-latency",
+        parameters: ["latency": "100ms"], summary: "delay", reason: "a drill", lease: .seconds(5),
+        target: TargetFacts(container: nil, process: nil, network: network, cgroup: cgroup),
+        intents: [
+            .shapeTraffic(
+                TrafficLayer(impairment: TrafficImpairment(latency: .milliseconds(100))), in: network,
+                base: TrafficBase(interfaces: [.init(index: 2, name: "eth0", hadClsact: false)])),
+            .runWorker(.cpu(load: 50, threads: 2), in: cgroup),
+        ])
+}
+
+struct JournalTests {
+    @Test func `a new journal knows nothing`() throws {
+        let directory = try TemporaryDirectory()
+        let scan = try Journal.open(in: directory.path).scan
+        #expect(scan.live.isEmpty)
+        #expect(scan.tokens.isEmpty)
+    }
+
+    @Test func `an opened session is there after a restart, whole`() async throws {
+        let directory = try TemporaryDirectory()
+        let opened = try session()
+        try await Journal.open(in: directory.path).journal.commit([.opened(opened)])
+        let scan = try Journal.open(in: directory.path).scan
+        let found = try #require(scan.live.first)
+        #expect(JournalEntry.opened(found).json == JournalEntry.opened(opened).json)
+        #expect(found.intents == opened.intents)
+        #expect(found.target == opened.target)
+        #expect(scan.tokens == [opened.token])
+        #expect(scan.damagedLines.isEmpty)
+        #expect(abs(scan.highWater - wallSeconds()) < 60)
+    }
+
+    @Test func `an ended session is not live, and its token is still taken`() async throws {
+        let directory = try TemporaryDirectory()
+        let opened = try session()
+        let journal = try Journal.open(in: directory.path).journal
+        try await journal.commit([.opened(opened)])
+        try await journal.commit([.ended(opened.id, .expired)])
+        let scan = try Journal.open(in: directory.path).scan
+        #expect(scan.live.isEmpty)
+        #expect(scan.tokens == [opened.token])
+    }
+
+    @Test func `commits that wait together all come through`() async throws {
+        let directory = try TemporaryDirectory()
+        let journal = try Journal.open(in: directory.path).journal
+        let sessions = try (0..<100).map { try session(token: "token-\($0)-xxxx") }
+        try await withThrowingTaskGroup { group in
+            for session in sessions { group.addTask { try await journal.commit([.opened(session)]) } }
+            try await group.waitForAll()
+        }
+        #expect(Set(try Journal.open(in: directory.path).scan.live.map(\.id)) == Set(sessions.map(\.id)))
+    }
+
+    @Test func `a write cut short at any byte loses nothing before it`() async throws {
+        let directory = try TemporaryDirectory()
+        let first = try session()
+        let journal = try Journal.open(in: directory.path).journal
+        try await journal.commit([.opened(first)])
+        let whole = try directory.bytes()
+        try await journal.commit([.ended(first.id, .expired)])
+        let longer = try directory.bytes()
+        for length in whole.count..<longer.count {
+            try directory.write(Array(longer[..<length]))
+            let scan = try Journal.open(in: directory.path).scan
+            #expect(scan.live.map(\.id) == [first.id])
+            #expect(scan.damagedLines.isEmpty)
+            // The half line is cut off, so that the next line does not continue it.
+            #expect(try directory.bytes() == whole)
+        }
+    }
+
+    @Test func `a flipped bit damages one line and no other`() async throws {
+        let directory = try TemporaryDirectory()
+        let sessions = try (0..<3).map { try session(token: "token-\($0)-xxxx") }
+        let journal = try Journal.open(in: directory.path).journal
+        for session in sessions { try await journal.commit([.opened(session)]) }
+        let good = try directory.bytes()
+        let lines = good.split(separator: 0x0A, omittingEmptySubsequences: false)
+        let second = lines[0].count + 1 + lines[1].count + 1
+        for offset in stride(from: second, to: second + lines[2].count, by: 7) {
+            var bad = good
+            bad[offset] ^= 0x01
+            // A bit that makes a line feed makes two damaged lines, and still hurts no other.
+            try directory.write(bad)
+            let scan = try Journal.open(in: directory.path).scan
+            #expect(scan.live.map(\.id) == [sessions[0].id, sessions[2].id])
+            #expect(!scan.damagedLines.isEmpty)
+        }
+    }
+
+    @Test func `a journal of another format is not guessed at`() throws {
+        let directory = try TemporaryDirectory()
+        _ = try Journal.open(in: directory.path)
+        // The header of a version 2, with its right checksum.
+        try directory.write(Array("bca501a8 {\"format\":\"squall-journal\",\"version\":2}\n".utf8))
+        #expect(throws: JournalError.self) { try Journal.open(in: directory.path) }
+    }
+
+    @Test func `compaction keeps what lives and forgets the rest`() async throws {
+        let directory = try TemporaryDirectory()
+        let kept = try session(token: "token-kept")
+        let gone = try session(token: "token-gone")
+        let journal = try Journal.open(in: directory.path).journal
+        try await journal.commit([.opened(kept), .opened(gone)])
+        try await journal.commit([.ended(gone.id, .cancelled)])
+        try await journal.compact(keeping: [kept], tokens: [kept.token, gone.token])
+        let scan = try Journal.open(in: directory.path).scan
+        #expect(scan.live.map(\.id) == [kept.id])
+        #expect(Set(scan.tokens) == [kept.token, gone.token])
+        // And the journal goes on in the new file.
+        try await journal.commit([.ended(kept.id, .expired)])
+        #expect(try Journal.open(in: directory.path).scan.live.isEmpty)
+    }
+
+    @Test func `a full disk is an error, and leaves the journal as it was`() async throws {
+        guard access("/dev/full", F_OK) == 0 else { return }
+        let directory = try TemporaryDirectory()
+        try #require(symlink("/dev/full", directory.journal) == 0)
+        #expect(throws: JournalError.self) { try Journal.open(in: directory.path) }
+    }
+
+    @Test func `the checksum is CRC-32C`() throws {
+        let directory = try TemporaryDirectory()
+        _ = try Journal.open(in: directory.path)
+        // Computed with another implementation.
+        #expect(
+            String(decoding: try directory.bytes(), as: UTF8.self)
+                == "8842a931 {\"format\":\"squall-journal\",\"version\":1}\n")
+    }
+}

@@ -1,0 +1,123 @@
+"""A tenant as any user writes one: an ordinary JWT library, an ordinary HTTP client, no code of Squall's."""
+
+import http.client
+import json
+import socket
+import time
+import uuid
+from pathlib import Path
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path, timeout=30):
+        super().__init__("squall", timeout=timeout)
+        self.path = str(path)
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+class Answer:
+    def __init__(self, status, headers, body):
+        self.status, self.headers, self.body = status, headers, body
+
+    def __repr__(self):
+        return f"Answer({self.status}, {json.dumps(self.body)})"
+
+    @property
+    def code(self):
+        return self.body.get("code")
+
+
+class Tenant:
+    """A key pair, and requests signed with it."""
+
+    def __init__(self, name, node, socket_path, algorithm="EdDSA"):
+        self.name, self.node, self.socket_path, self.algorithm = name, node, socket_path, algorithm
+        self.key_id = f"{name}-{uuid.uuid4().hex[:8]}"
+        if algorithm == "EdDSA":
+            self.key = ed25519.Ed25519PrivateKey.generate()
+            self.jwk = json.loads(jwt.algorithms.OKPAlgorithm.to_jwk(self.key.public_key()))
+        else:
+            self.key = ec.generate_private_key(ec.SECP256R1())
+            self.jwk = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(self.key.public_key()))
+        self.jwk = {k: v for k, v in self.jwk.items() if k in ("kty", "crv", "x", "y")} | {"kid": self.key_id}
+
+    def publish(self, directory):
+        path = Path(directory) / f"{self.name}.jwks.json"
+        fresh = path.with_suffix(".new")
+        fresh.write_text(json.dumps({"keys": [self.jwk]}))
+        fresh.rename(path)
+
+    def claims(self, operation, **more):
+        now = int(time.time())
+        return {
+            "iss": self.name,
+            "aud": self.node,
+            "iat": now,
+            "exp": now + 30,
+            "jti": uuid.uuid4().hex,
+            "op": operation,
+        } | more
+
+    def token(self, operation, **more):
+        return self.sign(self.claims(operation, **more))
+
+    def sign(self, claims, **headers):
+        return jwt.encode(claims, self.key, algorithm=self.algorithm, headers={"kid": self.key_id} | headers)
+
+    def call(self, method, path, token=None, body=None, headers=None):
+        connection = UnixConnection(self.socket_path)
+        headers = dict(headers or {})
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        connection.request(method, path, body=body, headers=headers)
+        response = connection.getresponse()
+        text = response.read()
+        connection.close()
+        kind = response.headers.get_content_type()
+        if kind == "application/x-ndjson":
+            parsed = [json.loads(line) for line in text.splitlines()]
+        else:
+            parsed = json.loads(text) if text else None
+        return Answer(response.status, response.headers, parsed)
+
+    def inject(self, fault, target, parameters=None, duration="10s", **more):
+        token = self.token(
+            "inject", fault=fault, target=target, parameters=parameters or {}, duration=duration, **more
+        )
+        return self.call("POST", "/v1/sessions", token)
+
+    def plan(self, fault, target, parameters=None, duration="10s", **more):
+        token = self.token("plan", fault=fault, target=target, parameters=parameters or {}, duration=duration, **more)
+        return self.call("POST", "/v1/plans", token)
+
+    def read(self, session):
+        return self.call("GET", f"/v1/sessions/{session}", self.token("read", session=session))
+
+    def list(self):
+        return self.call("GET", "/v1/sessions", self.token("read"))
+
+    def events(self, session):
+        """All events; returns when the session is over."""
+        return self.call("GET", f"/v1/sessions/{session}/events", self.token("read", session=session)).body
+
+    def renew(self, session):
+        return self.call("POST", f"/v1/sessions/{session}/lease", self.token("renew", session=session))
+
+    def end(self, session):
+        return self.call("DELETE", f"/v1/sessions/{session}", self.token("end", session=session))
+
+    def wait_until_ended(self, session, timeout=20):
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            report = self.read(session).body
+            if report["state"] == "ended":
+                return report
+            time.sleep(0.1)
+        raise TimeoutError(f"session {session} is still {report['state']}")

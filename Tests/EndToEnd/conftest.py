@@ -1,0 +1,73 @@
+"""The agent and its targets: in the test node as a real container beside real pods, or on this machine as processes
+of its own, with throw-away targets. The same tests run on both; what one cannot do is skipped, and says why."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "NodeKit")]
+
+IN_NODE = Path("/usr/lib/squall-node").exists()
+PROGRAMS = Path(os.environ.get("SQUALL_PROGRAMS", HERE.parent.parent / ".build" / "static"))
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "node: needs the test node: containers, pods and a full kernel")
+
+
+def pytest_collection_modifyitems(items):
+    if IN_NODE:
+        return
+    for item in items:
+        if item.get_closest_marker("node"):
+            item.add_marker(pytest.mark.skip(reason="needs the test node: containers, pods and a full kernel"))
+
+
+@pytest.fixture(scope="session")
+def world():
+    if IN_NODE:
+        from node_world import NodeWorld
+
+        world = NodeWorld(PROGRAMS)
+    else:
+        from local_world import LocalWorld
+
+        world = LocalWorld(PROGRAMS)
+    with world:
+        yield world
+
+
+@pytest.fixture
+def agent(world):
+    """The agent, with no session live before the test and none after it."""
+    yield world.agent
+    world.agent.end_all_sessions()
+
+
+@pytest.fixture
+def target(world):
+    return world.target
+
+
+@pytest.fixture
+def mortal_target(world):
+    """A target that the test may kill."""
+    target = world.make_target()
+    yield target
+    target.remove()
+
+
+@pytest.fixture
+def unchanged_node(world):
+    """The whole node is as it was when the test ends: links, qdiscs, filters, cgroups, processes, files, mounts."""
+    from nodekit import snapshot
+
+    world.agent.end_all_sessions()
+    before = snapshot.take()
+    yield
+    world.agent.end_all_sessions()
+    differences = snapshot.compare(before, snapshot.take())
+    assert not differences, "\n".join(differences)

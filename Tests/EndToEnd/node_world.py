@@ -1,0 +1,166 @@
+"""The test node: the agent as a real CRI container, pods as targets."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from nodekit import cri
+from nodekit.agent import Agent
+from running_agent import RunningAgent, all_processes, command_line, role_of, start_time
+
+CGROUPS = Path("/sys/fs/cgroup")
+TRACING = Path("/sys/kernel/tracing")
+# In the order of their numbers, capabilities(7).
+CAPABILITIES = [
+    "CAP_" + name
+    for name in """CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE
+    NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE
+    SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE""".split()
+]
+
+
+class ContainerAgent(RunningAgent):
+    node_name = "node-1"
+    api_socket = Path("/run/squall/squall.sock")
+    engine_socket = Path("/run/squalld/engine.sock")
+    tenants_directory = Path("/etc/squall/tenants")
+
+    def __init__(self, programs):
+        capabilities = Path(__file__).parents[2] / "daemonset/capabilities"
+        self.container = Agent(programs, capabilities, node_name=self.node_name)
+
+    def start(self):
+        self.prepare_tenants()
+        self.container.start()
+        self.wait_until_ready()
+
+    def stop(self):
+        self.container.stop()
+
+    def log(self):
+        return self.container.logs()
+
+    def processes(self):
+        # A process's comm is a number between its exec and its first call; its arguments are right from the start.
+        return [(pid, role_of(pid)) for pid in all_processes() if role_of(pid) in ("keeper", "engine", "gateway", "runtimes")]
+
+
+class Pod:
+    def __init__(self, runtime, name, **options):
+        self.runtime, self.name = runtime, name
+        self.pod = runtime.create_pod(name, namespace="shop", **options)
+        self.container = runtime.create_container(self.pod, limits=cri.resources(cpus=1, memory=256 << 20))
+        self.pid, self.id = self.container.pid, self.container.id
+        self.ip = self.pod.ip
+        self.cgroup = Path(f"/proc/{self.pid}/cgroup").read_text().strip().split("::")[1]
+
+    @property
+    def selector(self):
+        return {"container": f"containerd://{self.id}"}
+
+    @property
+    def process_selector(self):
+        return {"process": {"pid": self.pid, "startTime": start_time(self.pid)}}
+
+    @property
+    def cgroup_selector(self):
+        return {"cgroup": self.cgroup}
+
+    def processes(self):
+        return sorted(int(pid) for pid in Path(f"{CGROUPS}{self.cgroup}/cgroup.procs").read_text().split())
+
+    def cpu_seconds(self):
+        lines = Path(f"{CGROUPS}{self.cgroup}/cpu.stat").read_text().splitlines()
+        return int(dict(line.split() for line in lines)["usage_usec"]) / 1e6
+
+    def ping(self, address, count):
+        """Round-trip times in milliseconds, by the container's own ping."""
+        status, output, errors = self.runtime.execute(
+            self.id, ["ping", "-c", str(count), "-i", "0.1", "-W", "3", address]
+        )
+        times = [float(time) for time in re.findall(r"time=([0-9.]+) ms", output)]
+        assert len(times) == count, output + errors
+        return times
+
+    def kill(self):
+        os.kill(self.pid, signal.SIGKILL)
+        self.runtime.wait_for_exit(self.id)
+
+    def network_is_plain(self):
+        """Of the sandbox, which outlives its containers."""
+        sandbox = json.loads(
+            self.runtime.call("PodSandboxStatus", pod_sandbox_id=self.pod.id, verbose=True).info["info"]
+        )["pid"]
+        enter = ["nsenter", "--net", "--target", str(sandbox)]
+        links = json.loads(subprocess.check_output(enter + ["ip", "-j", "link"]))
+        qdiscs = json.loads(subprocess.check_output(enter + ["tc", "-j", "qdisc"]))
+        names = {link["ifname"] for link in links}
+        return names == {"lo", "eth0"} and {qdisc["kind"] for qdisc in qdiscs} <= {"noqueue"}
+
+    def remove(self):
+        self.runtime.remove_pod(self.pod.id)
+
+
+class NodeWorld:
+    def __init__(self, programs):
+        self.runtime = cri.Runtime()
+        self.agent = ContainerAgent(programs)
+        self.count = 0
+
+    def __enter__(self):
+        self.target, self.peer = self.make_target(), self.make_target()
+        self.agent.start()
+        return self
+
+    def __exit__(self, *_):
+        self.agent.stop()
+        for pod in (self.target, self.peer):
+            pod.remove()
+
+    def make_target(self, **options):
+        self.count += 1
+        return Pod(self.runtime, f"target-{self.count}", **options)
+
+    def can_shape_traffic(self):
+        return True
+
+    # Looking at the agent's container
+
+    def agent_spec(self):
+        return self.runtime.container_info(self.agent.container.container.id)["runtimeSpec"]
+
+    def named_capabilities(self):
+        return ["CAP_" + name for name in self.agent.container.capabilities]
+
+    def capability_mask(self):
+        return sum(1 << CAPABILITIES.index(name) for name in self.named_capabilities())
+
+    # Doing things to the node
+
+    @contextlib.contextmanager
+    def stopped_runtime(self):
+        (containerd,) = [pid for pid in all_processes() if command_line(pid)[:1] in (["containerd"], ["/usr/bin/containerd"])]
+        os.kill(containerd, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(containerd, signal.SIGCONT)
+
+    @contextlib.contextmanager
+    def executed_programs(self):
+        """What the whole node executes meanwhile, as the kernel's trace names it: a program executed by descriptor,
+        as all of the agent's are, as /dev/fd/N, any other by its path."""
+        names = []
+        enable = TRACING / "events/sched/sched_process_exec/enable"
+        (TRACING / "trace").write_text("")
+        enable.write_text("1")
+        try:
+            yield names
+        finally:
+            enable.write_text("0")
+            names += re.findall(r"sched_process_exec: filename=(\S+)", (TRACING / "trace").read_text())

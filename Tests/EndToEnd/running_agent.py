@@ -1,0 +1,96 @@
+"""An agent that runs, however it was started."""
+
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+from api import Tenant
+
+
+class RunningAgent:
+    """Needs from its makers: node_name, api_socket, engine_socket, tenants_directory, programs, and processes()."""
+
+    def prepare_tenants(self):
+        self.tenants_directory.mkdir(parents=True, exist_ok=True)
+        self.tenant = Tenant("shop", self.node_name, self.api_socket)
+        self.other_tenant = Tenant("bank", self.node_name, self.api_socket, algorithm="ES256")
+        for tenant in (self.tenant, self.other_tenant):
+            tenant.publish(self.tenants_directory)
+
+    def wait_until_ready(self, timeout=30):
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            try:
+                if self.tenant.call("GET", "/readyz").status == 200:
+                    return
+            except OSError:
+                pass
+            time.sleep(0.05)
+        raise TimeoutError(f"the agent is not ready:\n{self.log()}")
+
+    def end_all_sessions(self):
+        for tenant in (self.tenant, self.other_tenant):
+            for session in tenant.list().body["sessions"]:
+                if session["state"] != "ended":
+                    tenant.end(session["id"])
+
+    # Processes, each as its number in this pid namespace
+
+    def processes(self):
+        """All processes of the agent, by role."""
+        raise NotImplementedError
+
+    def role(self, name):
+        (process,) = [pid for pid, role in self.processes() if role == name]
+        return process
+
+    def kill_engine(self):
+        """Kills the engine, and returns once another one is there."""
+        old = self.role("engine")
+        os.kill(old, signal.SIGKILL)
+        return self.wait_for_another("engine", old)
+
+    def wait_for_another(self, role, old, timeout=10):
+        begun = time.monotonic()
+        while time.monotonic() - begun < timeout:
+            found = [pid for pid, name in self.processes() if name == role]
+            if found and found != [old]:
+                return time.monotonic() - begun
+            time.sleep(0.005)
+        raise TimeoutError(f"no other {role}:\n{self.log()}")
+
+    def workers(self, session):
+        return [pid for pid in all_processes() if command_line(pid)[:2] == ["squall-worker", session]]
+
+    def kill(self, process):
+        os.kill(process, signal.SIGKILL)
+
+    def process_status(self, process):
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+        return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+
+
+def all_processes():
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def command_line(process):
+    try:
+        return Path(f"/proc/{process}/cmdline").read_text().split("\0")[:-1]
+    except OSError:
+        return []
+
+
+def role_of(process):
+    """What a process of the agent does, by its arguments; None for any other process."""
+    words = command_line(process)
+    name = re.sub(r".*/", "", words[0]) if words else ""
+    if name == "squalld":
+        return "engine" if words[1:2] == ["engine"] else "keeper"
+    return {"squall-gateway": "gateway", "squall-runtimes": "runtimes", "squall-worker": "worker"}.get(name)
+
+
+def start_time(process):
+    return int(Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[19])

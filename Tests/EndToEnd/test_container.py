@@ -1,0 +1,58 @@
+"""The agent as its DaemonSet runs it: a container with nothing but what it names."""
+
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.node
+
+
+def test_the_agents_container_is_not_privileged(agent, world):
+    spec = world.agent_spec()
+    assert sorted(spec["process"]["capabilities"]["bounding"]) == sorted(world.named_capabilities())
+    assert spec["root"]["readonly"] is True
+    assert {"type": "cgroup"} in spec["linux"]["namespaces"]
+    assert "seccomp" in spec["linux"]
+
+
+def test_the_engine_has_at_most_the_capabilities_named(agent, world):
+    effective = int(agent.process_status(agent.role("engine"))["CapEff"], 16)
+    assert effective & ~world.capability_mask() == 0
+
+
+def test_it_enters_the_hosts_cgroup_namespace_itself(agent):
+    engine = agent.role("engine")
+    assert Path(f"/proc/{engine}/ns/cgroup").readlink() == Path("/proc/1/ns/cgroup").readlink()
+    assert Path(f"/proc/{engine}/ns/mnt").readlink() != Path("/proc/1/ns/mnt").readlink()
+
+
+def test_a_container_is_found_through_the_runtime(agent, target):
+    report = agent.tenant.inject("cpu-stress", target.selector, {"load": 10, "workers": 1}, duration="1s").body
+    assert report["target"]["container"]["pod"] == target.name
+    assert report["target"]["container"]["namespace"] == "shop"
+
+
+def test_an_unknown_container_is_not_found(agent):
+    answer = agent.tenant.inject("cpu-stress", {"container": "0123456789abcdef" * 4})
+    assert (answer.status, answer.code) == (404, "target-not-found")
+
+
+def test_a_runtime_that_hangs_is_not_taken_for_a_missing_container(agent, target, world):
+    with world.stopped_runtime():
+        answer = agent.tenant.inject("cpu-stress", target.selector)
+        assert (answer.status, answer.code) == (503, "runtime-unavailable")
+        # Nothing else needs the runtime.
+        by_process = agent.tenant.inject("cpu-stress", target.process_selector, {"load": 10, "workers": 1})
+        assert by_process.status == 201
+        assert agent.tenant.end(by_process.body["id"]).body["revertVerified"]
+
+
+def test_no_program_but_our_own_is_executed(agent, target, world):
+    with world.executed_programs() as executed:
+        for fault, parameters in (("cpu-stress", {"load": 10, "workers": 1}), ("network-latency", {"latency": "10ms"})):
+            session = agent.tenant.inject(fault, target.selector, parameters, duration="60s").body["id"]
+            agent.kill_engine()
+            agent.wait_until_ready()
+            agent.tenant.wait_until_ended(session)
+    assert len(executed) >= 3, "the trace saw too little: it would not have seen a tool either"
+    assert all(name.startswith("/dev/fd/") for name in executed), executed

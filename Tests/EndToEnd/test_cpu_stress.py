@@ -1,0 +1,88 @@
+"""cpu-stress, measured at the target's cgroup."""
+
+import time
+
+import pytest
+
+
+def load(target, seconds=4):
+    used, begun = target.cpu_seconds(), time.monotonic()
+    time.sleep(seconds)
+    return (target.cpu_seconds() - used) / (time.monotonic() - begun)
+
+
+def test_it_burns_what_was_asked_and_ends_by_its_deadline(agent, target):
+    before = target.processes()
+    answer = agent.tenant.inject("cpu-stress", target.selector, {"load": 50, "workers": 1}, duration="6s")
+    assert answer.status == 201, answer
+    assert answer.body["state"] == "active"
+    # The workers aim at CPU time got, so a busy machine makes it late, not wrong; half a period of slack.
+    assert load(target) == pytest.approx(0.5, rel=0.05)
+    report = agent.tenant.wait_until_ended(answer.body["id"])
+    assert (report["ending"], report["revertVerified"]) == ("expired", True)
+    assert target.processes() == before
+    assert load(target, 1) < 0.05
+
+
+def test_two_sessions_on_one_target_add_up_and_end_in_any_order(agent, target):
+    before = target.processes()
+    first = agent.tenant.inject("cpu-stress", target.selector, {"load": 20, "workers": 1}).body["id"]
+    second = agent.tenant.inject("cpu-stress", target.selector, {"load": 30, "workers": 1}).body["id"]
+    assert load(target) == pytest.approx(0.5, rel=0.1)
+    assert agent.tenant.end(first).body["revertVerified"]
+    assert load(target) == pytest.approx(0.3, rel=0.1)
+    assert agent.tenant.end(second).body["revertVerified"]
+    assert target.processes() == before
+
+
+def test_the_worker_is_nobody_and_can_do_nothing(agent, target):
+    session = agent.tenant.inject("cpu-stress", target.selector, {"load": 10, "workers": 1}).body["id"]
+    (worker,) = agent.workers(session)
+    status = agent.process_status(worker)
+    assert status["Uid"].split() == ["65534"] * 4
+    assert status["Gid"].split() == ["65534"] * 4
+    for capabilities in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        assert int(status[capabilities], 16) == 0
+    assert status["NoNewPrivs"] == "1"
+    agent.tenant.end(session)
+
+
+def test_a_worker_that_is_killed_ends_its_session_truthfully(agent, target):
+    session = agent.tenant.inject("cpu-stress", target.selector, {"load": 10, "workers": 1}).body["id"]
+    (worker,) = agent.workers(session)
+    agent.kill(worker)
+    report = agent.tenant.wait_until_ended(session)
+    assert report["ending"] == "fault-ended"
+    assert any(event["kind"] == "worker-ended" for event in agent.tenant.events(session))
+
+
+def test_a_lease_that_is_not_renewed_ends_the_session(agent, target):
+    session = agent.tenant.inject(
+        "cpu-stress", target.selector, {"load": 10, "workers": 1}, duration="30s", lease="2s"
+    ).body["id"]
+    for _ in range(3):
+        time.sleep(1)
+        assert agent.tenant.renew(session).status == 200
+    assert agent.tenant.read(session).body["state"] == "active"
+    assert agent.tenant.wait_until_ended(session, 5)["ending"] == "lease-lapsed"
+
+
+def test_the_targets_end_ends_the_session(agent, mortal_target):
+    session = agent.tenant.inject("cpu-stress", mortal_target.selector, {"load": 10, "workers": 1}).body["id"]
+    mortal_target.kill()
+    report = agent.tenant.wait_until_ended(session)
+    assert report["ending"] == "target-gone"
+    assert report["revertVerified"]
+
+
+def test_a_cgroup_is_a_target(agent, target):
+    answer = agent.tenant.inject("cpu-stress", target.cgroup_selector, {"load": 30, "workers": 1}, duration="6s")
+    assert answer.status == 201, answer
+    assert load(target) == pytest.approx(0.3, rel=0.1)
+    agent.tenant.end(answer.body["id"])
+
+
+def test_a_process_is_a_target(agent, target):
+    answer = agent.tenant.inject("cpu-stress", target.process_selector, {"load": 30, "workers": 1}, duration="6s")
+    assert answer.status == 201, answer
+    assert agent.tenant.end(answer.body["id"]).body["revertVerified"]

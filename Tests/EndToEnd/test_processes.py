@@ -1,0 +1,108 @@
+"""The agent's own processes: what each may do, and what becomes of the others when one dies."""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+STRESS = {"load": 10, "workers": 1}
+
+
+def test_killing_the_gateway_ends_no_session(agent, target):
+    session = agent.tenant.inject("cpu-stress", target.selector, STRESS).body["id"]
+    gateway = agent.role("gateway")
+    os.kill(gateway, signal.SIGKILL)
+    agent.wait_for_another("gateway", gateway)
+    report = agent.tenant.read(session).body
+    assert (report["id"], report["state"]) == (session, "active")
+
+
+def test_killing_the_engine_takes_everything_back_and_refuses_nobody(agent, target):
+    before = target.processes()
+    session = agent.tenant.inject("cpu-stress", target.selector, STRESS, duration="60s").body["id"]
+    assert target.processes() != before
+
+    statuses = []
+    stop = threading.Event()
+
+    def ask():
+        while not stop.is_set():
+            statuses.append(agent.tenant.list().status)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    took = agent.kill_engine()
+    deadline = time.monotonic() + 1
+    while target.processes() != before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert target.processes() == before
+    assert took < 1
+    time.sleep(0.5)
+    stop.set()
+    asking.join()
+    assert set(statuses) == {200}
+
+    report = agent.tenant.read(session).body
+    assert (report["ending"], report["revertVerified"]) == ("recovered", True)
+
+
+def test_a_stopped_worker_of_a_dead_engine_is_found_and_ended(agent, target):
+    before = target.processes()
+    session = agent.tenant.inject("cpu-stress", target.selector, STRESS, duration="60s").body["id"]
+    (worker,) = agent.workers(session)
+    # Stopped, it cannot see that its engine is gone; the kernel's own signal would end it, so take that away too.
+    os.kill(worker, signal.SIGSTOP)
+    agent.kill_engine()
+    agent.wait_until_ready()
+    assert target.processes() == before
+
+
+def test_only_the_engine_has_capabilities_in_use(agent):
+    for pid, role in agent.processes():
+        status = agent.process_status(pid)
+        effective = int(status["CapEff"], 16)
+        if role == "engine":
+            assert effective != 0
+        elif role in ("gateway", "runtimes"):
+            assert effective == int(status["CapPrm"], 16) == int(status["CapBnd"], 16) == 0
+            assert status["NoNewPrivs"] == "1"
+            assert status["Seccomp"] == "2"
+
+
+def test_the_gateway_is_a_user_of_its_own(agent):
+    status = agent.process_status(agent.role("gateway"))
+    assert status["Uid"].split() == ["65532"] * 4
+    assert status["Gid"].split() == ["65532"] * 4
+    assert status["Groups"].strip() == ""
+
+
+def test_the_engines_socket_is_closed_to_the_gateways_commands(agent):
+    """The gateway's user may connect, and still commands nothing."""
+    from frames import ask
+
+    pid = os.fork()
+    if pid == 0:
+        os.setgroups([])
+        os.setgid(65532)
+        os.setuid(65532)
+        ((kind, status, body),) = ask(agent.engine_socket, 2, b'{"command": "list"}')
+        os._exit(0 if (status, body["code"]) == (403, "not-operator") else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_strangers_cannot_reach_the_engines_socket(agent):
+    pid = os.fork()
+    if pid == 0:
+        os.setgroups([])
+        os.setgid(12345)
+        os.setuid(12345)
+        from frames import ask
+
+        try:
+            ask(agent.engine_socket, 3, b"node")
+        except PermissionError:
+            os._exit(0)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0

@@ -1,0 +1,46 @@
+# Sourced by the scripts beside it: where things are, and what a fresh Debian machine needs.
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+programs_directory=$root/.build/programs
+programs=(squalld squall-gateway squall-runtimes squall-worker squall)
+
+say() { printf '\033[1m==> %s\033[0m\n' "$*" | { [ -t 1 ] && cat || sed 's/\x1b\[[0-9;]*m//g'; }; }
+
+# Debian's own Python first: the tests' libraries are installed for that one.
+export PATH=/usr/bin:$PATH
+
+# What the build links, and what the tests look with.
+debian_packages=(
+    libnl-3-dev libnl-route-3-dev libcap-dev libseccomp-dev libssl-dev pkg-config
+    python3 python3-pytest python3-jwt python3-cryptography python3-yaml python3-jsonschema
+    curl iproute2 iputils-ping util-linux
+)
+
+install_dependencies() {
+    local missing=() package
+    for package in "${debian_packages[@]}"; do
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+    done
+    command -v swift >/dev/null || {
+        echo "Swift 6.2 or later is needed: see https://www.swift.org/install/linux/debian/" >&2
+        exit 1
+    }
+    [ ${#missing[@]} -eq 0 ] && return
+    [ "$(id -u)" -eq 0 ] || { echo "needs root, or these packages: ${missing[*]}" >&2; exit 1; }
+    say "installing ${missing[*]}"
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+# The agent's programs, static: they run in an empty container image and on any x86-64 Linux.
+build_programs() {
+    local program
+    say "building the programs (static)"
+    for program in "${programs[@]}"; do
+        swift build --package-path "$root" --scratch-path "$root/.build/static" -c release \
+            -Xswiftc -static-executable --explicit-target-dependency-import-check error --product "$program"
+    done
+    mkdir -p "$programs_directory"
+    for program in "${programs[@]}"; do
+        strip -o "$programs_directory/$program" "$root/.build/static/release/$program"
+    done
+}
