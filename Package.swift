@@ -122,8 +122,8 @@ let package = Package(
 
         // Programs: main, arguments, exit codes.
         program("squalld", in: "squalld", imports: ["Keeper", "Engine", "Hardening", "LinuxSystem"]),
-        program("squall-gateway", in: "squall-gateway", imports: ["Gateway", "Hardening", "LinuxSystem", argumentParser]),
-        program("squall-runtimes", in: "squall-runtimes", imports: ["CRI", "Hardening", "LinuxSystem", argumentParser]),
+        program("squall-gateway", in: "squall-gateway", imports: ["Gateway", "Hardening", "LinuxSystem"]),
+        program("squall-runtimes", in: "squall-runtimes", imports: ["CRI", "Hardening", "LinuxSystem"]),
         program("squall-worker", in: "squall-worker", imports: ["WorkerProtocol", "LinuxSystem"]),
         program(
             "squall", in: "squall",
@@ -132,6 +132,19 @@ let package = Package(
             ]),
 
         // Tests mirror the sources. Contract tests against a running agent are Python's: Tests/EndToEnd.
+        .target(
+            name: "TestKit", dependencies: ["LinuxSystem", "Processes"], path: "Tests/TestKit", swiftSettings: strict),
+        tests(of: "Namespaces", in: .kernel, imports: ["Namespaces", "CLinux", "LinuxSystem"]),
+        tests(of: "Cgroups", in: .kernel, imports: ["Cgroups", "LinuxSystem", "TestKit"]),
+        tests(of: "Hardening", in: .kernel, imports: ["Hardening", "LinuxSystem"]),
+        tests(
+            of: "Processes", in: .kernel, imports: ["Processes", "Cgroups", "Namespaces", "LinuxSystem", "TestKit"]),
+        tests(
+            of: "Worker", in: .kernel,
+            imports: [
+                "squall-worker", "WorkerProtocol", "Processes", "Cgroups", "Namespaces", "Hardening", "LinuxSystem",
+                "TestKit",
+            ]),
         tests(of: "ChaosModel", in: .chaos, imports: ["ChaosModel"]),
         tests(of: "Signatures", in: .chaos, imports: ["Signatures", "ChaosModel"]),
         tests(of: "Authorization", in: .chaos, imports: ["Authorization", "Signatures", "ChaosModel", "LinuxSystem"]),

@@ -16,7 +16,8 @@ def test_it_burns_what_was_asked_and_ends_by_its_deadline(agent, target):
     answer = agent.tenant.inject("cpu-stress", target.selector, {"load": 50, "workers": 1}, duration="6s")
     assert answer.status == 201, answer
     assert answer.body["state"] == "active"
-    # The workers aim at CPU time got, so a busy machine makes it late, not wrong; half a period of slack.
+    # Its own start is CPU time too: let it pass.
+    time.sleep(1)
     assert load(target) == pytest.approx(0.5, rel=0.05)
     report = agent.tenant.wait_until_ended(answer.body["id"])
     assert (report["ending"], report["revertVerified"]) == ("expired", True)

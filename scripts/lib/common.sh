@@ -43,4 +43,5 @@ build_programs() {
     for program in "${programs[@]}"; do
         strip -o "$programs_directory/$program" "$root/.build/static/release/$program"
     done
+    python3 "$root/Tests/NodeKit/nodekit/images.py" --agent "$programs_directory"
 }

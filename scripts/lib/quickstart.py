@@ -68,6 +68,8 @@ class Row:
     def show(self, cli, fault, target, *parameters):
         self.before = self.measure()
         session = cli.inject(fault, target, *parameters)
+        # A worker's own start is CPU time too.
+        time.sleep(1)
         self.during = self.measure()
         report = cli.revert(session)
         self.verified = report["revertVerified"]

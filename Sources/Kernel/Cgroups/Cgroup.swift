@@ -20,7 +20,7 @@ package final class Cgroup: Sendable {
             for hierarchy in tree.hierarchies where hierarchy !== tree.primary {
                 do {
                     directories.append(CgroupDirectory(hierarchy, try hierarchy.directory(at: path)))
-                } catch where error.errno == .noEntry {
+                } catch let error where error.errno == .noEntry {
                     continue
                 }
             }
@@ -39,7 +39,7 @@ package final class Cgroup: Sendable {
         do {
             let now = try primary.directory(at: path)
             return UInt64(try status(of: now, subject: "cgroup \(path)").st_ino) == id
-        } catch where error.errno == .noEntry {
+        } catch let error where error.errno == .noEntry {
             return false
         }
     }
@@ -76,7 +76,7 @@ package final class Cgroup: Sendable {
                 let directory = try primary.directory(at: "/" + names.joined(separator: "/"))
                 do throws(SystemCallError) {
                     return try TextFile.read(file, in: directory)
-                } catch where error.errno == .noEntry {
+                } catch let error where error.errno == .noEntry {
                     if names.popLast() == nil { return nil }
                 }
             }
@@ -100,7 +100,8 @@ package final class Cgroup: Sendable {
         }
     }
 
-    private func directory(of controller: CgroupController, for file: String) throws(CgroupFileError) -> CgroupDirectory {
+    private func directory(of controller: CgroupController, for file: String) throws(CgroupFileError) -> CgroupDirectory
+    {
         switch layout {
         case .unified: return directories[0]
         case .perController:
@@ -121,7 +122,8 @@ package final class Cgroup: Sendable {
     }
 
     /// An open directory outlives its cgroup: then its files are missing (`ENOENT`), and open ones dead (`ENODEV`).
-    private func explained(_ error: SystemCallError, file: String, of controller: CgroupController?) -> CgroupFileError {
+    private func explained(_ error: SystemCallError, file: String, of controller: CgroupController?) -> CgroupFileError
+    {
         guard error.errno == .noEntry || error.errno == .noDevice else {
             return .system(SystemCallError(error.call, on: "\(error.subject) of cgroup \(path)", errno: error.errno))
         }

@@ -39,7 +39,8 @@ extension CgroupFileError: CustomStringConvertible {
     package var description: String {
         switch self {
         case .gone(let path): "cgroup \(path) is gone"
-        case .notEnabled(let controller, let file, let path): "cgroup \(path) has no \(file) (controller \(controller.rawValue))"
+        case .notEnabled(let controller, let file, let path):
+            "cgroup \(path) has no \(file) (controller \(controller.rawValue))"
         case .unreadable(let file, let text): "cannot read \(text.debugDescription) in \(file)"
         case .system(let error): "\(error)"
         }

@@ -63,5 +63,7 @@ package func enterHostCgroupNamespace() throws(SystemCallError) {
     let host = try NamespaceHandle(.cgroup, ofProcess: 1)
     let own = try NamespaceHandle(.cgroup, at: "/proc/thread-self/ns/cgroup")
     if host.inode == own.inode { return }
-    try systemCall("setns", on: "cgroup namespace of process 1") { clinux_setns(host.descriptor.rawValue, host.kind.flag) }
+    try systemCall("setns", on: "cgroup namespace of process 1") {
+        clinux_setns(host.descriptor.rawValue, host.kind.flag)
+    }
 }

@@ -24,7 +24,7 @@ extension NamespaceThread {
             try systemCall("getsockopt SO_NETNS_COOKIE", on: "network namespace") {
                 clinux_netns_cookie(socket.rawValue, &cookie)
             }
-        } catch where error.errno.rawValue == ENOPROTOOPT {
+        } catch let error where error.errno.rawValue == ENOPROTOOPT {
             return 0
         }
         return cookie

@@ -25,7 +25,7 @@ package func workers(in cgroup: Cgroup, session: String) throws(WorkerEndError) 
     for id in processes {
         do throws(SystemCallError) {
             if let worker = try FoundWorker(process: id), worker.session == session { found.append(worker) }
-        } catch where error.errno == .noEntry || error.errno == .noProcess {
+        } catch let error where error.errno == .noEntry || error.errno == .noProcess {
             continue  // It ended just now.
         } catch {
             throw .system(error)
@@ -55,7 +55,7 @@ extension FoundWorker {
             guard try FoundWorker(process: id) == self else { return }
             try handle.send(signal: SIGKILL)
             if handle.waitUntilEnded(atMost: limit) { return }
-        } catch where error.errno == .noEntry || error.errno == .noProcess {
+        } catch let error where error.errno == .noEntry || error.errno == .noProcess {
             return
         } catch {
             throw .system(error)

@@ -26,7 +26,7 @@ package func reapEndedChildren() throws(SystemCallError) -> [ReapedChild] {
             let id = try systemCall("waitid", on: "any child") { clinux_wait_any(1, &code, &status) }
             if id == 0 { return reaped }
             reaped.append(ReapedChild(id: id, exit: ProcessExit(code: code, status: status)))
-        } catch where error.errno == .noChild {
+        } catch let error where error.errno == .noChild {
             return reaped
         }
     }

@@ -1,26 +1,39 @@
-import ArgumentParser
 import Gateway
 import Glibc
 import Hardening
 import LinuxSystem
 
 @main
-struct SquallGateway: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "squall-gateway",
-        abstract: "Serves the agent's HTTP API on inherited sockets and passes requests to the engine.",
-        discussion: "Started by squalld, which binds and keeps the sockets.")
+enum SquallGateway {
+    private static let help = """
+        squall-gateway: serves the agent's HTTP API on inherited sockets and passes requests to the engine.
+        Started by squalld, which binds and keeps the sockets.
 
-    @Option(help: "The number of the inherited listening socket for the API.")
-    var apiFd: Int32
+          --api-fd NUMBER         the inherited listening socket for the API (default: 3)
+          --probe-fd NUMBER       an inherited listening socket that serves only /livez and /readyz
+          --engine-socket PATH    the engine's socket (default: /run/squalld/engine.sock)
+          --help
+        """
 
-    @Option(help: "The number of an inherited listening socket that serves only /livez and /readyz.")
-    var probeFd: Int32?
+    static func main() {
+        setProgramName("squall-gateway")
+        do {
+            let given = try ProgramArguments(
+                CommandLine.arguments.dropFirst(), options: ["api-fd", "probe-fd", "engine-socket"], flags: ["help"])
+            if given.has("help") { return StandardStream.output.writeLine(help) }
+            try serve(
+                api: try given.number("api-fd") ?? 3, probes: try given.number("probe-fd"),
+                engineSocket: given["engine-socket"] ?? "/run/squalld/engine.sock")
+        } catch let error as UsageError {
+            printToStandardError("\(error.message); see squall-gateway --help")
+            exit(error.status)
+        } catch {
+            printToStandardError("\(error)")
+            exit(71)
+        }
+    }
 
-    @Option(help: "The path of the engine's socket.")
-    var engineSocket: String
-
-    func run() throws {
+    private static func serve(api: Int32, probes: Int32?, engineSocket: String) throws {
         let capabilities = try CapabilitySet.permitted()
         guard capabilities.isEmpty else { throw Overprivileged(capabilities: capabilities) }
 
@@ -33,7 +46,7 @@ struct SquallGateway: ParsableCommand {
         signal(SIGTERM) { _ in }
 
         let server = try GatewayServer(
-            api: OwnedDescriptor(adopting: apiFd), probes: probeFd.map { OwnedDescriptor(adopting: $0) },
+            api: OwnedDescriptor(adopting: api), probes: probes.map { OwnedDescriptor(adopting: $0) },
             engineSocket: engineSocket)
         try SystemCallFilter.gateway.load()
         printToStandardError("serving; the engine is at \(engineSocket)")

@@ -1,32 +1,45 @@
-import ArgumentParser
 import CRI
 import Glibc
 import Hardening
 import LinuxSystem
 
 @main
-struct SquallRuntimes: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "squall-runtimes",
-        abstract: "Asks the node's container runtimes what the engine wants to know.",
-        discussion: "Started by squalld, which binds and keeps the socket.")
+enum SquallRuntimes {
+    private static let help = """
+        squall-runtimes: asks the node's container runtimes what the engine wants to know.
+        Started by squalld, which binds and keeps its socket.
 
-    @Option(help: "The number of the inherited listening socket for the engine's questions.")
-    var socketFd: Int32 = 3
+          --socket-fd NUMBER       the inherited listening socket (default: 3)
+          --runtime-socket PATH    a container runtime's socket; may be repeated (default: where they usually listen)
+          --help
+        """
 
-    @Option(help: "The path of a container runtime's socket; may be repeated. Default: where runtimes usually listen.")
-    var runtimeSocket: [String] = []
+    static func main() {
+        do throws(UsageError) {
+            let given = try ProgramArguments(
+                CommandLine.arguments.dropFirst(), options: ["socket-fd", "runtime-socket"], flags: ["help"])
+            if given.has("help") { return StandardStream.output.writeLine(help) }
+            let sockets = given.all("runtime-socket")
+            run(
+                listeningSocket: try given.number("socket-fd") ?? 3,
+                runtimeSockets: sockets.isEmpty ? RuntimeDirectory.usualSockets : sockets)
+        } catch {
+            log("\(error.message); see squall-runtimes --help")
+            exit(error.status)
+        }
+    }
 
-    func run() throws {
+    private static func run(listeningSocket: Int32, runtimeSockets: [String]) {
         setProgramName("squall-runtimes")
         // There is nothing to finish: the engine asks again.
         signal(SIGTERM) { _ in _exit(0) }
-        try CapabilitySet().keepOnlyThese()
-        QuestionServer.run(
-            listeningSocket: socketFd,
-            runtimeSockets: runtimeSocket.isEmpty ? RuntimeDirectory.usualSockets : runtimeSocket,
-            log: Self.log
-        ) { outcome in
+        do {
+            try CapabilitySet().keepOnlyThese()
+        } catch {
+            log("cannot give up capabilities: \(error)")
+            exit(71)
+        }
+        QuestionServer.run(listeningSocket: listeningSocket, runtimeSockets: runtimeSockets, log: Self.log) { outcome in
             do {
                 try outcome.get()
                 try SystemCallFilter.runtimes.load()
@@ -37,9 +50,7 @@ struct SquallRuntimes: ParsableCommand {
         }
     }
 
-    /// One line for people. There is nobody left to tell if it cannot be written.
     private static func log(_ line: String) {
-        let bytes = Array("squall-runtimes: \(line)\n".utf8)
-        _ = bytes.withUnsafeBytes { write(STDERR_FILENO, $0.baseAddress, $0.count) }
+        StandardStream.error.writeLine("squall-runtimes: \(line)")
     }
 }

@@ -4,85 +4,44 @@ import Hardening
 import Keeper
 import LinuxSystem
 
-/// The command line of `squalld`, read by hand: the agent's privileged programs carry no library that they can do
-/// without, and the argument parser brings Foundation into both.
+/// The command line of `squalld`.
 struct AgentOptions {
     enum Role {
         case keeper
         case engine
     }
 
-    struct UsageError: Error {
-        let message: String
-        let exitCode: Int32
-    }
-
-    private(set) var role = Role.keeper
-    private(set) var nodeName = hostName()
-    private(set) var stateDirectory = "/var/lib/squall"
-    private(set) var runDirectory = "/run/squall"
-    private(set) var privateDirectory = "/run/squalld"
-    private(set) var tenantsDirectory = "/etc/squall/tenants"
-    private(set) var gatewayUser: UInt32 = 65532
-    private(set) var runtimeSockets: [String] = []
-    private(set) var isRecoveryOnly = false
-
-    private static let longOptions = [
-        "node-name", "state-directory", "run-directory", "private-directory", "tenants-directory", "gateway-user",
-        "runtime-socket",
-    ]
-    private static let flags = ["recover-only", "help", "version"]
+    let role: Role
+    let nodeName: String
+    let stateDirectory: String
+    let runDirectory: String
+    let privateDirectory: String
+    let tenantsDirectory: String
+    let gatewayUser: UInt32
+    let runtimeSockets: [String]
+    let isRecoveryOnly: Bool
 
     init(_ arguments: [String]) throws(UsageError) {
-        var rest = arguments
-        if rest.first == "engine" {
-            role = .engine
-            rest.removeFirst()
-        }
-        try Self.parse(rest) { (name, value) throws(UsageError) in try take(name, value) }
-    }
-
-    private mutating func take(_ name: String, _ value: String) throws(UsageError) {
-        switch name {
-        case "node-name": nodeName = value
-        case "state-directory": stateDirectory = value
-        case "run-directory": runDirectory = value
-        case "private-directory": privateDirectory = value
-        case "tenants-directory": tenantsDirectory = value
-        case "runtime-socket": runtimeSockets.append(value)
-        case "gateway-user":
-            guard let user = UInt32(value), user > 0 else {
-                throw UsageError(message: "--gateway-user is a user number above 0, not \(value)", exitCode: 64)
-            }
-            gatewayUser = user
-        case "recover-only": isRecoveryOnly = true
-        case "help": throw UsageError(message: Self.help, exitCode: 0)
-        case "version": throw UsageError(message: "squalld \(agentVersion)", exitCode: 0)
-        default: preconditionFailure("option \(name) is declared and not taken")
-        }
-    }
-
-    /// `--name value` or `--name=value`; a flag has no value.
-    private static func parse(
-        _ arguments: [String], _ take: (String, String) throws(UsageError) -> Void
-    ) throws(UsageError) {
-        var rest = arguments[...]
-        while let argument = rest.popFirst() {
-            let parts = argument.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            guard argument.hasPrefix("--"), let name = parts.first.map({ String($0.dropFirst(2)) }) else {
-                throw UsageError(message: "unexpected argument \(argument); see squalld --help", exitCode: 64)
-            }
-            if flags.contains(name), parts.count == 1 {
-                try take(name, "")
-            } else if longOptions.contains(name), let value = parts.count == 2 ? String(parts[1]) : rest.popFirst() {
-                try take(name, value)
-            } else {
-                throw UsageError(
-                    message: longOptions.contains(name)
-                        ? "--\(name) wants a value; see squalld --help" : "unknown option \(argument); see squalld --help",
-                    exitCode: 64)
-            }
-        }
+        role = arguments.first == "engine" ? .engine : .keeper
+        let given = try ProgramArguments(
+            role == .engine ? arguments.dropFirst() : arguments[...],
+            options: [
+                "node-name", "state-directory", "run-directory", "private-directory", "tenants-directory",
+                "gateway-user", "runtime-socket",
+            ],
+            flags: ["recover-only", "help", "version"])
+        if given.has("help") { throw UsageError(Self.help, status: 0) }
+        if given.has("version") { throw UsageError("squalld \(agentVersion)", status: 0) }
+        nodeName = given["node-name"] ?? Self.hostName()
+        stateDirectory = given["state-directory"] ?? "/var/lib/squall"
+        runDirectory = given["run-directory"] ?? "/run/squall"
+        privateDirectory = given["private-directory"] ?? "/run/squalld"
+        tenantsDirectory = given["tenants-directory"] ?? "/etc/squall/tenants"
+        runtimeSockets = given.all("runtime-socket")
+        isRecoveryOnly = given.has("recover-only")
+        let user = try given.number("gateway-user") ?? 65532
+        guard user > 0 else { throw UsageError("--gateway-user is not root") }
+        gatewayUser = UInt32(user)
     }
 
     private static let help = """

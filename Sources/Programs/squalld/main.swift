@@ -6,7 +6,7 @@ let options: AgentOptions
 do {
     options = try AgentOptions(Array(CommandLine.arguments.dropFirst()))
 } catch {
-    exit(code: error.exitCode, saying: error.message)
+    exit(code: error.status, saying: error.status == 0 ? error.message : "\(error.message); see squalld --help")
 }
 switch options.role {
 case .keeper: runKeeper(options)

@@ -46,7 +46,7 @@ private func session(token: String = "token-0001") throws -> OpenedSession {
         intents: [
             .shapeTraffic(
                 TrafficLayer(impairment: TrafficImpairment(latency: .milliseconds(100))), in: network,
-                base: TrafficBase(interfaces: [.init(index: 2, name: "eth0", hadClsact: false)])),
+                base: TrafficBase(interfaces: [.init(index: 2, name: "eth0", hadClsact: false, transmitQueueLength: 0)])),
             .runWorker(.cpu(load: 50, threads: 2), in: cgroup),
         ])
 }

@@ -92,8 +92,8 @@ struct TrafficShapingValueTests {
 
     @Test func `a base survives the journal`() throws {
         let base = TrafficBase(interfaces: [
-            TrafficBase.Interface(index: 2, name: "eth0", hadClsact: false),
-            TrafficBase.Interface(index: 7, name: "eth1", hadClsact: true),
+            TrafficBase.Interface(index: 2, name: "eth0", hadClsact: false, transmitQueueLength: 0),
+            TrafficBase.Interface(index: 7, name: "eth1", hadClsact: true, transmitQueueLength: 1000),
         ])
         let text =
             #"{"interfaces":[{"index":2,"name":"eth0","hadClsact":false},{"index":7,"name":"eth1","hadClsact":true}]}"#

@@ -111,7 +111,8 @@ struct CgroupTests {
 
     private func cpuHierarchy() throws -> String? {
         let mounts = try MountEntry.all().filter { $0.root == "/" }
-        return (mounts.first { $0.type == "cgroup" && $0.options.contains("cpu") }
+        return
+            (mounts.first { $0.type == "cgroup" && $0.options.contains("cpu") }
             ?? mounts.first { $0.type == "cgroup2" })?.mountPoint
     }
 }

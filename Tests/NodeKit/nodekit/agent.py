@@ -8,8 +8,8 @@ from . import cri, images
 from .processes import processes
 
 IMAGE = "node.local/squall:test"
-NAMESPACE, NAME = "kube-system", "squall"
 PROGRAMS = ("squalld", "squall-gateway", "squall-runtimes", "squall-worker", "squall")
+NAMESPACE, NAME = "kube-system", "squall"
 RUN, PRIVATE_RUN, STATE, CONFIGURATION = "/run/squall", "/run/squalld", "/var/lib/squall", "/etc/squall"
 
 
@@ -22,7 +22,8 @@ def capabilities_in(path):
 class Agent:
     """At most one at a time on a node.
 
-    `programs` is a folder with the static binaries, `capabilities` the path of daemonset/capabilities.
+    `programs` is a folder with the static binaries, or the archive that images.py made of them outside the node,
+    which saves much time. `capabilities` is the path of daemonset/capabilities.
     """
 
     def __init__(self, programs, capabilities, node_name="node", runtime=None):
@@ -41,9 +42,9 @@ class Agent:
         self.stop()
 
     def start(self, arguments=(), image=None):
-        """Builds the image (unless one is given) and starts the agent in a pod of its own."""
-        image = image or self.build_image()
-        for directory in (RUN, PRIVATE_RUN, STATE, CONFIGURATION):
+        """Starts the agent in a pod of its own, from another image if one is given."""
+        image = image or self.load_image()
+        for directory in (RUN, PRIVATE_RUN, STATE, f"{CONFIGURATION}/tenants"):
             os.makedirs(directory, exist_ok=True)
         self.pod = self.runtime.create_pod(NAME, namespace=NAMESPACE, labels={"app": NAME}, host_pid=True)
         try:
@@ -71,9 +72,11 @@ class Agent:
             ],
         }
 
-    def build_image(self):
-        files = {f"/{name}": os.path.join(self.programs, name) for name in PROGRAMS}
-        return images.import_image(IMAGE, {path: file for path, file in files.items() if os.path.exists(file)})
+    def load_image(self):
+        if os.path.isdir(self.programs):
+            return images.import_image(IMAGE, {f"/{name}": f"{self.programs}/{name}" for name in PROGRAMS})
+        images.import_archive(self.programs)
+        return IMAGE
 
     def stop(self, grace=10):
         """As kubelet deletes a pod: SIGTERM, some grace, SIGKILL. Keeps state and run directories."""

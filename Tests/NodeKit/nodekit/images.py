@@ -1,16 +1,21 @@
 """Container images made from nothing but files of this machine.
 
-As a program, `python3 images.py NAME TAR BUSYBOX COMMAND...`, writes a busybox image for scripts/node/build.
+As a program, `python3 images.py NAME TAR BUSYBOX COMMAND...` writes a busybox image for scripts/node/build, and
+`python3 images.py --agent FOLDER` the agent's image beside its programs.
 """
 
+import argparse
 import hashlib
 import io
 import json
 import os
 import subprocess
-import sys
 import tarfile
 import tempfile
+
+AGENT_IMAGE = "node.local/squall:test"
+AGENT_ARCHIVE = "squall.tar"
+AGENT_PROGRAMS = ("squalld", "squall-gateway", "squall-runtimes", "squall-worker", "squall")
 
 EMPTY_DIRECTORIES = ("dev", "etc", "proc", "run", "sys", "tmp", "var")
 CREATED = 1700000000  # A constant, so that equal files make equal images.
@@ -69,14 +74,29 @@ def write_image(name, tar_path, files, links=None, command=()):
         _add(tar, "manifest.json", data=json.dumps(manifest).encode(), mode=0o644)
 
 
+def write_agent_archive(programs):
+    files = {f"/{name}": os.path.join(programs, name) for name in AGENT_PROGRAMS}
+    write_image(AGENT_IMAGE, os.path.join(programs, AGENT_ARCHIVE), files)
+
+
+def import_archive(tar_path):
+    """Hands an archive of `write_image` to containerd."""
+    subprocess.run(
+        ["ctr", "-n", "k8s.io", "images", "import", "--local", tar_path], check=True, capture_output=True, text=True
+    )
+
+
 def import_image(name, files, links=None):
     """Makes an image and hands it to containerd. Returns its name."""
     with tempfile.NamedTemporaryFile(suffix=".tar") as tar:
         write_image(name, tar.name, files, links)
-        subprocess.run(
-            ["ctr", "-n", "k8s.io", "images", "import", "--local", tar.name], check=True, capture_output=True, text=True
-        )
+        import_archive(tar.name)
     return name
+
+
+def import_archive(tar_path):
+    command = ["ctr", "-n", "k8s.io", "images", "import", "--local", tar_path]
+    subprocess.run(command, check=True, capture_output=True)
 
 
 def remove_image(name):
@@ -90,8 +110,19 @@ def busybox_links(busybox):
 
 
 def main():
-    name, tar, busybox, *command = sys.argv[1:]
-    write_image(name, tar, {"/bin/busybox": busybox}, busybox_links(busybox), command)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("name")
+    parser.add_argument("tar")
+    parser.add_argument("files", nargs="*")
+    parser.add_argument("--busybox")
+    parser.add_argument("--command", nargs="+", default=[])
+    options = parser.parse_args()
+    files = {f"/{os.path.basename(file)}": file for file in options.files}
+    links = {}
+    if options.busybox:
+        files["/bin/busybox"] = options.busybox
+        links = busybox_links(options.busybox)
+    write_image(options.name, options.tar, files, links, options.command)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ struct HTTP2Connection: Sendable {
                 // First, so that it sees every byte in both directions.
                 try pipeline.addHandler(IdleStateHandler(allTimeout: Self.idleLimit))
                 var configuration = NIOHTTP2Handler.ConnectionConfiguration()
-                // gRPC's servers in Go ping with every answer, to measure the connection: beyond the usual limit
+                // containerd pings with nearly every answer, to measure the connection: beyond the usual limit
                 // of 200 in 30 seconds.
                 configuration.controlFrameRateLimit.maximumCount = 100_000
                 _ = try pipeline.configureHTTP2Pipeline(

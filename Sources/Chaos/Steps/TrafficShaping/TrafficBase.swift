@@ -10,11 +10,15 @@ package struct TrafficBase: Hashable, Sendable {
         /// For people.
         package let name: String
         package let hadClsact: Bool
+        /// Zero on most pods' interfaces, which CNI plugins make so: and the kernel makes 1000 of it whenever a qdisc is
+        /// added, clsact too.
+        package let transmitQueueLength: UInt32
 
-        package init(index: Int32, name: String, hadClsact: Bool) {
+        package init(index: Int32, name: String, hadClsact: Bool, transmitQueueLength: UInt32) {
             self.index = index
             self.name = name
             self.hadClsact = hadClsact
+            self.transmitQueueLength = transmitQueueLength
         }
     }
 
@@ -41,15 +45,17 @@ extension TrafficBase.Interface {
     fileprivate var json: JSON {
         .object([
             ("index", .integer(Int64(index))), ("name", .string(name)), ("hadClsact", .boolean(hadClsact)),
+            ("transmitQueueLength", .integer(Int64(transmitQueueLength))),
         ])
     }
 
     fileprivate init?(_ json: JSON) {
-        guard let json = json.only("index", "name", "hadClsact"),
+        guard let json = json.only("index", "name", "hadClsact", "transmitQueueLength"),
             let index = json["index"]?.integerValue.flatMap(Int32.init(exactly:)), index > 0,
             let name = json["name"]?.stringValue,
-            let hadClsact = json["hadClsact"]?.booleanValue
+            let hadClsact = json["hadClsact"]?.booleanValue,
+            let length = json["transmitQueueLength"]?.integerValue.flatMap(UInt32.init(exactly:))
         else { return nil }
-        self.init(index: index, name: name, hadClsact: hadClsact)
+        self.init(index: index, name: name, hadClsact: hadClsact, transmitQueueLength: length)
     }
 }

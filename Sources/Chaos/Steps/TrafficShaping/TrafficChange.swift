@@ -7,6 +7,7 @@ enum TrafficChange: Hashable {
     case setNetem(Netem, on: Link, instead: Qdisc?)
     case setAlias(String, on: Link)
     case addClsact(TrafficBase.Interface)
+    case resetQueueLength(TrafficBase.Interface)
     case addCatchAll(TrafficBase.Interface)
     case redirect(Filter.Place, to: Link, handle: UInt32?, on: TrafficBase.Interface)
     case deleteFilter(Filter)
@@ -22,6 +23,8 @@ extension TrafficChange {
         case .setNetem(let netem, let link, _): try socket.setNetem(netem, asRootOf: link.index)
         case .setAlias(let alias, let link): try socket.setAlias(alias, ofLink: link.index)
         case .addClsact(let interface): try socket.addClsact(to: interface.index)
+        case .resetQueueLength(let interface):
+            try socket.setTransmitQueueLength(interface.transmitQueueLength, ofLink: interface.index)
         case .addCatchAll(let interface):
             try socket.addMatchall(at: .catchAll(of: interface.index), action: .catchAll)
         case .redirect(let place, let link, let handle, _):
@@ -43,6 +46,8 @@ extension TrafficChange: CustomStringConvertible {
         case .setAlias(let alias, let link):
             "\(link.name) has the alias \((link.alias ?? "").debugDescription) instead of \(alias.debugDescription)"
         case .addClsact(let interface): "\(interface.name) has no clsact"
+        case .resetQueueLength(let interface):
+            "\(interface.name) has another transmit queue length than \(interface.transmitQueueLength)"
         case .addCatchAll(let interface):
             "\(interface.name) lacks the filter at preference \(TrafficClass.catchAllPreference)"
         case .redirect(let place, let link, let handle, let interface):

@@ -28,6 +28,7 @@ struct TrafficPlan {
         // An ifb gets its number from the kernel, so the filters that lead to it are planned when it is there.
         if changes.contains(where: \.makesLink) { return }
         try planFilters()
+        planQueueLengths()
         planRemovals(givingUpDraining: givingUpDraining)
     }
 
@@ -74,6 +75,16 @@ struct TrafficPlan {
                     changes.append(.redirect(place, to: link, handle: found?.handle, on: interface))
                 }
             }
+        }
+    }
+
+    /// `qdisc_create()` in the kernel "catches" a queue length of zero and makes it its standard, for clsact as well.
+    private static let kernelsTransmitQueueLength: UInt32 = 1000
+
+    private mutating func planQueueLengths() {
+        for interface in interfaces where interface.transmitQueueLength == 0 {
+            guard state.link(interface.index)?.transmitQueueLength == Self.kernelsTransmitQueueLength else { continue }
+            changes.append(.resetQueueLength(interface))
         }
     }
 

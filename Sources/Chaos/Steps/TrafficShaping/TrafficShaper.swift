@@ -42,7 +42,10 @@ package final class TrafficShaper {
             }
             // With a filter of ours on it, it is what an agent left behind whose journal is lost.
             let hadClsact = state.hasClsact(link.index) && !filters.contains(where: \.isOwn)
-            interfaces.append(TrafficBase.Interface(index: link.index, name: link.name, hadClsact: hadClsact))
+            interfaces.append(
+                TrafficBase.Interface(
+                    index: link.index, name: link.name, hadClsact: hadClsact,
+                    transmitQueueLength: link.transmitQueueLength))
         }
         return TrafficBase(interfaces: interfaces)
     }

@@ -58,7 +58,7 @@ extension [SystemCallRule] {
 
     fileprivate static let targets: [SystemCallRule] = [
         .allow("setns", because: "enter a target's network namespace on the namespace thread, and return"),
-        .allow("unshare", when: .argument(0, is: 0x4000_0000), because: "an empty network namespace to try features in"),
+        .allow("unshare", when: .argument(0, is: 0x4000_0000), because: "an empty network namespace to probe"),
         .allow("ioctl", when: .argument(1, is: 0xb703), because: "NS_GET_NSTYPE: see that a file is a namespace"),
         .allow("pidfd_open", because: "hold a target's processes"),
         .allow("pidfd_send_signal", because: "pause, resume and kill processes"),

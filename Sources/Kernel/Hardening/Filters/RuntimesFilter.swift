@@ -1,5 +1,5 @@
 extension SystemCallFilter {
-    /// `squall-runtimes`: speaks to container runtimes on their Unix sockets. It makes no process, no file, and no
-    /// network connection, and nobody connects to it.
-    package static let runtimes = SystemCallFilter(name: "squall-runtimes", rules: .unprivileged)
+    /// `squall-runtimes`: answers the engine on a socket that it inherits, and speaks to container runtimes on their Unix
+    /// sockets. It makes no process, no file, and no network connection.
+    package static let runtimes = SystemCallFilter(name: "squall-runtimes", rules: .unprivileged + .inheritedSockets)
 }

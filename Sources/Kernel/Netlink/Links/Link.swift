@@ -78,6 +78,15 @@ extension NetlinkSocket {
     }
 
     /// The corresponding request is `RTM_SETLINK`.
+    package func setTransmitQueueLength(_ length: UInt32, ofLink index: Int32) throws(NetlinkError) {
+        var header = ifinfomsg()
+        header.ifi_index = index
+        let request = NetlinkRequest("RTM_SETLINK", type: RTM_SETLINK, flags: 0, header: header)
+        request.put(IFLA_TXQLEN, length)
+        try change(request, on: "interface \(index)")
+    }
+
+    /// The corresponding request is `RTM_SETLINK`.
     package func setUp(link index: Int32) throws(NetlinkError) {
         var header = ifinfomsg()
         header.ifi_index = index
