@@ -81,8 +81,9 @@ let package = Package(
         module("Cgroups", in: .kernel, imports: ["CLinux", "LinuxSystem"]),
         module("Namespaces", in: .kernel, imports: ["CLinux", "LinuxSystem"]),
         module("WorkerProtocol", in: .kernel),
-        module("Processes", in: .kernel, imports: ["CLinux", "LinuxSystem", "Namespaces", "Cgroups", "WorkerProtocol"]),
-        module("Hardening", in: .kernel, imports: ["CLinux", "CLibcap", "CLibseccomp", "LinuxSystem"]),
+        module(
+            "Processes", in: .kernel, imports: ["CLinux", "LinuxSystem", "Namespaces", "Cgroups", "WorkerProtocol"]),
+        module("Hardening", in: .kernel, imports: ["CLibcap", "CLibseccomp", "LinuxSystem"]),
 
         // Chaos: what we do to targets, and back. No transport.
         module("ChaosModel", in: .chaos),
@@ -135,6 +136,7 @@ let package = Package(
         .target(
             name: "TestKit", dependencies: ["LinuxSystem", "Processes"], path: "Tests/TestKit", swiftSettings: strict),
         tests(of: "Namespaces", in: .kernel, imports: ["Namespaces", "CLinux", "LinuxSystem"]),
+        tests(of: "Netlink", in: .kernel, imports: ["Netlink", "Namespaces", "LinuxSystem"]),
         tests(of: "Cgroups", in: .kernel, imports: ["Cgroups", "LinuxSystem", "TestKit"]),
         tests(of: "Hardening", in: .kernel, imports: ["Hardening", "LinuxSystem"]),
         tests(
@@ -148,6 +150,7 @@ let package = Package(
         tests(of: "ChaosModel", in: .chaos, imports: ["ChaosModel"]),
         tests(of: "Signatures", in: .chaos, imports: ["Signatures", "ChaosModel"]),
         tests(of: "Authorization", in: .chaos, imports: ["Authorization", "Signatures", "ChaosModel", "LinuxSystem"]),
+        tests(of: "Steps", in: .chaos, imports: ["Steps", "Netlink", "Namespaces", "ChaosModel", "LinuxSystem"]),
         tests(of: "Faults", in: .chaos, imports: ["Faults", "Steps", "ChaosModel", "WorkerProtocol"]),
         tests(
             of: "Journal", in: .chaos,
@@ -158,7 +161,8 @@ let package = Package(
             of: "AgentClient", in: .agent,
             imports: ["AgentClient", "AgentAPI", "Authorization", "ChaosModel", "Signatures", "LinuxSystem"]),
         tests(
-            of: "ContainerRuntimes", in: .agent, imports: ["ContainerRuntimes", "AgentAPI", "ChaosModel", "LinuxSystem"]),
+            of: "ContainerRuntimes", in: .agent,
+            imports: ["ContainerRuntimes", "AgentAPI", "ChaosModel", "LinuxSystem"]),
         tests(
             of: "CRI", in: .agent,
             imports: [

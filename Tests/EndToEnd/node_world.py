@@ -36,7 +36,7 @@ class ContainerAgent(RunningAgent):
 
     def start(self):
         self.prepare_tenants()
-        self.container.start()
+        self.container.start(image=self.container.image())
         self.wait_until_ready()
 
     def stop(self):

@@ -44,14 +44,14 @@ package struct UnixStream: ~Copyable, Sendable {
     }
 
     package func send(_ frame: Frame) throws(SystemCallError) {
-        let bytes = frame.encoded
-        var done = 0
-        while done < bytes.count {
-            done += try systemCall("send", on: path) {
-                bytes.withUnsafeBytes {
-                    Glibc.send(descriptor.rawValue, $0.baseAddress! + done, $0.count - done, Int32(MSG_NOSIGNAL))
-                }
-            }
+        var rest = frame.encoded[...]
+        while !rest.isEmpty {
+            rest = rest.dropFirst(
+                try systemCall("send", on: path) {
+                    rest.withUnsafeBytes {
+                        Glibc.send(descriptor.rawValue, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
+                    }
+                })
         }
     }
 

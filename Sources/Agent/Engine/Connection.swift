@@ -10,7 +10,9 @@ final class Connection {
     /// What answers the request; the connection owns it and cancels it when the other side goes.
     var work: Task<Void, Never>?
 
-    private let descriptor: Int32
+    /// Closed when neither this nor a Dispatch source looks at it any more.
+    private let socket: SharedSocket
+    private var descriptor: Int32 { socket.descriptor.rawValue }
     private let queue: DispatchQueue
     private var reading: DescriptorWatch?
     private var writeSource: (any DispatchSourceWrite)?
@@ -26,7 +28,7 @@ final class Connection {
     init(socket: consuming OwnedDescriptor, isOperator: Bool, queue: DispatchQueue) {
         self.isOperator = isOperator
         self.queue = queue
-        descriptor = socket.release()
+        self.socket = SharedSocket(descriptor: socket)
     }
 
     func start(onClose: @escaping () -> Void, onRequest: @escaping (Frame) -> Void) {
@@ -35,8 +37,7 @@ final class Connection {
         nonisolated(unsafe) let connection = self
         reading = DescriptorWatch(
             descriptor, on: queue,
-            // Dispatch is done with the descriptor only here.
-            onCancel: { [descriptor] in _ = Glibc.close(descriptor) },
+            onCancel: { [socket] in withExtendedLifetime(socket) {} },
             onReadable: { connection.readable() })
     }
 
@@ -95,6 +96,7 @@ final class Connection {
         let source = DispatchSource.makeWriteSource(fileDescriptor: descriptor, queue: queue)
         nonisolated(unsafe) let connection = self
         source.setEventHandler { @Sendable in connection.writable() }
+        source.setCancelHandler { @Sendable [socket] in withExtendedLifetime(socket) {} }
         source.resume()
         writeSource = source
     }
@@ -112,5 +114,13 @@ final class Connection {
         onClose()
         onClose = {}
         onRequest = { _ in }
+    }
+}
+
+private final class SharedSocket: Sendable {
+    let descriptor: OwnedDescriptor
+
+    init(descriptor: consuming OwnedDescriptor) {
+        self.descriptor = descriptor
     }
 }

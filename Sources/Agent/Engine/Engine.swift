@@ -29,45 +29,36 @@ package final class Engine: Sendable {
     }
 
     /// Takes back what an earlier engine left, then serves. Nil when that was all there was to do.
+    ///
+    /// Recovery comes before everything that it does not need: no key, no runtime and no program of ours that is missing
+    /// or bad may keep a fault in effect.
+    ///
+    /// - Throws: `EngineError` when sessions remain that could not be undone and nothing else was to be done.
     package static func start(_ configuration: EngineConfiguration) async throws -> Engine? {
         let bootID = try bootIdentifier()
         let cgroups = try CgroupTree()
         let thread = try NamespaceThread()
-        let keys = try KeyDirectory(loading: configuration.tenantsDirectory)
-        let worker = try Executable(copying: configuration.workerProgram, named: "squall-worker")
         let (journal, scan) = try Journal.open(in: configuration.stateDirectory)
-        if !scan.damagedLines.isEmpty {
-            log("the journal has \(scan.damagedLines.count) damaged lines: \(scan.damagedLines.prefix(10))")
-        }
-        let runner = StepRunner(thread: thread, cgroups: cgroups, workerProgram: worker)
+        let runner = StepRunner(thread: thread, cgroups: cgroups)
         let runtimes = RuntimeClient(path: configuration.runtimesSocket)
         let resolver = try TargetResolver(
             containers: RuntimeContainerDirectory(client: runtimes), cgroups: cgroups, thread: thread)
-        let features = FeatureReport.probeAll(thread: thread, cgroups: cgroups)
         let scheduler = try Scheduler(
             journal: journal, runner: runner, directory: resolver, bootID: bootID,
-            replay: ReplayStore(highWater: scan.highWater, taken: scan.tokens),
-            missing: FeatureReport.missing(in: features))
+            replay: ReplayStore(highWater: scan.highWater, taken: scan.tokens))
         await scheduler.start()
-
-        if !scan.live.isEmpty {
-            log("taking back \(scan.live.count) sessions that an earlier engine left")
-            await scheduler.recover(scan.live)
-        }
-        do {
-            try await scheduler.compactJournal(tokens: scan.tokens)
-        } catch {
-            log("the journal was not compacted: \(error)")
-        }
+        await recover(scan, with: scheduler)
         if configuration.isRecoveryOnly {
             await scheduler.drain()
+            let stuck = await scheduler.stuckCount
+            if stuck > 0 { throw EngineError(description: "\(stuck) sessions could not be undone") }
             return nil
         }
 
-        let gate = RequestGate(keys: keys, node: configuration.nodeName)
-        for (feature, reason) in FeatureReport.missing(in: features) {
-            log("\(feature.rawValue) does not work here: \(reason)")
-        }
+        let features = await prepareFeatures(configuration, runner: runner, thread: thread)
+        await scheduler.refuse(FeatureReport.missing(in: features))
+        let gate = RequestGate(
+            keys: KeyDirectory(watching: configuration.tenantsDirectory), node: configuration.nodeName)
         let node = NodeReporter(
             name: configuration.nodeName, bootID: bootID, journalPath: journal.path, cgroups: cgroups,
             runtimes: runtimes, scheduler: scheduler, gate: gate, features: features)
@@ -79,6 +70,41 @@ package final class Engine: Sendable {
         try SystemCallFilter.engine.load()
         await server.start()
         return Engine(scheduler: scheduler, server: server)
+    }
+
+    private static func recover(_ scan: JournalScan, with scheduler: Scheduler) async {
+        if !scan.live.isEmpty {
+            log("taking back \(scan.live.count) sessions that an earlier engine left")
+            await scheduler.recover(scan.live)
+        }
+        if !scan.damagedLines.isEmpty {
+            // Kept as it is: somebody may still read out of it what this engine cannot.
+            return log("the journal has lines that cannot be read: \(scan.damagedLines.prefix(10)); it is not compacted")
+        }
+        do {
+            try await scheduler.compactJournal(tokens: scan.tokens, highWater: scan.highWater)
+        } catch {
+            log("the journal was not compacted: \(error)")
+        }
+    }
+
+    /// Finds out what this node can do, and says what it cannot.
+    private static func prepareFeatures(
+        _ configuration: EngineConfiguration, runner: StepRunner, thread: NamespaceThread
+    ) async -> [FeatureReport] {
+        var features = [FeatureReport.trafficShaping(thread)]
+        do {
+            await runner.use(
+                workerProgram: try Executable(copying: configuration.workerProgram, named: "squall-worker"))
+            features.append(FeatureReport(feature: .workers, reason: nil, remedy: nil))
+        } catch {
+            features.append(
+                FeatureReport(feature: .workers, reason: "\(error)", remedy: "install squall-worker beside squalld"))
+        }
+        for (feature, reason) in FeatureReport.missing(in: features) {
+            log("\(feature.rawValue) does not work here: \(reason)")
+        }
+        return features
     }
 
     /// Reverts every session. Returns when nothing is left, or nothing but what cannot be undone now.

@@ -1,4 +1,3 @@
-
 /// What an engine is started with.
 package struct EngineConfiguration: Sendable {
     package var nodeName: String

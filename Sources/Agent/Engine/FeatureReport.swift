@@ -1,4 +1,3 @@
-import Cgroups
 import ChaosModel
 import LinuxSystem
 import Namespaces
@@ -12,21 +11,12 @@ struct FeatureReport: Sendable {
     /// What would make it work.
     let remedy: String?
 
-    static func probeAll(thread: NamespaceThread, cgroups: CgroupTree) -> [FeatureReport] {
-        NodeFeature.allCases.map { feature in
-            switch feature {
-            case .trafficShaping: trafficShaping(thread)
-            case .workers: workers(cgroups)
-            }
-        }
-    }
-
     /// The features that do not work, each with the reason.
     static func missing(in reports: [FeatureReport]) -> [NodeFeature: String] {
         reports.reduce(into: [:]) { missing, report in missing[report.feature] = report.reason }
     }
 
-    private static func trafficShaping(_ thread: NamespaceThread) -> FeatureReport {
+    static func trafficShaping(_ thread: NamespaceThread) -> FeatureReport {
         do {
             try withTemporaryNetworkNamespace { namespace in
                 try StepRunner.probeShaping(in: namespace, on: thread)
@@ -35,12 +25,9 @@ struct FeatureReport: Sendable {
         } catch {
             return FeatureReport(
                 feature: .trafficShaping, reason: "\(error)",
-                remedy: "load sch_netem, ifb, sch_ingress, cls_flower, cls_matchall and act_mirred, or use a kernel that has them")
+                remedy: "load sch_netem, ifb, sch_ingress, cls_flower, cls_matchall and act_mirred; "
+                    + "or use a kernel that has them")
         }
-    }
-
-    private static func workers(_ cgroups: CgroupTree) -> FeatureReport {
-        FeatureReport(feature: .workers, reason: nil, remedy: nil)
     }
 
     var json: JSON {

@@ -29,7 +29,8 @@ struct Child {
     mutating func ended() {
         process = nil
         quickDeaths = BootInstant.now - startedAt < .seconds(5) ? quickDeaths + 1 : 0
-        startAt = .now + (quickDeaths < 2 ? .zero : min(.milliseconds(25) * (1 << min(quickDeaths, 5)), .milliseconds(500)))
+        let pause = Duration.milliseconds(25) * (1 << min(quickDeaths, 5))
+        startAt = .now + (quickDeaths < 2 ? .zero : min(pause, .milliseconds(500)))
     }
 
     /// It could not even be started.

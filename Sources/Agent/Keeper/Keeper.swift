@@ -101,6 +101,8 @@ package final class Keeper {
                 executable: executable,
                 arguments: ["squall-runtimes", "--socket-fd", "3"]
                     + configuration.runtimeSockets.flatMap { ["--runtime-socket", $0] })
+            // Runtimes let root's group in; nothing else of root's is open to this user.
+            order.user = .init(user: configuration.gatewayUser + 1, group: 0)
             order.descriptors = [.init(source: runtimesSocket.descriptor.rawValue, target: 3)]
         }
         order.descriptors.append(.init(source: 2, target: 2))

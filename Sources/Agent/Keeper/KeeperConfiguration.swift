@@ -8,7 +8,7 @@ package struct KeeperConfiguration: Sendable {
     package var stateDirectory = "/var/lib/squall"
     /// Where the agent's other programs are: beside this one.
     package var programDirectory: String
-    /// User and group of the gateway and the runtimes process.
+    /// User and group of the gateway. The runtimes process is the next user, in root's group.
     package var gatewayUser: UInt32 = 65532
     package var runtimeSockets: [String] = []
     /// What the engine is told besides its role.

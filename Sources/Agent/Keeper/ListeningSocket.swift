@@ -22,8 +22,8 @@ struct ListeningSocket: ~Copyable {
         if unlink(path) != 0, Errno.current != .noEntry {
             throw SystemCallError("unlink", on: path, errno: .current)
         }
-        // Bound closed to all, opened once its mode is right.
-        let previousMask = umask(0o777)
+        // It has its mode from the start: a later chmod(2) by path could be led elsewhere.
+        let previousMask = umask(~mode & 0o777)
         defer { umask(previousMask) }
         try asGroup(group) { () throws(SystemCallError) in
             _ = try systemCall("bind", on: path) {
@@ -34,7 +34,6 @@ struct ListeningSocket: ~Copyable {
                 }
             }
         }
-        try systemCall("chmod", on: path) { chmod(path, mode) }
         try systemCall("listen", on: path) { listen(raw, 512) }
         self.descriptor = descriptor
     }

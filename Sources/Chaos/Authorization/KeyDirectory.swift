@@ -26,6 +26,19 @@ package struct KeyDirectory: Sendable {
     /// Reads all files again if any has changed, and looks for that at most once a second.
     ///
     /// - Returns: Whether other keys are in force now.
+    /// A directory that is looked at from now on, whether or not its keys can be loaded now: `failure` says why not.
+    package init(watching path: String) {
+        self.path = path
+        keys = TenantKeys()
+        stamps = []
+        nextLook = .now
+        do throws(KeyDirectoryError) {
+            try reload()
+        } catch {
+            failure = error
+        }
+    }
+
     /// - Throws: Once for each change that cannot be loaded; `failure` keeps saying so.
     package mutating func reloadIfChanged(at now: BootInstant) throws(KeyDirectoryError) -> Bool {
         guard now >= nextLook else { return false }

@@ -23,7 +23,8 @@ package struct Parameter: Sendable {
     package var range: String {
         switch kind {
         case .duration(let range): "\(range.lowerBound.text) to \(range.upperBound.text)"
-        case .percentage(let range): "\(Percentage.text(range.lowerBound)) to \(Percentage.text(range.upperBound)) percent"
+        case .percentage(let range):
+            "\(Percentage.text(range.lowerBound)) to \(Percentage.text(range.upperBound)) percent"
         case .integer(let range): "\(range.lowerBound) to \(range.upperBound)"
         }
     }

@@ -23,7 +23,7 @@ extension TargetSelector {
         case "container":
             guard let text = member.value.stringValue, let id = Self.containerIdentifier(text) else {
                 throw Problem(
-                    .fieldInvalid, "a container is named by its full identifier of 12 to 128 letters, digits, '-', '_' or '.'",
+                    .fieldInvalid, "a container is named by its identifier, 12 to 128 letters, digits, '-', '_' or '.'",
                     field: path, hint: "copy containerID from the pod's status")
             }
             self = .container(id)

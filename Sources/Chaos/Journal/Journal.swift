@@ -35,7 +35,8 @@ package final class Journal: Sendable {
     /// Used on `queue` only.
     nonisolated(unsafe) private let writer: JournalWriter
 
-    /// Opens the journal in a directory, or begins one, and tells what it says. Nothing is written when it exists.
+    /// Opens the journal in a directory, or begins one, and tells what it says. One that cannot be written is read all
+    /// the same, since what it says must be undone; each commit then fails.
     ///
     /// - Throws: The error of the system call that failed, or `unknownFormat`.
     package static func open(
@@ -51,11 +52,7 @@ package final class Journal: Sendable {
             throw .system(error)
         }
         let scan = try JournalScan(of: bytes)
-        do throws(SystemCallError) {
-            try writer.begin(length: bytes.count - scan.tornBytes)
-        } catch {
-            throw .system(error)
-        }
+        writer.begin(length: bytes.count - scan.tornBytes)
         return (Journal(path: path, writer: writer), scan)
     }
 
@@ -81,10 +78,14 @@ package final class Journal: Sendable {
 
     /// Replaces the file by one that holds only what still matters: sessions that live, tokens that have not
     /// expired. A crash at any point leaves either the old file or the new one.
-    package func compact(keeping live: [OpenedSession], tokens: [TakenToken]) async throws(JournalError) {
-        let wall = wallSeconds()
+    ///
+    /// - Parameter highWater: The latest wall time that the journal knew, which it goes on knowing.
+    package func compact(
+        keeping live: [OpenedSession], tokens: [TakenToken], highWater: Int64
+    ) async throws(JournalError) {
+        let wall = max(wallSeconds(), highWater)
         let entries =
-            live.map { JournalEntry.opened($0) }
+            [.clockSeen] + live.map { JournalEntry.opened($0) }
             + tokens.filter { token in token.expires >= wall - 60 && !live.contains { $0.token == token } }
             .map { JournalEntry.tokenTaken($0) }
         let lines = entries.flatMap { JournalLine.encode(["wall": .integer(wall), "body": $0.json]) }

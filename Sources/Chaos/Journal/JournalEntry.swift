@@ -8,6 +8,8 @@ package enum JournalEntry: Sendable {
     case opened(OpenedSession)
     /// A session is over: nothing of it is left to undo.
     case ended(SessionID, Ending)
+    /// Nothing but the wall time that every line carries.
+    case clockSeen
     /// A token was taken for something else than to open a session.
     case tokenTaken(TakenToken)
 }
@@ -76,6 +78,8 @@ extension JournalEntry {
             ])
         case .ended(let session, let ending):
             ["entry": "ended", "session": .string(session.text), "ending": .string(ending.rawValue)]
+        case .clockSeen:
+            ["entry": "clock-seen"]
         case .tokenTaken(let token):
             ["entry": "token-taken", "token": token.json]
         }
@@ -92,6 +96,8 @@ extension JournalEntry {
                 let ending = json["ending"]?.stringValue.flatMap(Ending.init)
             else { return nil }
             self = .ended(session, ending)
+        case "clock-seen":
+            self = .clockSeen
         case "token-taken":
             guard let token = json["token"].flatMap(TakenToken.init) else { return nil }
             self = .tokenTaken(token)

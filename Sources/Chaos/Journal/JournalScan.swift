@@ -50,6 +50,8 @@ package struct JournalScan: Sendable {
             tokens.append(session.token)
         case .ended(let id, _):
             live.removeAll { $0.id == id }
+        case .clockSeen:
+            break
         case .tokenTaken(let token):
             tokens.append(token)
         }

@@ -11,12 +11,19 @@ final class JournalWriter {
     private var length = 0
     private var pending: [UInt8] = []
     private var waiting: [Completion] = []
-    private var broken: String?
+    /// Why nothing more is written.
+    private(set) var broken: String?
 
+    /// A journal that can only be read still says what must be undone: then nothing is ever written.
     init(opening path: String, in directory: String) throws(SystemCallError) {
-        file = try OwnedDescriptor.open(path, O_RDWR | O_CREAT | O_APPEND, mode: 0o600)
         self.path = path
         self.directory = directory
+        do throws(SystemCallError) {
+            file = try OwnedDescriptor.open(path, O_RDWR | O_CREAT | O_APPEND, mode: 0o600)
+        } catch let failure {
+            file = try OwnedDescriptor.open(path, O_RDONLY)
+            broken = "\(failure)"
+        }
     }
 
     func contents() throws(SystemCallError) -> [UInt8] {
@@ -24,7 +31,16 @@ final class JournalWriter {
     }
 
     /// Cuts off what was written half, and writes the header into an empty file.
-    func begin(length: Int) throws(SystemCallError) {
+    func begin(length: Int) {
+        guard broken == nil else { return }
+        do throws(SystemCallError) {
+            try prepareForWriting(length: length)
+        } catch {
+            broken = "\(error)"
+        }
+    }
+
+    private func prepareForWriting(length: Int) throws(SystemCallError) {
         self.length = length
         try cut()
         if length == 0 {

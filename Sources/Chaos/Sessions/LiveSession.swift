@@ -1,4 +1,5 @@
 import ChaosModel
+import Dispatch
 import Journal
 import LinuxSystem
 import Steps
@@ -8,7 +9,7 @@ import Targets
 final class LiveSession {
     let record: OpenedSession
     /// The handles; nil for a session that an earlier agent left.
-    let target: ResolvedTarget?
+    private(set) var target: ResolvedTarget?
     let openedAt: BootInstant
     var machine: SessionMachine
     var steps: [SessionReport.StepReport]
@@ -99,14 +100,19 @@ final class LiveSession {
     }
 
     /// All events so far and those to come; the stream ends with the session.
-    func subscribe() -> AsyncStream<SessionEvent> {
+    ///
+    /// - Parameter queue: The scheduler's.
+    func subscribe(on queue: DispatchQueue) -> AsyncStream<SessionEvent> {
         let (stream, continuation) = AsyncStream.makeStream(of: SessionEvent.self)
         for event in events { continuation.yield(event) }
         if machine.state == .ended {
             continuation.finish()
         } else {
-            subscribers[nextSubscriber] = continuation
+            let number = nextSubscriber
             nextSubscriber += 1
+            subscribers[number] = continuation
+            nonisolated(unsafe) weak let session = self
+            continuation.onTermination = { _ in queue.async { session?.subscribers[number] = nil } }
         }
         return stream
     }
@@ -114,7 +120,10 @@ final class LiveSession {
     func close() {
         for subscriber in subscribers.values { subscriber.finish() }
         subscribers = [:]
+        watch?.cancel()
         watch = nil
+        // What is remembered of a session that is over holds nothing open.
+        target = nil
     }
 
     var report: SessionReport {

@@ -31,7 +31,7 @@ package actor Scheduler {
     private let bootID: String
     private let limits: Limits
     /// What this node cannot do, and why.
-    private let missing: [NodeFeature: String]
+    private var missing: [NodeFeature: String] = [:]
 
     private var live: [SessionID: LiveSession] = [:]
     /// Sessions that are over, the oldest first.
@@ -46,16 +46,20 @@ package actor Scheduler {
     /// - Throws: The error of `timerfd_create(2)`.
     package init(
         journal: Journal, runner: StepRunner, directory: any TargetDirectory, bootID: String, replay: ReplayStore,
-        missing: [NodeFeature: String] = [:], limits: Limits = Limits()
+        limits: Limits = Limits()
     ) throws(SystemCallError) {
         self.journal = journal
         self.runner = runner
         self.directory = directory
         self.bootID = bootID
         self.replay = replay
-        self.missing = missing
         self.limits = limits
         timer = try BootTimer()
+    }
+
+    /// Refuses faults that need any of these, saying why.
+    package func refuse(_ missing: [NodeFeature: String]) {
+        self.missing = missing
     }
 
     /// Begins to watch the clock. Called once, before the first session.
@@ -103,6 +107,8 @@ extension Scheduler {
         defer { opening -= 1 }
 
         let (target, plan) = try await prepare(injection)
+        // Said again: much may have happened while the runtime was asked.
+        if isDraining { throw Problem(.draining, "the agent is stopping and takes no new session") }
         let openedAt = BootInstant.now
         let record = OpenedSession(
             id: id, token: authorized.token, bootID: bootID, openedAt: openedAt.nanoseconds,
@@ -159,7 +165,7 @@ extension Scheduler {
     }
 
     package func events(_ request: VerifiedRequest) throws(Problem) -> AsyncStream<SessionEvent> {
-        try readable(request).subscribe()
+        try readable(request).subscribe(on: executor.queue)
     }
 
     /// The tenant's own sessions, the newest first.
@@ -232,7 +238,7 @@ extension Scheduler {
     }
 
     package func events(of id: SessionID) throws(Problem) -> AsyncStream<SessionEvent> {
-        try known(id).subscribe()
+        try known(id).subscribe(on: executor.queue)
     }
 
     package func revert(_ id: SessionID) async throws(Problem) -> SessionReport {
@@ -245,11 +251,13 @@ extension Scheduler {
     /// Takes no new session and reverts all that live. Returns when none is left, or none but stuck ones.
     package func drain() async {
         isDraining = true
-        let all = Array(live.values)
-        for session in all { session.post(.drained) }
-        for session in all where session.machine.state != .ended {
-            while !(session.machine.state == .ended || session.machine.state == .stuck) {
+        for session in live.values { session.post(.drained) }
+        // A request that was being opened when this began either ends by itself or becomes a session first.
+        while opening > 0 || live.values.contains(where: { $0.machine.state != .stuck }) {
+            if let session = live.values.first(where: { $0.machine.state != .stuck }) {
                 await session.waitUntilChanged()
+            } else {
+                await pause(.milliseconds(5))
             }
         }
     }
@@ -341,7 +349,8 @@ extension Scheduler {
         case .done(let outcome):
             session.steps[step].undo = outcome
             switch outcome {
-            case .restored, .alreadyRestored: session.tell("step-undone", "\(outcome.word): \(session.steps[step].summary)")
+            case .restored, .alreadyRestored:
+                session.tell("step-undone", "\(outcome.word): \(session.steps[step].summary)")
             case .drifted(let found): session.tell("step-drifted", "left alone, changed by somebody else: \(found)")
             case .failed(let reason): session.tell("undo-failed", "will be tried again: \(reason)")
             }
@@ -376,9 +385,9 @@ extension Scheduler {
         switch news {
         case .workerReady:
             session.tell("worker-ready", "the worker is at work")
-        case .workerEnded(let exit):
+        case .workerEnded(let how):
             guard session.machine.ending == nil else { return }
-            session.tell("worker-ended", "the worker ended before its time: \(exit.words)")
+            session.tell("worker-ended", "the worker ended before its time: \(how)")
             session.post(.faultEnded)
         }
     }
@@ -417,8 +426,8 @@ extension Scheduler {
     /// Rewrites the journal without what no longer matters.
     ///
     /// - Parameter tokens: Those that the journal knew, of which the expired are left out.
-    package func compactJournal(tokens: [TakenToken]) async throws(JournalError) {
-        try await journal.compact(keeping: live.values.map(\.record), tokens: tokens)
+    package func compactJournal(tokens: [TakenToken], highWater: Int64) async throws(JournalError) {
+        try await journal.compact(keeping: live.values.map(\.record), tokens: tokens, highWater: highWater)
     }
 }
 

@@ -42,7 +42,8 @@ extension Intent {
     package init?(_ json: JSON) {
         switch json["step"]?.stringValue {
         case "shape-traffic":
-            guard let layer = json["layer"].flatMap(TrafficLayer.init), let base = json["base"].flatMap(TrafficBase.init),
+            guard let layer = json["layer"].flatMap(TrafficLayer.init),
+                let base = json["base"].flatMap(TrafficBase.init),
                 let network = json["network"].flatMap(TargetFacts.NetworkNamespace.init)
             else { return nil }
             self = .shapeTraffic(layer, in: network, base: base)

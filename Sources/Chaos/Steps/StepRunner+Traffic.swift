@@ -160,7 +160,8 @@ extension StepRunner {
         in namespace: borrowing NamespaceHandle, on thread: NamespaceThread
     ) throws(StepError) {
         let shaper = try openShaper(in: namespace, on: thread)
-        let loopback = TrafficBase(interfaces: [.init(index: 1, name: "lo", hadClsact: false, transmitQueueLength: 1000)])
+        let loopback = TrafficBase(
+            interfaces: [.init(index: 1, name: "lo", hadClsact: false, transmitQueueLength: 1000)])
         let layer = TrafficLayer(impairment: TrafficImpairment(latency: .milliseconds(1)))
         do throws(TrafficError) {
             _ = try shaper.converge(to: [.random(): layer], from: loopback, giveUpDraining: true)

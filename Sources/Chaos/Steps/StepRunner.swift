@@ -18,7 +18,7 @@ package struct StepError: Error, Hashable, Sendable, CustomStringConvertible {
 package enum StepNews: Sendable {
     case workerReady
     /// It ended, and nobody had told it to.
-    case workerEnded(ProcessExit)
+    case workerEnded(String)
 }
 
 /// How far an undo came.
@@ -36,16 +36,20 @@ package actor StepRunner {
 
     let thread: NamespaceThread
     let cgroups: CgroupTree
-    let workerProgram: Executable
+    /// Nothing is taken back with it, so an engine recovers before it has one.
+    var workerProgram: Executable?
 
     /// The namespaces in which sessions have layers.
     var networks: [TargetFacts.NetworkNamespace: ShapedNetwork] = [:]
     var workers: [WorkerKey: RunningWorker] = [:]
 
     /// - Parameter thread: Enters namespaces and starts workers, which end when it does.
-    package init(thread: NamespaceThread, cgroups: CgroupTree, workerProgram: Executable) {
+    package init(thread: NamespaceThread, cgroups: CgroupTree) {
         self.thread = thread
         self.cgroups = cgroups
+    }
+
+    package func use(workerProgram: Executable) {
         self.workerProgram = workerProgram
     }
 

@@ -82,7 +82,8 @@ package final class TargetResolver: TargetDirectory {
         }
         if let startTime, startTime != facts.startTime {
             throw Problem(
-                .targetGone, "process \(id) was started at \(facts.startTime), not at \(startTime): another took its number",
+                .targetGone,
+                "process \(id) was started at \(facts.startTime), not at \(startTime): another took its number",
                 field: "target.process.startTime")
         }
         let cgroup = try open { () throws(CgroupOpeningError) in try cgroups.cgroup(ofProcess: id) }

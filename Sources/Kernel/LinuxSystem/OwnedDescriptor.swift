@@ -76,12 +76,12 @@ extension OwnedDescriptor {
     /// The corresponding system call is `write(2)`.
     package func writeAll(_ bytes: some Collection<UInt8>, subject: @autoclosure () -> String) throws(SystemCallError) {
         let raw = rawValue
-        let all = Array(bytes)
-        var done = 0
-        while done < all.count {
-            done += try systemCall("write", on: subject()) {
-                all.withUnsafeBytes { Glibc.write(raw, $0.baseAddress! + done, $0.count - done) }
-            }
+        var rest = Array(bytes)[...]
+        while !rest.isEmpty {
+            rest = rest.dropFirst(
+                try systemCall("write", on: subject()) {
+                    rest.withUnsafeBytes { Glibc.write(raw, $0.baseAddress, $0.count) }
+                })
         }
     }
 

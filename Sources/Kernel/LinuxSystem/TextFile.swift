@@ -8,7 +8,8 @@ package enum TextFile {
         return String(decoding: try file.readToEnd(subject: path), as: UTF8.self)
     }
 
-    package static func read(_ name: String, in directory: borrowing OwnedDescriptor) throws(SystemCallError) -> String {
+    package static func read(_ name: String, in directory: borrowing OwnedDescriptor) throws(SystemCallError) -> String
+    {
         let file = try directory.openEntry(name, O_RDONLY)
         return String(decoding: try file.readToEnd(subject: name), as: UTF8.self)
     }
@@ -58,12 +59,9 @@ package enum TextFile {
     ///
     /// The corresponding system call is `readlink(2)`.
     package static func destination(ofLink path: String) throws(SystemCallError) -> String {
-        var buffer = [UInt8](repeating: 0, count: 4096)
-        let count = try systemCall("readlink", on: path) {
-            buffer.withUnsafeMutableBytes {
-                readlink(path, $0.baseAddress!.assumingMemoryBound(to: CChar.self), $0.count)
-            }
-        }
-        return String(decoding: buffer[..<count], as: UTF8.self)
+        let capacity = 4096
+        var buffer = [CChar](repeating: 0, count: capacity)
+        let count = try systemCall("readlink", on: path) { readlink(path, &buffer, capacity) }
+        return String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 }

@@ -20,6 +20,7 @@ func runKeeper(_ options: AgentOptions) -> Never {
 
 /// Serves until SIGTERM, then reverts everything. Status 0 says that nothing was left.
 func runEngine(_ options: AgentOptions) -> Never {
+    raiseDescriptorLimit()
     signal(SIGPIPE, SIG_IGN)
     // Blocked before Dispatch makes threads, so that only the source below sees it.
     signal(SIGTERM, SIG_IGN)
@@ -38,6 +39,16 @@ func runEngine(_ options: AgentOptions) -> Never {
         }
     }
     dispatchMain()
+}
+
+/// Each live session holds a few descriptors: as many are allowed as the container allows at all.
+private func raiseDescriptorLimit() {
+    var limit = rlimit()
+    guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+    limit.rlim_cur = limit.rlim_max
+    if setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) != 0 {
+        StandardStream.error.writeLine("squalld: the limit of open files stays as it was: \(Errno.current)")
+    }
 }
 
 func exit(code: Int32, saying message: String) -> Never {

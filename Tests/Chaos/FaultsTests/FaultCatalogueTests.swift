@@ -2,6 +2,7 @@ import ChaosModel
 import Faults
 import Steps
 import Testing
+import WorkerProtocol
 
 private let pod = TargetObservation(
     facts: TargetFacts(
@@ -27,23 +28,24 @@ struct FaultCatalogueTests {
         _ = try FaultCatalogue.fault(of: kind, parameters: .object([JSON.Member]()))
     }
 
-    @Test(arguments: [
-        ("network-latency", ["latency": "0ms"], ProblemCode.fieldInvalid, "parameters.latency"),
-        ("network-latency", ["latency": "61s"], .fieldInvalid, "parameters.latency"),
-        ("network-latency", ["latency": "100"], .fieldInvalid, "parameters.latency"),
-        ("network-latency", ["latency": 100], .fieldInvalid, "parameters.latency"),
-        ("network-latency", ["latency": "-1s"], .fieldInvalid, "parameters.latency"),
-        ("network-latency", ["latency": "10ms", "jitter": "20ms"], .fieldInvalid, "parameters.jitter"),
-        ("network-latency", ["correlation": 10], .fieldInvalid, "parameters.correlation"),
-        ("network-latency", ["correlation": 101, "jitter": "1ms"], .fieldInvalid, "parameters.correlation"),
-        ("network-latency", ["delay": "1s"], .fieldUnknown, "parameters.delay"),
-        ("cpu-stress", ["load": 0], .fieldInvalid, "parameters.load"),
-        ("cpu-stress", ["load": 100.5], .fieldInvalid, "parameters.load"),
-        ("cpu-stress", ["workers": -1], .fieldInvalid, "parameters.workers"),
-        ("cpu-stress", ["workers": 1025], .fieldInvalid, "parameters.workers"),
-        ("cpu-stress", ["workers": 1.5], .fieldInvalid, "parameters.workers"),
-        ("earthquake", [:], .faultUnknown, "fault"),
-    ] as [(String, JSON, ProblemCode, String)])
+    @Test(
+        arguments: [
+            ("network-latency", ["latency": "0ms"], ProblemCode.fieldInvalid, "parameters.latency"),
+            ("network-latency", ["latency": "61s"], .fieldInvalid, "parameters.latency"),
+            ("network-latency", ["latency": "100"], .fieldInvalid, "parameters.latency"),
+            ("network-latency", ["latency": 100], .fieldInvalid, "parameters.latency"),
+            ("network-latency", ["latency": "-1s"], .fieldInvalid, "parameters.latency"),
+            ("network-latency", ["latency": "10ms", "jitter": "20ms"], .fieldInvalid, "parameters.jitter"),
+            ("network-latency", ["correlation": 10], .fieldInvalid, "parameters.correlation"),
+            ("network-latency", ["correlation": 101, "jitter": "1ms"], .fieldInvalid, "parameters.correlation"),
+            ("network-latency", ["delay": "1s"], .fieldUnknown, "parameters.delay"),
+            ("cpu-stress", ["load": 0], .fieldInvalid, "parameters.load"),
+            ("cpu-stress", ["load": 100.5], .fieldInvalid, "parameters.load"),
+            ("cpu-stress", ["workers": -1], .fieldInvalid, "parameters.workers"),
+            ("cpu-stress", ["workers": 1025], .fieldInvalid, "parameters.workers"),
+            ("cpu-stress", ["workers": 1.5], .fieldInvalid, "parameters.workers"),
+            ("earthquake", [:], .faultUnknown, "fault"),
+        ] as [(String, JSON, ProblemCode, String)])
     func `a bad parameter is named`(kind: String, parameters: JSON, code: ProblemCode, field: String) throws {
         let problem = try #require(throws: Problem.self) {
             try FaultCatalogue.fault(of: kind, parameters: parameters)

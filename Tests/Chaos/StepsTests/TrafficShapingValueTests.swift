@@ -96,7 +96,8 @@ struct TrafficShapingValueTests {
             TrafficBase.Interface(index: 7, name: "eth1", hadClsact: true, transmitQueueLength: 1000),
         ])
         let text =
-            #"{"interfaces":[{"index":2,"name":"eth0","hadClsact":false},{"index":7,"name":"eth1","hadClsact":true}]}"#
+            #"{"interfaces":[{"index":2,"name":"eth0","hadClsact":false,"transmitQueueLength":0},"#
+            + #"{"index":7,"name":"eth1","hadClsact":true,"transmitQueueLength":1000}]}"#
         #expect(base.json.text == text)
         #expect(TrafficBase(try JSON(parsing: text)) == base)
         #expect(TrafficBase(try JSON(parsing: #"{"interfaces":[{"index":0,"name":"eth0","hadClsact":false}]}"#)) == nil)

@@ -46,6 +46,7 @@ final class TrafficShapingWorld {
         peer = "\(name)-b"
         thread = try NamespaceThread()
         try shell("ip netns add \(target) && ip netns add \(peer)")
+        try shell("ip -n \(target) link set lo up")
         for (number, name) in [(1, "eth0"), (2, "eth1")] {
             try shell("ip -n \(target) link add \(name) type veth peer name \(name) netns \(peer)")
             for (host, namespace) in [(1, target), (2, peer)] {
@@ -57,7 +58,6 @@ final class TrafficShapingWorld {
                     """)
             }
         }
-        try shell("ip -n \(target) link set lo up")
         // Neighbours are found before anything is measured.
         for address in Self.addresses { try inTarget("ping -q -c 1 -w 5 \(address)") }
     }
@@ -105,9 +105,13 @@ final class TrafficShapingWorld {
 
     /// Interfaces, qdiscs and filters of the target, without counters.
     func dump() throws -> String {
-        let hooks = ["eth0", "eth1"].flatMap { name in ["ingress", "egress"].map { "\(name) \($0)" } }
-        return try inTarget("ip -o link show") + inTarget("tc -j qdisc show")
-            + hooks.map { try inTarget("tc filter show dev \($0)") }.joined()
+        try inTarget(
+            """
+            sh -c 'ip -o link show; tc -j qdisc show
+            for name in eth0 eth1; do
+                for hook in ingress egress; do tc filter show dev $name $hook; done
+            done'
+            """)
     }
 
     /// The least of three round-trip times, in milliseconds.

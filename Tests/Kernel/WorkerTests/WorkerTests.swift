@@ -112,9 +112,9 @@ struct WorkerTests {
     }
 
     @Test func `starts under the filter that the engine has`() async throws {
-        await #expect(processExitsWith: .success) {
-            let temporary = try TemporaryCgroup()
-            let placement = try CgroupTree().cgroup(at: temporary.path).placement()
+        let temporary = try TemporaryCgroup()
+        await #expect(processExitsWith: .success) { [path = temporary.path as String] in
+            let placement = try CgroupTree().cgroup(at: path).placement()
             let executable = try WorkerTests.executable.get()
             try SystemCallFilter.engine.load()
             let deadline = BootInstant.now + .seconds(10)
@@ -125,6 +125,8 @@ struct WorkerTests {
             let exit = try worker.end(atMost: .seconds(5))
             precondition(exit == .killed(signal: SIGKILL))
         }
+        // Not in there: the engine may not.
+        temporary.remove()
     }
 
     @Test func `is found again by its session, and ended`() throws {

@@ -1,13 +1,15 @@
-"""The agent as it runs on a node: from an image with nothing else in it, in a container that is not privileged."""
+"""The agent as it runs on a node: with nothing else in its root, in a container that is not privileged."""
 
 import os
+import shutil
 import signal
 import time
 
 from . import cri, images
 from .processes import processes
 
-IMAGE = "node.local/squall:test"
+IMAGE, EMPTY_IMAGE = "node.local/squall:test", "node.local/empty:1"
+PROGRAM_COPIES = "/run/squall-node/programs"
 PROGRAMS = ("squalld", "squall-gateway", "squall-runtimes", "squall-worker", "squall")
 NAMESPACE, NAME = "kube-system", "squall"
 RUN, PRIVATE_RUN, STATE, CONFIGURATION = "/run/squall", "/run/squalld", "/var/lib/squall", "/etc/squall"
@@ -22,8 +24,7 @@ def capabilities_in(path):
 class Agent:
     """At most one at a time on a node.
 
-    `programs` is a folder with the static binaries, or the archive that images.py made of them outside the node,
-    which saves much time. `capabilities` is the path of daemonset/capabilities.
+    `programs` is a folder with the static binaries, `capabilities` the path of daemonset/capabilities.
     """
 
     def __init__(self, programs, capabilities, node_name="node", runtime=None):
@@ -42,18 +43,24 @@ class Agent:
         self.stop()
 
     def start(self, arguments=(), image=None):
-        """Starts the agent in a pod of its own, from another image if one is given."""
-        image = image or self.load_image()
+        """Starts the agent in a pod of its own.
+
+        Without an image (see `image`) its programs are mounted into an empty root, which differs for nobody in the
+        container, because an emulated CPU takes half a minute to import an image of their size.
+        """
+        mounts = [] if image else self._program_mounts()
         for directory in (RUN, PRIVATE_RUN, STATE, f"{CONFIGURATION}/tenants"):
             os.makedirs(directory, exist_ok=True)
         self.pod = self.runtime.create_pod(NAME, namespace=NAMESPACE, labels={"app": NAME}, host_pid=True)
         try:
-            self.container = self.runtime.create_container(self.pod, **self.container_options(image, arguments))
+            self.container = self.runtime.create_container(
+                self.pod, **self._container_options(image or EMPTY_IMAGE, arguments, mounts)
+            )
         except Exception:
             self.stop()
             raise
 
-    def container_options(self, image, arguments=()):
+    def _container_options(self, image, arguments, mounts):
         return {
             "name": NAME,
             "image": image,
@@ -69,14 +76,27 @@ class Agent:
                 # The node's own mount: the container's private one shows only the container's cgroup.
                 cri.mount("/sys/fs/cgroup"),
                 cri.mount(cri.SOCKET),
+                *mounts,
             ],
         }
 
-    def load_image(self):
-        if os.path.isdir(self.programs):
-            return images.import_image(IMAGE, {f"/{name}": f"{self.programs}/{name}" for name in PROGRAMS})
-        images.import_archive(self.programs)
-        return IMAGE
+    def image(self):
+        """Imports an image with the programs, as the agent is shipped, and returns its name for `start`. The archive
+        beside the programs is used if there is one."""
+        archive = os.path.join(self.programs, images.AGENT_ARCHIVE)
+        if not os.path.exists(archive):
+            images.write_agent_archive(self.programs)
+        images.import_archive(archive)
+        return images.AGENT_IMAGE
+
+    def _program_mounts(self):
+        # Copies: the share would be slow, and must not change under a running agent.
+        shutil.copytree(self.programs, PROGRAM_COPIES, dirs_exist_ok=True)
+        return [
+            cri.mount(f"{PROGRAM_COPIES}/{name}", f"/{name}", readonly=True)
+            for name in PROGRAMS
+            if os.path.exists(f"{PROGRAM_COPIES}/{name}")
+        ]
 
     def stop(self, grace=10):
         """As kubelet deletes a pod: SIGTERM, some grace, SIGKILL. Keeps state and run directories."""

@@ -113,7 +113,7 @@ class Runtime:
             options.userns_options.CopyFrom(cri.UserNamespace(mode=cri.POD, uids=[mapping], gids=[mapping]))
         config = cri.PodSandboxConfig(
             metadata=cri.PodSandboxMetadata(name=name, uid=uid, namespace=namespace),
-            hostname=name,
+            hostname="" if host_network else name,
             log_directory=f"/var/log/pods/{namespace}_{name}_{uid}",
             labels={POD_NAME: name, POD_NAMESPACE: namespace, POD_UID: uid} | (labels or {}),
             annotations=annotations or {},

@@ -34,7 +34,8 @@ package struct CPUStress: Fault {
     }
 
     package var summary: String {
-        let threads = workers == 0 ? "one thread for each of the target's CPUs" : "\(workers) thread\(workers == 1 ? "" : "s")"
+        let threads =
+            workers == 0 ? "one thread for each of the target's CPUs" : "\(workers) thread\(workers == 1 ? "" : "s")"
         return "burn \(load) of a CPU with \(threads) in the target's cgroup"
     }
 

@@ -20,6 +20,8 @@ final class RunningWorker {
     var watches: [DescriptorWatch] = []
     /// When it was first told to end.
     var toldToEnd: BootInstant?
+    /// Why it could not work, in its own words.
+    var complaint: String?
 
     init(_ worker: consuming Worker, news: @escaping @Sendable (StepNews) -> Void) {
         self.worker = worker
@@ -55,17 +57,21 @@ extension StepRunner {
             session: key.session.text, deadline: (deadline + .seconds(1)).nanoseconds, task: task)
         let running = RunningWorker(try spawn(order, on: target), news: news)
         workers[key] = running
+        // The worker's descriptors stay open until nobody looks at them.
+        nonisolated(unsafe) let watched = running
+        let keepOpen = { @Sendable in withExtendedLifetime(watched) {} }
         running.watches = [
-            DescriptorWatch(running.worker.connection.rawValue, on: executor.queue) { [weak self] in
+            DescriptorWatch(running.worker.connection.rawValue, on: executor.queue, onCancel: keepOpen) { [weak self] in
                 self?.assumeIsolated { $0.workerSpoke(key) }
             },
-            DescriptorWatch(running.worker.process.descriptor.rawValue, on: executor.queue) { [weak self] in
-                self?.assumeIsolated { $0.workerEnded(key) }
+            DescriptorWatch(running.worker.process.descriptor.rawValue, on: executor.queue, onCancel: keepOpen) {
+                [weak self] in self?.assumeIsolated { $0.workerEnded(key) }
             },
         ]
     }
 
     private func spawn(_ order: WorkerOrder, on target: ResolvedTarget) throws(StepError) -> Worker {
+        guard let workerProgram else { throw StepError("the worker's program could not be read") }
         let placement: CgroupPlacement
         do throws(CgroupFileError) {
             placement = try target.cgroup.placement()
@@ -89,14 +95,20 @@ extension StepRunner {
         let count = chunk.withUnsafeMutableBytes { read(running.worker.connection.rawValue, $0.baseAddress, $0.count) }
         guard count > 0 else { return }
         let line = String(decoding: chunk[..<count].prefix { $0 != 0x0A }, as: UTF8.self)
-        if WorkerMessage(line: line) == .ready { running.news(.workerReady) }
+        switch WorkerMessage(line: line) {
+        case .ready: running.news(.workerReady)
+        case .failed(let reason): running.complaint = reason
+        case nil: running.complaint = "it said \(line.debugDescription)"
+        }
     }
 
     private func workerEnded(_ key: WorkerKey) {
         guard let running = workers[key] else { return }
         running.watches[1].cancel()
         guard running.toldToEnd == nil else { return }
-        if let exit = try? running.worker.process.reap() { running.news(.workerEnded(exit)) }
+        if let exit = try? running.worker.process.reap() {
+            running.news(.workerEnded([exit.words, running.complaint].compactMap(\.self).joined(separator: ": ")))
+        }
     }
 
     func endWorker(_ key: WorkerKey, in cgroup: TargetFacts.Cgroup) -> UndoProgress {
@@ -118,6 +130,8 @@ extension StepRunner {
         }
         // Already taken when it had ended by itself.
         _ = try? running.worker.process.reap()
+        for watch in running.watches { watch.cancel() }
+        running.watches = []
         workers[key] = nil
         return .done(.restored)
     }

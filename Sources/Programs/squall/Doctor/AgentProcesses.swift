@@ -24,7 +24,7 @@ enum AgentProcesses {
         for id in try TextFile.names(in: "/proc").compactMap({ Int32($0) }) {
             do throws(SystemCallError) {
                 running[try ProcessFacts(ofProcess: id).command, default: []].append(id)
-            } catch where error.errno == .noEntry || error.errno == .noProcess {
+            } catch  where error.errno == .noEntry || error.errno == .noProcess {
                 continue  // It has ended meanwhile.
             }
         }

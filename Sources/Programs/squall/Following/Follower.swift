@@ -141,7 +141,7 @@ struct Follower {
         guard let renewal else { return }
         do throws(Failure) {
             try renewal.tenancy.renew(id)
-        } catch where error.code == ProblemCode.sessionEnded.rawValue {
+        } catch  where error.code == ProblemCode.sessionEnded.rawValue {
             // The end of the events is on its way.
             return
         } catch {

@@ -89,12 +89,12 @@ struct Output: Sendable {
     }
 
     private static func write(_ text: String, to descriptor: Int32) throws(SystemCallError) {
-        let bytes = Array(text.utf8)
-        var done = 0
-        while done < bytes.count {
-            done += try systemCall("write", on: "descriptor \(descriptor)") {
-                bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress! + done, $0.count - done) }
-            }
+        var rest = Array(text.utf8)[...]
+        while !rest.isEmpty {
+            rest = rest.dropFirst(
+                try systemCall("write", on: "descriptor \(descriptor)") {
+                    rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+                })
         }
     }
 }
