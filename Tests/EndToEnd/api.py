@@ -1,5 +1,6 @@
 """A tenant as any user writes one: an ordinary JWT library, an ordinary HTTP client, no code of Squall's."""
 
+import base64
 import http.client
 import json
 import socket
@@ -9,6 +10,11 @@ from pathlib import Path
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+
+def base64url(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -42,11 +48,14 @@ class Tenant:
         self.key_id = f"{name}-{uuid.uuid4().hex[:8]}"
         if algorithm == "EdDSA":
             self.key = ed25519.Ed25519PrivateKey.generate()
-            self.jwk = json.loads(jwt.algorithms.OKPAlgorithm.to_jwk(self.key.public_key()))
+            public = self.key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+            self.jwk = {"kty": "OKP", "crv": "Ed25519", "x": base64url(public)}
         else:
             self.key = ec.generate_private_key(ec.SECP256R1())
-            self.jwk = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(self.key.public_key()))
-        self.jwk = {k: v for k, v in self.jwk.items() if k in ("kty", "crv", "x", "y")} | {"kid": self.key_id}
+            public = self.key.public_key().public_numbers()
+            x, y = (base64url(number.to_bytes(32, "big")) for number in (public.x, public.y))
+            self.jwk = {"kty": "EC", "crv": "P-256", "x": x, "y": y}
+        self.jwk["kid"] = self.key_id
 
     def publish(self, directory):
         path = Path(directory) / f"{self.name}.jwks.json"

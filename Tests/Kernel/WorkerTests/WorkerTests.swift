@@ -58,7 +58,8 @@ struct WorkerTests {
         let begin = BootInstant.now
         shutdown(worker.connection.rawValue, Int32(SHUT_RDWR))
         #expect(handle.waitUntilEnded(atMost: .seconds(2)) == true)
-        #expect(BootInstant.now - begin < .milliseconds(100))
+        // A few milliseconds; more on a busy machine, since every thread must run once more to end.
+        #expect(BootInstant.now - begin < .milliseconds(500))
         #expect(try worker.process.reap() == .exited(WorkerExitStatus.engineGone.rawValue))
     }
 

@@ -8,9 +8,9 @@ import time
 from . import cri, images
 from .processes import processes
 
-IMAGE, EMPTY_IMAGE = "node.local/squall:test", "node.local/empty:1"
+EMPTY_IMAGE = "node.local/empty:1"
 PROGRAM_COPIES = "/run/squall-node/programs"
-PROGRAMS = ("squalld", "squall-gateway", "squall-runtimes", "squall-worker", "squall")
+PROGRAMS = images.AGENT_PROGRAMS
 NAMESPACE, NAME = "kube-system", "squall"
 RUN, PRIVATE_RUN, STATE, CONFIGURATION = "/run/squall", "/run/squalld", "/var/lib/squall", "/etc/squall"
 

@@ -10,6 +10,7 @@ import io
 import json
 import os
 import subprocess
+import sys
 import tarfile
 import tempfile
 
@@ -110,6 +111,8 @@ def busybox_links(busybox):
 
 
 def main():
+    if sys.argv[1:2] == ["--agent"]:
+        return write_agent_archive(sys.argv[2])
     parser = argparse.ArgumentParser()
     parser.add_argument("name")
     parser.add_argument("tar")
