@@ -33,10 +33,11 @@ def ask(path, kind, payload):
 
 
 def ask_as(user, path, kind, payload):
-    """The same as another user: what the answer was, or the name of the error. A new program, not a fork of this one:
-    gRPC's threads do not survive that."""
-    words = [sys.executable, __file__, str(path), str(kind), payload]
-    done = subprocess.run(words, user=user, group=user, extra_groups=[], capture_output=True, text=True, check=True)
+    """The same as another user: what the answer was, or the name of the error. Not by a fork of this process, nor by
+    what subprocess does to change the user: gRPC, which the node's tests use, does not survive a fork."""
+    words = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
+    words += [sys.executable, __file__, str(path), str(kind), payload]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
 

@@ -7,7 +7,8 @@ struct TrafficControlTests {
     @Test func `clsact comes and goes beside the root qdisc`() throws {
         try inNewInterface { socket, ifb in
             // What passed through them meanwhile, as neighbour discovery does, is no difference.
-            let shape = { () throws -> [String] in try socket.qdiscs().map { "\($0.interface) \($0.kind) \($0.handle)" } }
+            let shape = { () throws -> [String] in try socket.qdiscs().map { "\($0.interface) \($0.kind) \($0.handle)" }
+            }
             let before = try shape()
             try socket.addClsact(to: ifb)
             #expect(try socket.qdiscs().contains { $0.isClsact && $0.interface == ifb })
