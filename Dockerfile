@@ -1,0 +1,15 @@
+# The agent's image: its static programs and nothing else. Build and base images are arguments, so that a cluster
+# without access to the public registries names its own.
+ARG BUILD_IMAGE=swift:6.3-bookworm
+FROM ${BUILD_IMAGE} AS build
+WORKDIR /squall
+COPY . .
+RUN scripts/build
+
+FROM scratch
+COPY --from=build /squall/.build/programs/squalld /squall/.build/programs/squall-gateway \
+    /squall/.build/programs/squall-runtimes /squall/.build/programs/squall-worker /squall/.build/programs/squall /
+LABEL org.opencontainers.image.title="Squall" \
+    org.opencontainers.image.description="Node-local chaos injection agent" \
+    org.opencontainers.image.licenses="Apache-2.0"
+ENTRYPOINT ["/squalld"]
