@@ -219,7 +219,8 @@ def test_the_command_compares_files(tmp_path):
         files.append(tmp_path / name)
         files[-1].write_text(json.dumps(state))
     command = [sys.executable, "-m", "nodekit.snapshot", "compare"]
-    same = subprocess.run([*command, files[0], files[0]], capture_output=True, text=True)
-    different = subprocess.run([*command, *files], capture_output=True, text=True)
+    options = {"cwd": os.path.dirname(__file__), "capture_output": True, "text": True}
+    same = subprocess.run([*command, files[0], files[0]], **options)
+    different = subprocess.run([*command, *files], **options)
     assert (same.returncode, same.stdout) == (0, "no differences\n")
     assert (different.returncode, different.stdout) == (1, "link dev x: extra {}\n")
