@@ -79,7 +79,8 @@ package final class Engine: Sendable {
         }
         if !scan.damagedLines.isEmpty {
             // Kept as it is: somebody may still read out of it what this engine cannot.
-            return log("the journal has lines that cannot be read: \(scan.damagedLines.prefix(10)); it is not compacted")
+            let lines = scan.damagedLines.prefix(10)
+            return log("the journal has lines that cannot be read: \(lines); it is not compacted")
         }
         do {
             try await scheduler.compactJournal(tokens: scan.tokens, highWater: scan.highWater)

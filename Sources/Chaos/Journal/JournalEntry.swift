@@ -56,7 +56,7 @@ package struct OpenedSession: Sendable {
 }
 
 extension JournalEntry {
-    /// The entry as the journal holds it, docs/journal.md.
+    /// The entry as the journal holds it; `JournalLine` says how it lies in the file.
     package var json: JSON {
         switch self {
         case .opened(let session):

@@ -37,14 +37,7 @@ int clinux_pidfd_send_signal(int pidfd, int signal) {
     return (int)syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0);
 }
 
-pid_t clinux_gettid(void) { return (pid_t)syscall(SYS_gettid); }
-
 int clinux_set_name(const char *name) { return prctl(PR_SET_NAME, name, 0, 0, 0); }
-
-int clinux_prctl(int option, unsigned long argument2, unsigned long argument3, unsigned long argument4,
-                 unsigned long argument5) {
-    return prctl(option, argument2, argument3, argument4, argument5);
-}
 
 int clinux_open(const char *path, int flags, unsigned mode) { return open(path, flags, mode); }
 

@@ -29,11 +29,8 @@ int clinux_setns(int descriptor, int namespace_type);
 int clinux_unshare(int flags);
 int clinux_pidfd_open(pid_t process, unsigned flags);
 int clinux_pidfd_send_signal(int pidfd, int signal);
-pid_t clinux_gettid(void);
 // PR_SET_NAME; at most 15 bytes are kept.
 int clinux_set_name(const char *name);
-int clinux_prctl(int option, unsigned long argument2, unsigned long argument3, unsigned long argument4,
-                 unsigned long argument5);
 
 int clinux_open(const char *path, int flags, unsigned mode);
 int clinux_openat(int directory, const char *path, int flags, unsigned mode);
