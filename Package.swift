@@ -69,7 +69,7 @@ let package = Package(
     ],
     targets: [
         // Kernel: Linux, said in Swift. No Foundation, no NIO, no chaos.
-        systemLibrary("CNetlink", pkgConfig: "libnl-3.0", apt: ["libnl-3-dev"]),
+        systemLibrary("CNetlink", pkgConfig: "libnl-route-3.0", apt: ["libnl-route-3-dev"]),
         systemLibrary("CLibcap", pkgConfig: "libcap", apt: ["libcap-dev"]),
         systemLibrary("CLibseccomp", pkgConfig: "libseccomp", apt: ["libseccomp-dev"]),
         systemLibrary("CLibcrypto", pkgConfig: "libcrypto", apt: ["libssl-dev"]),

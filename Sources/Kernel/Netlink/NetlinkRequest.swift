@@ -15,6 +15,20 @@ struct NetlinkRequest: ~Copyable {
         append(header)
     }
 
+    /// A request that libnl-route made of one of its objects.
+    ///
+    /// - Parameter build: Allocates the message and returns its status, as `rtnl_link_build_add_request` does.
+    init(_ call: String, build: (_ message: inout OpaquePointer?) -> Int32) {
+        var built: OpaquePointer?
+        let status = build(&built)
+        guard let message = built, let header = nlmsg_hdr(message) else {
+            fatalError("libnl-route cannot build \(call): status \(status)")
+        }
+        self.call = call
+        self.message = message
+        header.pointee.nlmsg_flags |= UInt16(NLM_F_REQUEST | NLM_F_ACK)
+    }
+
     deinit { nlmsg_free(message) }
 
     /// Appends a struct that is no attribute.

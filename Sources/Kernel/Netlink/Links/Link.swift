@@ -19,18 +19,19 @@ package struct Link: Hashable, Sendable {
 
 extension Link {
     init?(_ message: NetlinkMessage) {
-        guard message.type == RTM_NEWLINK, let header = message.header(ifinfomsg.self) else { return nil }
-        let attributes = message.attributes(after: ifinfomsg.self)
-        guard let name = attributes.string(IFLA_IFNAME) else { return nil }
-        self.index = header.ifi_index
-        self.name = name
-        self.kind = attributes.nested(IFLA_LINKINFO)?.string(IFLA_INFO_KIND)
-        self.isUp = header.ifi_flags & UInt32(IFF_UP) != 0
-        self.isLoopback = header.ifi_flags & UInt32(IFF_LOOPBACK) != 0
-        self.master = attributes.value(IFLA_MASTER, as: Int32.self)
-        self.alias = attributes.string(IFLA_IFALIAS)
-        self.mtu = attributes.value(IFLA_MTU, as: UInt32.self) ?? 0
-        self.transmitQueueLength = attributes.value(IFLA_TXQLEN, as: UInt32.self) ?? 0
+        guard let link = RouteLink(message), let name = rtnl_link_get_name(link.pointer) else { return nil }
+        self.index = rtnl_link_get_ifindex(link.pointer)
+        self.name = String(cString: name)
+        self.kind = rtnl_link_get_type(link.pointer).map { String(cString: $0) }
+        let flags = rtnl_link_get_flags(link.pointer)
+        self.isUp = flags & UInt32(IFF_UP) != 0
+        self.isLoopback = flags & UInt32(IFF_LOOPBACK) != 0
+        // libnl-route says 0 where the attribute is missing; no interface has that number.
+        let master = rtnl_link_get_master(link.pointer)
+        self.master = master == 0 ? nil : master
+        self.alias = rtnl_link_get_ifalias(link.pointer).map { String(cString: $0) }
+        self.mtu = rtnl_link_get_mtu(link.pointer)
+        self.transmitQueueLength = rtnl_link_get_txqlen(link.pointer)
     }
 }
 
@@ -51,15 +52,13 @@ extension NetlinkSocket {
     ///
     /// The corresponding request is `RTM_NEWLINK`.
     package func addIFB(named name: String) throws(NetlinkError) {
-        var header = ifinfomsg()
-        header.ifi_flags = UInt32(IFF_UP)
-        header.ifi_change = UInt32(IFF_UP)
-        let request = NetlinkRequest(
-            "RTM_NEWLINK", type: RTM_NEWLINK, flags: NLM_F_CREATE | NLM_F_EXCL, header: header)
-        request.put(IFLA_IFNAME, string: name)
-        request.put(IFLA_NUM_TX_QUEUES, UInt32(1))
-        request.nest(IFLA_LINKINFO) {
-            request.put(IFLA_INFO_KIND, string: "ifb")
+        let link = RouteLink()
+        rtnl_link_set_name(link.pointer, name)
+        rtnl_link_set_type(link.pointer, "ifb")
+        rtnl_link_set_num_tx_queues(link.pointer, 1)
+        rtnl_link_set_flags(link.pointer, UInt32(IFF_UP))
+        let request = NetlinkRequest("RTM_NEWLINK") {
+            rtnl_link_build_add_request(link.pointer, NLM_F_CREATE | NLM_F_EXCL, &$0)
         }
         try change(request, on: name)
     }
@@ -69,40 +68,36 @@ extension NetlinkSocket {
     ///
     /// The corresponding request is `RTM_SETLINK`.
     package func setAlias(_ alias: String, ofLink index: Int32) throws(NetlinkError) {
-        var header = ifinfomsg()
-        header.ifi_index = index
-        let request = NetlinkRequest("RTM_SETLINK", type: RTM_SETLINK, flags: 0, header: header)
-        // Without the terminating zero: the kernel would count it in.
-        request.put(IFLA_IFALIAS, bytes: Array(alias.utf8))
-        try change(request, on: "interface \(index)")
+        try change(index) { rtnl_link_set_ifalias($0, alias) }
     }
 
     /// The corresponding request is `RTM_SETLINK`.
     package func setTransmitQueueLength(_ length: UInt32, ofLink index: Int32) throws(NetlinkError) {
-        var header = ifinfomsg()
-        header.ifi_index = index
-        let request = NetlinkRequest("RTM_SETLINK", type: RTM_SETLINK, flags: 0, header: header)
-        request.put(IFLA_TXQLEN, length)
-        try change(request, on: "interface \(index)")
+        try change(index) { rtnl_link_set_txqlen($0, length) }
     }
 
     /// The corresponding request is `RTM_SETLINK`.
     package func setUp(link index: Int32) throws(NetlinkError) {
-        var header = ifinfomsg()
-        header.ifi_index = index
-        header.ifi_flags = UInt32(IFF_UP)
-        header.ifi_change = UInt32(IFF_UP)
-        try change(
-            NetlinkRequest("RTM_SETLINK", type: RTM_SETLINK, flags: 0, header: header), on: "interface \(index)")
+        try change(index) { rtnl_link_set_flags($0, UInt32(IFF_UP)) }
     }
 
     /// - Throws: `ENODEV` when there is no such interface.
     ///
     /// The corresponding request is `RTM_DELLINK`.
     package func deleteLink(_ index: Int32) throws(NetlinkError) {
-        var header = ifinfomsg()
-        header.ifi_index = index
-        try change(
-            NetlinkRequest("RTM_DELLINK", type: RTM_DELLINK, flags: 0, header: header), on: "interface \(index)")
+        let link = RouteLink(index: index)
+        let request = NetlinkRequest("RTM_DELLINK") { rtnl_link_build_delete_request(link.pointer, &$0) }
+        try change(request, on: "interface \(index)")
+    }
+
+    /// - Parameter set: Sets, in the `struct rtnl_link`, what shall change.
+    private func change(_ index: Int32, _ set: (OpaquePointer) -> Void) throws(NetlinkError) {
+        let link = RouteLink(index: index)
+        let changes = RouteLink()
+        set(changes.pointer)
+        let request = NetlinkRequest("RTM_SETLINK") {
+            rtnl_link_build_change_request(link.pointer, changes.pointer, 0, &$0)
+        }
+        try change(request, on: "interface \(index)")
     }
 }

@@ -10,3 +10,5 @@
 #include <linux/tc_act/tc_mirred.h>
 #include <netlink/attr.h>
 #include <netlink/msg.h>
+#include <netlink/object.h>
+#include <netlink/route/link.h>
