@@ -9,6 +9,7 @@ import uuid
 from pathlib import Path
 
 import jwt
+import openapi
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -94,6 +95,9 @@ class Tenant:
             parsed = [json.loads(line) for line in text.splitlines()]
         else:
             parsed = json.loads(text) if text else None
+        openapi.check(method, path, response.status, kind, parsed)
+        if token and response.status < 300:
+            openapi.check_claims(jwt.decode(token, options={"verify_signature": False}))
         return Answer(response.status, response.headers, parsed)
 
     def inject(self, fault, target, parameters=None, duration="10s", **more):

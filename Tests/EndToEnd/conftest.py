@@ -61,20 +61,36 @@ def mortal_target(world):
     target.remove()
 
 
-@pytest.fixture
-def unchanged_node(world):
-    """The whole node is as it was when the test ends: links, qdiscs, filters, cgroups, processes, files, mounts."""
-    from nodekit import snapshot
+class Node:
+    """The whole node as it is now: links, addresses, qdiscs, filters, cgroup files, processes, files, mounts."""
 
-    world.agent.end_all_sessions()
-    engine = world.agent.role("engine")
-    before = snapshot.take()
+    def __init__(self, agent):
+        from nodekit import snapshot
+
+        self.agent, self.snapshot = agent, snapshot
+        self.engine, self.before = agent.role("engine"), snapshot.take()
+
+    def differences(self):
+        differences = self.snapshot.compare(self.before, self.snapshot.take())
+        successor = self.agent.role("engine")
+        if successor != self.engine:
+            # A test that kills the engine gets another one. That is the only process that may differ.
+            either = re.compile(rf"\b({self.engine}|{successor})\b")
+            differences = [difference for difference in differences if not either.search(difference)]
+        return differences
+
+
+@pytest.fixture
+def node(agent):
+    """The node, remembered as it was before the test, with no session live."""
+    agent.end_all_sessions()
+    return Node(agent)
+
+
+@pytest.fixture
+def unchanged_node(node):
+    """The whole node is as it was when the test ends."""
     yield
-    world.agent.end_all_sessions()
-    differences = snapshot.compare(before, snapshot.take())
-    successor = world.agent.role("engine")
-    if successor != engine:
-        # A test that kills the engine gets another one. That is the only process that may differ.
-        either = re.compile(rf"\b({engine}|{successor})\b")
-        differences = [difference for difference in differences if not either.search(difference)]
+    node.agent.end_all_sessions()
+    differences = node.differences()
     assert not differences, "\n".join(differences)
