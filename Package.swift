@@ -80,6 +80,7 @@ let package = Package(
         module("Netlink", in: .kernel, imports: ["CNetlink", "CLinux", "LinuxSystem"]),
         module("Cgroups", in: .kernel, imports: ["CLinux", "LinuxSystem"]),
         module("Namespaces", in: .kernel, imports: ["CLinux", "LinuxSystem"]),
+        module("Filesystems", in: .kernel, imports: ["CLinux", "LinuxSystem"]),
         module("WorkerProtocol", in: .kernel),
         module(
             "Processes", in: .kernel, imports: ["CLinux", "LinuxSystem", "Namespaces", "Cgroups", "WorkerProtocol"]),
@@ -92,15 +93,17 @@ let package = Package(
         module(
             "Steps", in: .chaos,
             imports: [
-                "ChaosModel", "Targets", "LinuxSystem", "Netlink", "Cgroups", "Namespaces", "Processes",
-                "WorkerProtocol",
+                "ChaosModel", "Targets", "LinuxSystem", "Netlink", "Cgroups", "Filesystems", "Namespaces",
+                "Processes", "WorkerProtocol",
             ]),
-        module("Faults", in: .chaos, imports: ["ChaosModel", "Targets", "Steps"]),
+        module("Faults", in: .chaos, imports: ["ChaosModel", "Targets", "Steps", "WorkerProtocol"]),
         module("Authorization", in: .chaos, imports: ["ChaosModel", "Signatures", "LinuxSystem"]),
         module("Journal", in: .chaos, imports: ["ChaosModel", "Authorization", "Steps", "LinuxSystem"]),
         module(
             "Sessions", in: .chaos,
-            imports: ["ChaosModel", "Targets", "Steps", "Faults", "Authorization", "Journal", "LinuxSystem"]),
+            imports: [
+                "ChaosModel", "Targets", "Steps", "Faults", "Authorization", "Journal", "LinuxSystem", "Cgroups",
+            ]),
 
         // Agent: how the world reaches us.
         module("AgentAPI", in: .agent, imports: ["ChaosModel", "LinuxSystem"]),
@@ -125,7 +128,7 @@ let package = Package(
         program("squalld", in: "squalld", imports: ["Keeper", "Engine", "Hardening", "LinuxSystem"]),
         program("squall-gateway", in: "squall-gateway", imports: ["Gateway", "Hardening", "LinuxSystem"]),
         program("squall-runtimes", in: "squall-runtimes", imports: ["CRI", "Hardening", "LinuxSystem"]),
-        program("squall-worker", in: "squall-worker", imports: ["WorkerProtocol", "LinuxSystem"]),
+        program("squall-worker", in: "squall-worker", imports: ["WorkerProtocol", "Filesystems", "LinuxSystem"]),
         program(
             "squall", in: "squall",
             imports: [
@@ -144,8 +147,8 @@ let package = Package(
         tests(
             of: "Worker", in: .kernel,
             imports: [
-                "squall-worker", "WorkerProtocol", "Processes", "Cgroups", "Namespaces", "Hardening", "LinuxSystem",
-                "TestKit",
+                "squall-worker", "WorkerProtocol", "Processes", "Cgroups", "Filesystems", "Namespaces", "Hardening",
+                "LinuxSystem", "TestKit",
             ]),
         tests(of: "ChaosModel", in: .chaos, imports: ["ChaosModel"]),
         tests(of: "Signatures", in: .chaos, imports: ["Signatures", "ChaosModel"]),

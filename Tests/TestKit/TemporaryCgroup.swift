@@ -40,6 +40,6 @@ package final class TemporaryCgroup: Sendable {
         directories.map { "\($0)/\(name)" }.first { access($0, F_OK) == 0 }
     }
 
-    private static let controllers: Set = ["cpu", "cpuacct", "cpuset", "freezer", "pids"]
+    private static let controllers: Set = ["cpu", "cpuacct", "cpuset", "freezer", "memory", "pids"]
     private static let count = Atomic<Int>(0)
 }

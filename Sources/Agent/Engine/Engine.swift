@@ -39,7 +39,7 @@ package final class Engine: Sendable {
         let cgroups = try CgroupTree()
         let thread = try NamespaceThread()
         let (journal, scan) = try Journal.open(in: configuration.stateDirectory)
-        let runner = StepRunner(thread: thread, cgroups: cgroups)
+        let runner = StepRunner(thread: thread, spawner: try NamespaceThread(), cgroups: cgroups)
         let runtimes = RuntimeClient(path: configuration.runtimesSocket)
         let resolver = try TargetResolver(
             containers: RuntimeContainerDirectory(client: runtimes), cgroups: cgroups, thread: thread)

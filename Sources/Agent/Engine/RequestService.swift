@@ -120,6 +120,7 @@ extension Scheduler.Plan {
             "target": target.json,
             "duration": .string(duration.text),
             "steps": .array(intents.map { .string($0.summary) }),
+            "notes": .array(notes.map(JSON.string)),
         ]
     }
 }

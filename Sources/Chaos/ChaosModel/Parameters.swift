@@ -5,14 +5,21 @@ package struct Parameter: Sendable {
         case duration(ClosedRange<Duration>)
         case percentage(ClosedRange<Double>)
         case integer(ClosedRange<Int64>)
+        case bytes(ClosedRange<ByteCount>)
+        /// One of these words.
+        case choice([String])
+        case boolean
+        /// An absolute path without `.` and `..` parts.
+        case path
     }
 
     package let name: String
     package let kind: Kind
-    package let standard: JSON
+    /// Nil: nothing is in force when nobody says.
+    package let standard: JSON?
     package let meaning: String
 
-    package init(_ name: String, _ kind: Kind, standard: JSON, meaning: String) {
+    package init(_ name: String, _ kind: Kind, standard: JSON? = nil, meaning: String) {
         self.name = name
         self.kind = kind
         self.standard = standard
@@ -26,27 +33,47 @@ package struct Parameter: Sendable {
         case .percentage(let range):
             "\(Percentage.text(range.lowerBound)) to \(Percentage.text(range.upperBound)) percent"
         case .integer(let range): "\(range.lowerBound) to \(range.upperBound)"
+        case .bytes(let range): "\(range.lowerBound.text) to \(range.upperBound.text)"
+        case .choice(let words): words.joined(separator: " or ")
+        case .boolean: "true or false"
+        case .path: "absolute, at most \(Self.longestPath) bytes, without \".\" and \"..\" parts"
         }
     }
 
+    fileprivate static let longestPath = 4095
+
     /// The value's JSON Schema (draft 2020-12).
     package var schema: JSON {
+        var members: [(String, JSON?)]
         switch kind {
         case .duration:
-            [
-                "type": "string", "pattern": "^([0-9]+(\\.[0-9]+)?(ns|us|ms|s|m|h))+$", "default": standard,
-                "description": .string("\(meaning) (\(range))"),
-            ]
+            members = [("type", "string"), ("pattern", "^([0-9]+(\\.[0-9]+)?(ns|us|ms|s|m|h))+$")]
         case .percentage(let range):
-            [
-                "type": "number", "minimum": .number(range.lowerBound), "maximum": .number(range.upperBound),
-                "default": standard, "description": .string(meaning),
+            members = [
+                ("type", "number"), ("minimum", .number(range.lowerBound)), ("maximum", .number(range.upperBound)),
             ]
         case .integer(let range):
-            [
-                "type": "integer", "minimum": .integer(range.lowerBound), "maximum": .integer(range.upperBound),
-                "default": standard, "description": .string(meaning),
+            members = [
+                ("type", "integer"), ("minimum", .integer(range.lowerBound)), ("maximum", .integer(range.upperBound)),
             ]
+        case .bytes:
+            members = [("type", "string"), ("pattern", "^[0-9]+(\\.[0-9]+)?(B|([kKMGT]|[KMGT]i)B?)$")]
+        case .choice(let words):
+            members = [("type", "string"), ("enum", .array(words.map(JSON.string)))]
+        case .boolean:
+            members = [("type", "boolean")]
+        case .path:
+            members = [("type", "string"), ("pattern", "^/"), ("maxLength", .integer(Int64(Self.longestPath)))]
+        }
+        members += [("default", standard), ("description", .string(description))]
+        return .object(members)
+    }
+
+    /// The range is said where the schema's own words cannot say it.
+    private var description: String {
+        switch kind {
+        case .duration, .bytes, .path: "\(meaning) (\(range))"
+        case .percentage, .integer, .choice, .boolean: meaning
         }
     }
 }
@@ -60,9 +87,17 @@ extension Percentage {
 /// A request's parameters, checked against a fault's own list: nothing unknown, everything in range,
 /// the standard value where the request is silent.
 package struct ParameterValues: Sendable {
-    private var durations: [String: Duration] = [:]
-    private var percentages: [String: Percentage] = [:]
-    private var integers: [String: Int64] = [:]
+    private enum Value {
+        case duration(Duration)
+        case percentage(Percentage)
+        case integer(Int64)
+        case bytes(ByteCount)
+        case boolean(Bool)
+        /// A path or a choice.
+        case text(String)
+    }
+
+    private var values: [String: Value] = [:]
     /// The values in force, in the order of the fault's list.
     package private(set) var json: JSON = .object([JSON.Member]())
 
@@ -78,40 +113,91 @@ package struct ParameterValues: Sendable {
         }
         var inForce: [JSON.Member] = []
         for parameter in parameters {
-            let value = given[parameter.name] ?? parameter.standard
-            try read(value, as: parameter)
+            guard let value = given[parameter.name] ?? parameter.standard else { continue }
+            values[parameter.name] = try Self.read(value, as: parameter)
             inForce.append(JSON.Member(parameter.name, value))
         }
         json = .object(inForce)
     }
 
-    private mutating func read(_ value: JSON, as parameter: Parameter) throws(Problem) {
-        func refusal(_ what: String) -> Problem {
-            Problem(
-                .fieldInvalid, "\(parameter.name) is \(what), \(parameter.range), not \(value.text)",
-                field: "parameters.\(parameter.name)")
-        }
+    private static func read(_ value: JSON, as parameter: Parameter) throws(Problem) -> Value {
+        let wanted: String
         switch parameter.kind {
         case .duration(let range):
-            guard let duration = value.stringValue.flatMap({ Duration(text: $0) }), range.contains(duration) else {
-                throw refusal("a duration with its unit, as \"100ms\"")
+            if let duration = value.stringValue.flatMap({ Duration(text: $0) }), range.contains(duration) {
+                return .duration(duration)
             }
-            durations[parameter.name] = duration
+            wanted = "a duration with its unit, as \"100ms\""
         case .percentage(let range):
-            guard let number = value.doubleValue, range.contains(number), let percentage = Percentage(number) else {
-                throw refusal("a percentage")
+            if let number = value.doubleValue, range.contains(number), let percentage = Percentage(number) {
+                return .percentage(percentage)
             }
-            percentages[parameter.name] = percentage
+            wanted = "a percentage"
         case .integer(let range):
-            guard let integer = value.integerValue, range.contains(integer) else { throw refusal("a whole number") }
-            integers[parameter.name] = integer
+            if let integer = value.integerValue, range.contains(integer) { return .integer(integer) }
+            wanted = "a whole number"
+        case .bytes(let range):
+            if let bytes = value.stringValue.flatMap({ ByteCount(text: $0) }), range.contains(bytes) {
+                return .bytes(bytes)
+            }
+            wanted = "a number of bytes with its unit, as \"64MiB\""
+        case .choice(let words):
+            if let word = value.stringValue, words.contains(word) { return .text(word) }
+            wanted = "a word"
+        case .boolean:
+            if let boolean = value.booleanValue { return .boolean(boolean) }
+            wanted = "a truth value"
+        case .path:
+            if let path = value.stringValue, isPath(path) { return .text(path) }
+            wanted = "a path"
         }
+        throw Problem(
+            .fieldInvalid, "\(parameter.name) is \(wanted), \(parameter.range), not \(value.text)",
+            field: "parameters.\(parameter.name)")
     }
 
-    /// Asking for a parameter that the fault's list does not have is a mistake in the fault.
-    package func duration(_ name: String) -> Duration { Self.declared(durations[name], name) }
-    package func percentage(_ name: String) -> Percentage { Self.declared(percentages[name], name) }
-    package func integer(_ name: String) -> Int64 { Self.declared(integers[name], name) }
+    private static func isPath(_ text: String) -> Bool {
+        guard text.hasPrefix("/"), text.utf8.count <= Parameter.longestPath, !text.utf8.contains(0) else { return false }
+        return !text.split(separator: "/").contains { $0 == "." || $0 == ".." }
+    }
+}
+
+/// Asking for a parameter with another kind than the fault's list says, or for one that may be missing as if it could
+/// not, is a mistake in the fault.
+extension ParameterValues {
+    package func duration(_ name: String) -> Duration { Self.declared(optionalDuration(name), name) }
+    package func percentage(_ name: String) -> Percentage { Self.declared(optionalPercentage(name), name) }
+
+    package func optionalDuration(_ name: String) -> Duration? {
+        guard case .duration(let value)? = values[name] else { return nil }
+        return value
+    }
+
+    package func optionalPercentage(_ name: String) -> Percentage? {
+        guard case .percentage(let value)? = values[name] else { return nil }
+        return value
+    }
+
+    package func integer(_ name: String) -> Int64 {
+        guard case .integer(let value)? = values[name] else { return Self.declared(nil, name) }
+        return value
+    }
+
+    package func optionalBytes(_ name: String) -> ByteCount? {
+        guard case .bytes(let value)? = values[name] else { return nil }
+        return value
+    }
+
+    package func boolean(_ name: String) -> Bool {
+        guard case .boolean(let value)? = values[name] else { return Self.declared(nil, name) }
+        return value
+    }
+
+    /// Of a path or a choice.
+    package func text(_ name: String) -> String {
+        guard case .text(let value)? = values[name] else { return Self.declared(nil, name) }
+        return value
+    }
 
     private static func declared<Value>(_ value: Value?, _ name: String) -> Value {
         guard let value else { preconditionFailure("parameter \(name) is not declared with this kind") }

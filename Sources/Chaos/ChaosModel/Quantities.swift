@@ -9,6 +9,11 @@ package struct Percentage: Hashable, Comparable, Sendable, CustomStringConvertib
         self.value = value
     }
 
+    /// What peers take of a limit when nobody says: 80 %.
+    package static let standardShare = Percentage(unchecked: 80)
+
+    private init(unchecked value: Double) { self.value = value }
+
     /// 0 to 1.
     package var fraction: Double { value / 100 }
     package var description: String { value == value.rounded() ? "\(Int(value))%" : "\(value)%" }
@@ -35,7 +40,7 @@ extension Duration {
     }
 
     private static let nanosecondsPerUnit: [String: Double] = [
-        "ns": 1, "us": 1e3, "µs": 1e3, "ms": 1e6, "s": 1e9, "m": 60e9, "h": 3600e9,
+        "ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9, "m": 60e9, "h": 3600e9,
     ]
 
     /// The shortest exact text that `init(text:)` reads back, as `100ms`, `1m30s`.
@@ -56,4 +61,62 @@ extension Duration {
     }
 
     package var seconds: Double { Double(components.seconds) + Double(components.attoseconds) / 1e18 }
+}
+
+/// A number of bytes, 0 or more.
+package struct ByteCount: Hashable, Comparable, Sendable, CustomStringConvertible {
+    package let value: Int64
+
+    package init(_ value: Int64) {
+        precondition(value >= 0, "a number of bytes is not negative")
+        self.value = value
+    }
+
+    /// Reads `64MiB`, `1.5GiB`, `500MB`, and as Kubernetes writes them `64Mi`, `500M`: a number with one of the units
+    /// `B`; `k`, `M`, `G`, `T` (powers of 1000); `Ki`, `Mi`, `Gi`, `Ti` (powers of 1024); `B` may follow each.
+    /// Nil for anything else, without a unit too, and from 8 EiB on.
+    package init?(text: String) {
+        let digits = text.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
+        guard let number = Double(digits), let scale = Self.scale(of: text.dropFirst(digits.count)) else { return nil }
+        let bytes = (number * Double(scale)).rounded()
+        guard bytes < Double(Int64.max) else { return nil }
+        self.init(Int64(bytes))
+    }
+
+    private static func scale(of unit: Substring) -> Int64? {
+        if unit == "B" { return 1 }
+        let unit = unit.hasSuffix("B") ? unit.dropLast() : unit
+        for (index, prefix) in ["k", "M", "G", "T"].enumerated() {
+            if unit == prefix || (unit == "K" && prefix == "k") { return power(of: 1000, index + 1) }
+            if unit == prefix.uppercased() + "i" { return power(of: 1024, index + 1) }
+        }
+        return nil
+    }
+
+    private static func power(of base: Int64, _ exponent: Int) -> Int64 { (0..<exponent).reduce(1) { size, _ in size * base } }
+
+    /// The shortest exact text that `init(text:)` reads back, as `64MiB`, `500MB`, `12345B`.
+    package var text: String {
+        for exponent in [4, 3, 2, 1] where value != 0 {
+            let binary = Self.power(of: 1024, exponent)
+            if value % binary == 0 { return "\(value / binary)\(["Ki", "Mi", "Gi", "Ti"][exponent - 1])B" }
+            let decimal = Self.power(of: 1000, exponent)
+            if value % decimal == 0 { return "\(value / decimal)\(["k", "M", "G", "T"][exponent - 1])B" }
+        }
+        return "\(value)B"
+    }
+
+    /// To three digits, for people: `1.21 GiB`.
+    package var description: String {
+        for (exponent, unit) in [(4, "TiB"), (3, "GiB"), (2, "MiB"), (1, "KiB")] {
+            let size = Self.power(of: 1024, exponent)
+            guard value >= size else { continue }
+            let hundredths = (Double(value) / Double(size) * 100).rounded() / 100
+            if hundredths == hundredths.rounded() { return "\(Int64(hundredths)) \(unit)" }
+            return "\(hundredths) \(unit)"
+        }
+        return "\(value) bytes"
+    }
+
+    package static func < (left: Self, right: Self) -> Bool { left.value < right.value }
 }

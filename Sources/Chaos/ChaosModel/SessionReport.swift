@@ -98,6 +98,8 @@ package struct SessionReport: Sendable {
         package let summary: String
         package var performed: Bool
         package var undo: UndoOutcome?
+        /// What it has achieved, when that was last looked at.
+        package var effect: Effect?
 
         package init(summary: String, performed: Bool = false, undo: UndoOutcome? = nil) {
             self.summary = summary
@@ -175,6 +177,7 @@ package struct SessionReport: Sendable {
                         .object([
                             ("summary", .string(step.summary)),
                             ("performed", .boolean(step.performed)),
+                            ("effect", step.effect.map { .object($0.members + [("summary", .string($0.words))]) }),
                             ("undo", step.undo?.json),
                         ])
                     })

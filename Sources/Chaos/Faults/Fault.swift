@@ -20,8 +20,16 @@ package protocol Fault: Sendable {
     /// What this one will do, as a person would say it.
     var summary: String { get }
 
-    /// - Throws: `target-refused` for a target that this fault must not or cannot hit.
+    /// What is to be known before it is done to this target: for people.
+    func notes(on target: TargetObservation) -> [String]
+
+    /// - Throws: `target-refused` for a target that this fault must not or cannot hit, `field-invalid` for a value that
+    ///   means nothing for it.
     func plan(for target: TargetObservation) throws(Problem) -> [Step]
+}
+
+extension Fault {
+    package func notes(on target: TargetObservation) -> [String] { [] }
 }
 
 /// How much of the node a fault can touch beside the target's own processes.
@@ -30,6 +38,7 @@ package enum Reach: String, Sendable {
     case container
     /// The target's network namespace: every container of the pod.
     case pod
+    /// What the target shares with others on the node, as its disk.
     case node
 }
 
@@ -50,10 +59,18 @@ package struct TargetObservation: Sendable {
     package let cpuCount: Int
     /// The target uses the node's own network namespace.
     package let isOnHostNetwork: Bool
+    /// The tightest limit that applies to its memory; nil when there is none.
+    package let memoryLimit: ByteCount?
+    /// When memory runs out, all of its processes are killed together (`memory.oom.group`).
+    package let diesTogether: Bool
 
-    package init(facts: TargetFacts, cpuCount: Int, isOnHostNetwork: Bool) {
+    package init(
+        facts: TargetFacts, cpuCount: Int, isOnHostNetwork: Bool, memoryLimit: ByteCount?, diesTogether: Bool
+    ) {
         self.facts = facts
         self.cpuCount = cpuCount
         self.isOnHostNetwork = isOnHostNetwork
+        self.memoryLimit = memoryLimit
+        self.diesTogether = diesTogether
     }
 }

@@ -5,6 +5,8 @@ import Steps
 package enum FaultCatalogue {
     package static let all: [any Fault.Type] = [
         CPUStress.self,
+        MemoryStress.self,
+        DiskFillFault.self,
         NetworkLatency.self,
     ]
 

@@ -14,6 +14,8 @@ final class LiveSession {
     var machine: SessionMachine
     var steps: [SessionReport.StepReport]
     var leaseEnd: BootInstant?
+    /// When its effect was last looked at.
+    var measuredAt: BootInstant?
     private(set) var events: [SessionEvent] = []
     private var subscribers: [Int: AsyncStream<SessionEvent>.Continuation] = [:]
     private var nextSubscriber = 0

@@ -1,4 +1,5 @@
 package import Authorization
+import Cgroups
 package import ChaosModel
 import Dispatch
 import Faults
@@ -80,6 +81,8 @@ extension Scheduler {
         package let parameters: JSON
         package let target: TargetFacts
         package let intents: [Intent]
+        /// What is to be known before it is done: for people.
+        package let notes: [String]
         package let duration: Duration
     }
 
@@ -122,6 +125,7 @@ extension Scheduler {
             machine: SessionMachine(stepCount: plan.intents.count))
         live[id] = session
         session.tell("opened", "\(plan.summary), on \(plan.target.summary), for \(plan.duration.text)")
+        for note in plan.notes { session.tell("note", note) }
         watch(session, target)
         if isDraining { session.post(.drained) }
         drive(session, session.machine.handle(.journaled))
@@ -160,8 +164,8 @@ extension Scheduler {
         return report
     }
 
-    package func read(_ request: VerifiedRequest) throws(Problem) -> SessionReport {
-        try readable(request).report
+    package func read(_ request: VerifiedRequest) async throws(Problem) -> SessionReport {
+        await measuredReport(of: try readable(request))
     }
 
     package func events(_ request: VerifiedRequest) throws(Problem) -> AsyncStream<SessionEvent> {
@@ -196,14 +200,24 @@ extension Scheduler {
                 hint: "`squall doctor` on the node names the remedy")
         }
         let target = try await directory.resolve(injection.target)
-        let steps = try fault.plan(
-            for: TargetObservation(
-                facts: target.facts, cpuCount: target.cpuCount, isOnHostNetwork: target.isOnHostNetwork))
+        let observation = try observe(target)
+        let steps = try fault.plan(for: observation)
         let intents = try await runner.prepare(steps, on: target)
         let plan = Plan(
             fault: injection.fault, summary: fault.summary, parameters: parameters, target: target.facts,
-            intents: intents, duration: injection.duration)
+            intents: intents, notes: fault.notes(on: observation), duration: injection.duration)
         return (target, plan)
+    }
+
+    private func observe(_ target: ResolvedTarget) throws(Problem) -> TargetObservation {
+        do throws(CgroupFileError) {
+            return TargetObservation(
+                facts: target.facts, cpuCount: target.cpuCount, isOnHostNetwork: target.isOnHostNetwork,
+                memoryLimit: try target.cgroup.memoryLimit().map { ByteCount($0.bytes) },
+                diesTogether: try target.cgroup.diesTogether())
+        } catch {
+            throw Problem(.targetUnresolvable, "\(error)", field: "target")
+        }
     }
 
     /// Another tenant's session is as if it did not exist.
@@ -233,8 +247,8 @@ extension Scheduler {
 extension Scheduler {
     package func reports() -> [SessionReport] { reports { _ in true } }
 
-    package func report(of id: SessionID) throws(Problem) -> SessionReport {
-        try known(id).report
+    package func report(of id: SessionID) async throws(Problem) -> SessionReport {
+        await measuredReport(of: try known(id))
     }
 
     package func events(of id: SessionID) throws(Problem) -> AsyncStream<SessionEvent> {
@@ -303,6 +317,10 @@ extension Scheduler {
                 session.tell("active", "the fault is in effect")
                 let ending = await session.nextEnding()
                 session.tell("ending", "the session ends: \(ending.words)")
+                await measure(session)
+                for step in session.steps {
+                    if let effect = step.effect { session.tell("effect", effect.words) }
+                }
                 action = session.machine.handle(.toldToEnd(ending))
             case .undo(let step):
                 action = session.machine.handle(await undo(step, of: session))
@@ -383,12 +401,38 @@ extension Scheduler {
     private func received(_ news: StepNews, from id: SessionID) {
         guard let session = live[id] else { return }
         switch news {
-        case .workerReady:
-            session.tell("worker-ready", "the worker is at work")
-        case .workerEnded(let how):
+        case .workerReached(let bytes, nil):
+            session.tell("worker-reached", "the worker holds \(bytes)")
+        case .workerReached(let bytes, let reason?):
+            session.tell("worker-reached", "the worker holds \(bytes) and gets no more: \(reason)")
+        case .workerEnded(let how, let isOutOfMemory):
             guard session.machine.ending == nil else { return }
-            session.tell("worker-ended", "the worker ended before its time: \(how)")
+            if isOutOfMemory {
+                let tenths = Int64(((BootInstant.now - session.openedAt).seconds * 10).rounded())
+                session.tell("worker-oom-killed", "stressor OOM-killed at \(tenths / 10).\(tenths % 10) s")
+            } else {
+                session.tell("worker-ended", "the worker ended before its time: \(how)")
+            }
             session.post(.faultEnded)
+        case .outOfMemory(let kills):
+            session.tell(
+                "target-oom-killed", "memory ran out: the kernel killed \(kills) of the target's processes")
+        }
+    }
+
+    /// At most once a second, and only when somebody asks.
+    private func measuredReport(of session: LiveSession) async -> SessionReport {
+        let isFresh = session.measuredAt.map { BootInstant.now - $0 < .seconds(1) } ?? false
+        if session.machine.state == .active, !isFresh { await measure(session) }
+        return session.report
+    }
+
+    private func measure(_ session: LiveSession) async {
+        session.measuredAt = .now
+        for step in session.steps.indices where session.steps[step].performed {
+            let effect = await runner.effect(of: session.record.intents[step], step: step, of: session.id)
+            // What can no longer be looked at stays as it was seen last.
+            if let effect { session.steps[step].effect = effect }
         }
     }
 }

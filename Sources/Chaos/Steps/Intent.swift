@@ -5,7 +5,8 @@ package import WorkerProtocol
 /// No runtime, no fault and no live handle is needed to act on it.
 package enum Intent: Hashable, Sendable {
     case shapeTraffic(TrafficLayer, in: TargetFacts.NetworkNamespace, base: TrafficBase)
-    case runWorker(WorkerTask, in: TargetFacts.Cgroup)
+    case runWorker(WorkerTask, outOfMemoryScore: Int32, in: TargetFacts.Cgroup)
+    case fillDisk(FillFile, in: TargetFacts.Cgroup)
 }
 
 extension Intent {
@@ -14,27 +15,22 @@ extension Intent {
         switch self {
         case .shapeTraffic(let layer, _, let base):
             "\(layer.summary) on \(base.interfaces.map(\.name).joined(separator: ", "))"
-        case .runWorker(.cpu(let load, let threads), let cgroup):
-            "run a worker with \(threads) thread\(threads == 1 ? "" : "s") at \(Self.text(load)) % of a CPU in cgroup \(cgroup.path)"
+        case .runWorker(let task, _, let cgroup):
+            "run a worker that \(task.words) in cgroup \(cgroup.path)"
+        case .fillDisk(let file, let cgroup):
+            "fill \(file.isVisible ? "a file" : "an invisible file") with \(ByteCount(file.bytes)) in "
+                + "\(file.directory), by a worker in cgroup \(cgroup.path)"
         }
-    }
-
-    private static func text(_ number: Double) -> String {
-        number == number.rounded() ? String(Int(number)) : String(number)
     }
 
     package var json: JSON {
         switch self {
         case .shapeTraffic(let layer, let network, let base):
-            [
-                "step": "shape-traffic", "layer": layer.json, "base": base.json,
-                "network": network.json,
-            ]
-        case .runWorker(.cpu(let load, let threads), let cgroup):
-            [
-                "step": "run-worker", "task": ["cpu": ["load": .number(load), "threads": .integer(Int64(threads))]],
-                "cgroup": cgroup.json,
-            ]
+            ["step": "shape-traffic", "layer": layer.json, "base": base.json, "network": network.json]
+        case .runWorker(let task, let score, let cgroup):
+            ["step": "run-worker", "task": task.json, "oomScoreAdj": .integer(Int64(score)), "cgroup": cgroup.json]
+        case .fillDisk(let file, let cgroup):
+            ["step": "fill-disk", "file": file.json, "cgroup": cgroup.json]
         }
     }
 
@@ -48,12 +44,58 @@ extension Intent {
             else { return nil }
             self = .shapeTraffic(layer, in: network, base: base)
         case "run-worker":
-            guard let load = json["task"]?["cpu"]?["load"]?.doubleValue,
-                let threads = json["task"]?["cpu"]?["threads"]?.integerValue,
+            guard let task = json["task"].flatMap(WorkerTask.init),
                 let cgroup = json["cgroup"].flatMap(TargetFacts.Cgroup.init)
             else { return nil }
-            self = .runWorker(.cpu(load: load, threads: Int(threads)), in: cgroup)
+            // Journals before there was a choice do not say.
+            let score = json["oomScoreAdj"]?.integerValue.flatMap { Int32(exactly: $0) } ?? 1000
+            self = .runWorker(task, outOfMemoryScore: score, in: cgroup)
+        case "fill-disk":
+            guard let file = json["file"].flatMap(FillFile.init),
+                let cgroup = json["cgroup"].flatMap(TargetFacts.Cgroup.init)
+            else { return nil }
+            self = .fillDisk(file, in: cgroup)
         default:
+            return nil
+        }
+    }
+}
+
+extension WorkerTask {
+    /// What it does, as a person would say it.
+    fileprivate var words: String {
+        switch self {
+        case .cpu(let load, let threads):
+            "burns \(Self.text(load)) % of a CPU with \(threads == 1 ? "one thread" : "each of \(threads) threads")"
+        case .memory(let bytes, 0): "holds \(ByteCount(bytes)) of memory"
+        case .memory(let bytes, let ramp):
+            "holds \(ByteCount(bytes)) of memory, reached within \(Duration.nanoseconds(ramp).text)"
+        case .disk(let bytes, _): "fills a file with \(ByteCount(bytes))"
+        }
+    }
+
+    private static func text(_ number: Double) -> String {
+        number == number.rounded() ? String(Int(number)) : String(number)
+    }
+
+    fileprivate var json: JSON {
+        switch self {
+        case .cpu(let load, let threads): ["cpu": ["load": .number(load), "threads": .integer(Int64(threads))]]
+        case .memory(let bytes, let ramp): ["memory": ["bytes": .integer(bytes), "rampNanoseconds": .integer(ramp)]]
+        case .disk(let bytes, let reserve): ["disk": ["bytes": .integer(bytes), "reserve": .integer(reserve)]]
+        }
+    }
+
+    fileprivate init?(_ json: JSON) {
+        if let load = json["cpu"]?["load"]?.doubleValue, let threads = json["cpu"]?["threads"]?.integerValue {
+            self = .cpu(load: load, threads: Int(threads))
+        } else if let bytes = json["memory"]?["bytes"]?.integerValue,
+            let ramp = json["memory"]?["rampNanoseconds"]?.integerValue
+        {
+            self = .memory(bytes: bytes, rampNanoseconds: ramp)
+        } else if let bytes = json["disk"]?["bytes"]?.integerValue, let reserve = json["disk"]?["reserve"]?.integerValue {
+            self = .disk(bytes: bytes, reserve: reserve)
+        } else {
             return nil
         }
     }

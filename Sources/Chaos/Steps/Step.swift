@@ -6,7 +6,11 @@ package enum Step: Hashable, Sendable {
     /// A layer on what the target's network namespace sends.
     case shapeTraffic(TrafficLayer)
     /// A worker of ours in the target's cgroup.
-    case runWorker(WorkerTask)
+    ///
+    /// `outOfMemoryScore` is 0 to 1000: how soon the kernel takes it when memory runs out; 1000 is first.
+    case runWorker(WorkerTask, outOfMemoryScore: Int32 = 1000)
+    /// A file of ours in the target's file tree, which a worker lets grow.
+    case fillDisk(DiskFill)
 }
 
 /// What a node must be able to do for a step.

@@ -12,12 +12,31 @@ final class ShapedNetwork {
     var layers: [SessionID: TrafficLayer] = [:]
     /// What somebody else was found to have changed, until the last layer goes.
     var drift: [String] = []
+    /// Packets of each session, as far as they were counted when last looked at.
+    var counted: [SessionID: (packets: Int64, dropped: Int64)] = [:]
+    /// What each ifb had counted then, by its number.
+    private var seen: [Int32: (packets: UInt32, dropped: UInt32)] = [:]
     /// When the queues began to drain.
     var drainingSince: BootInstant?
 
     init(shaper: TrafficShaper, base: TrafficBase) {
         self.shaper = shaper
         self.base = base
+    }
+
+    /// Counts what went through since the last time. The kernel counts in 32 bits, for each set of sessions that meet.
+    func count() throws(TrafficError) {
+        for count in try shaper.counts(of: layers) {
+            let before = seen[count.interface] ?? (0, 0)
+            seen[count.interface] = (count.packets, count.dropped)
+            for session in count.sessions {
+                let sum = counted[session] ?? (0, 0)
+                counted[session] = (
+                    sum.packets + Int64(count.packets &- before.packets),
+                    sum.dropped + Int64(count.dropped &- before.dropped)
+                )
+            }
+        }
     }
 }
 
@@ -61,6 +80,8 @@ extension StepRunner {
             network = ShapedNetwork(shaper: try openShaper(of: target), base: base)
             networks[facts] = network
         }
+        // What the present ifbs have counted would go with them.
+        try? network.count()
         network.layers[session] = layer
         network.drainingSince = nil
         let refusal: String
@@ -82,7 +103,9 @@ extension StepRunner {
                 return .done(.alreadyRestored)
             }
             networks[facts] = network
+            if network.layers[session] != nil { try? network.count() }
             network.layers[session] = nil
+            network.counted[session] = nil
             if let retry = try converge(network) { return .unfinished(callAgainAfter: retry) }
             let left = try network.shaper.verify(network.layers, base: network.base)
             if !left.isEmpty { return .done(.failed("still there: \(left.joined(separator: "; "))")) }
@@ -91,6 +114,12 @@ extension StepRunner {
         } catch {
             return .done(.failed("\(error)"))
         }
+    }
+
+    func trafficEffect(in facts: TargetFacts.NetworkNamespace, of session: SessionID) -> Effect? {
+        guard let network = networks[facts], case .success = Result(catching: network.count) else { return nil }
+        let counted = network.counted[session] ?? (0, 0)
+        return .traffic(packets: counted.packets, dropped: counted.dropped)
     }
 
     /// Makes the kernel show the network's layers. Returns when to call again while old queues still drain.

@@ -1,5 +1,6 @@
 package import Cgroups
 package import ChaosModel
+import Dispatch
 package import LinuxSystem
 package import Namespaces
 package import Processes
@@ -16,9 +17,12 @@ package struct StepError: Error, Hashable, Sendable, CustomStringConvertible {
 
 /// What happens to a step while its session lives.
 package enum StepNews: Sendable {
-    case workerReady
+    /// A worker holds so much, and takes no more: all that was asked, or what the reason says.
+    case workerReached(ByteCount, shortBecause: String?)
     /// It ended, and nobody had told it to.
-    case workerEnded(String)
+    case workerEnded(String, outOfMemory: Bool)
+    /// So many processes of the target's cgroup were killed because memory ran out.
+    case outOfMemory(kills: Int64)
 }
 
 /// How far an undo came.
@@ -35,6 +39,9 @@ package actor StepRunner {
     package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
     let thread: NamespaceThread
+    /// Starts workers, which end when it does.
+    let spawner: NamespaceThread
+    let spawning = DispatchQueue(label: "squall.spawning")
     let cgroups: CgroupTree
     /// Nothing is taken back with it, so an engine recovers before it has one.
     var workerProgram: Executable?
@@ -43,9 +50,15 @@ package actor StepRunner {
     var networks: [TargetFacts.NetworkNamespace: ShapedNetwork] = [:]
     var workers: [WorkerKey: RunningWorker] = [:]
 
-    /// - Parameter thread: Enters namespaces and starts workers, which end when it does.
-    package init(thread: NamespaceThread, cgroups: CgroupTree) {
+    /// The directories in which workers of this engine fill files.
+    var filled: [WorkerKey: FilledDirectory] = [:]
+
+    /// - Parameters:
+    ///   - thread: Enters namespaces.
+    ///   - spawner: Starts workers, which end when it does.
+    package init(thread: NamespaceThread, spawner: NamespaceThread, cgroups: CgroupTree) {
         self.thread = thread
+        self.spawner = spawner
         self.cgroups = cgroups
     }
 
@@ -59,7 +72,9 @@ package actor StepRunner {
         for step in steps {
             switch step {
             case .shapeTraffic(let layer): intents.append(try prepareShaping(layer, on: target))
-            case .runWorker(let task): intents.append(try prepareWorker(task, on: target))
+            case .runWorker(let task, let score):
+                intents.append(try prepareWorker(task, outOfMemoryScore: score, on: target))
+            case .fillDisk(let fill): intents.append(try prepareFill(fill, on: target))
             }
         }
         return intents
@@ -69,23 +84,34 @@ package actor StepRunner {
     package func perform(
         _ intent: Intent, step: Int, of session: SessionID, on target: ResolvedTarget, until deadline: BootInstant,
         news: @escaping @Sendable (StepNews) -> Void
-    ) throws(StepError) {
+    ) async throws(StepError) {
+        let key = WorkerKey(session: session, step: step)
         switch intent {
         case .shapeTraffic(let layer, let network, let base):
             try shape(network, with: layer, over: base, for: session, on: target)
-        case .runWorker(let task, _):
-            try startWorker(
-                task, as: WorkerKey(session: session, step: step), on: target, until: deadline, news: news)
+        case .runWorker(let task, let score, _):
+            try await startWorker(
+                task, outOfMemoryScore: score, as: key, on: target, until: deadline, news: news)
+        case .fillDisk(let file, _):
+            try await fill(file, as: key, on: target, until: deadline, news: news)
+        }
+    }
+
+    /// What a step has achieved so far, as the kernel counts it; nil when that cannot be told.
+    package func effect(of intent: Intent, step: Int, of session: SessionID) -> Effect? {
+        switch intent {
+        case .shapeTraffic(_, let network, _): trafficEffect(in: network, of: session)
+        case .runWorker, .fillDisk: effect(of: WorkerKey(session: session, step: step))
         }
     }
 
     /// Takes a step back, whoever performed it and however far it came.
     package func undo(_ intent: Intent, step: Int, of session: SessionID) -> UndoProgress {
-        switch intent {
-        case .shapeTraffic(_, let network, let base):
-            unshape(network, base: base, for: session)
-        case .runWorker(_, let cgroup):
-            endWorker(WorkerKey(session: session, step: step), in: cgroup)
+        let key = WorkerKey(session: session, step: step)
+        return switch intent {
+        case .shapeTraffic(_, let network, let base): unshape(network, base: base, for: session)
+        case .runWorker(_, _, let cgroup): endWorker(key, in: cgroup)
+        case .fillDisk(let file, let cgroup): unfill(file, as: key, in: cgroup)
         }
     }
 }

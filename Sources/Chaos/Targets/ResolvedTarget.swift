@@ -26,6 +26,14 @@ package final class ResolvedTarget: Sendable {
         self.network = network
     }
 
+    /// Whether the target's process still runs; a cgroup alone has none that could end.
+    package var isRunning: Bool {
+        switch process {
+        case .some(let process): process.isRunning
+        case .none: true
+        }
+    }
+
     /// A pidfd that becomes readable when the target ends; open as long as this target is held.
     package var processDescriptor: Int32? {
         switch process {

@@ -8,10 +8,13 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/fsuid.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/statfs.h>
+#include <sys/statvfs.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -48,6 +51,30 @@ int clinux_openat(int directory, const char *path, int flags, unsigned mode) {
 int clinux_openat2(int directory, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve) {
     struct open_how how = {.flags = flags, .mode = mode, .resolve = resolve};
     return (int)syscall(SYS_openat2, directory, path, &how, sizeof how);
+}
+
+int clinux_open_unnamed(int directory, unsigned mode) {
+    return openat(directory, ".", O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, mode);
+}
+
+int clinux_get_space(int file, clinux_space *space) {
+    struct statfs status;
+    if (fstatfs(file, &status) != 0) return -1;
+    int64_t unit = status.f_frsize;
+    space->type = status.f_type;
+    space->total = (int64_t)status.f_blocks * unit;
+    space->free = (int64_t)status.f_bfree * unit;
+    space->available = (int64_t)status.f_bavail * unit;
+    space->read_only = (status.f_flags & ST_RDONLY) != 0;
+    return 0;
+}
+
+int clinux_allocate(int file, int64_t offset, int64_t length) { return fallocate(file, 0, offset, length); }
+
+void clinux_set_file_user(uid_t user, gid_t group) {
+    // The group first: a user without rights may not change it.
+    setfsgid(group);
+    setfsuid(user);
 }
 
 int clinux_fcntl(int descriptor, int command, long argument) { return fcntl(descriptor, command, argument); }

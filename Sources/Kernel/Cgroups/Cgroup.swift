@@ -70,15 +70,24 @@ package final class Cgroup: Sendable {
 
     /// Reads a file of the nearest cgroup upwards, this one first, that has it; nil when not even the root does.
     func readNearest(_ file: String) throws(CgroupFileError) -> String? {
+        try readUpwards(file, until: { _ in true }).first?.text
+    }
+
+    /// Reads a file of this cgroup and of each above that has it, until the closure says that it has seen enough.
+    func readUpwards(
+        _ file: String, until isEnough: (String) -> Bool
+    ) throws(CgroupFileError) -> [(path: String, text: String)] {
         var names = path.split(separator: "/")
+        var found: [(path: String, text: String)] = []
         do throws(SystemCallError) {
             while true {
-                let directory = try primary.directory(at: "/" + names.joined(separator: "/"))
+                let path = "/" + names.joined(separator: "/")
+                let directory = try primary.directory(at: path)
                 do throws(SystemCallError) {
-                    return try TextFile.read(file, in: directory)
-                } catch let error where error.errno == .noEntry {
-                    if names.popLast() == nil { return nil }
-                }
+                    found.append((path, try TextFile.read(file, in: directory)))
+                } catch let error where error.errno == .noEntry {}
+                if let last = found.last, isEnough(last.text) { return found }
+                if names.popLast() == nil { return found }
             }
         } catch {
             throw explained(error, file: file, of: nil)

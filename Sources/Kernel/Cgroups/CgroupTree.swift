@@ -3,6 +3,7 @@ package enum CgroupController: String, Hashable, Sendable {
     case cpuacct
     case cpuset
     case freezer
+    case memory
 }
 
 /// Where this machine keeps its cgroups. Make it after `enterHostCgroupNamespace()`: paths, mounts and what may be

@@ -1,5 +1,7 @@
 /// One line of `/proc/PID/mountinfo`.
 package struct MountEntry: Hashable, Sendable {
+    /// Names the mount among those that exist now.
+    package let id: Int
     /// The file system's device, as `st_dev` has it.
     package let device: UInt64
     /// What part of the file system is mounted, `/` for all of it.
@@ -14,7 +16,8 @@ package struct MountEntry: Hashable, Sendable {
         let fields = line.split(separator: " ")
         guard let dash = fields.firstIndex(of: "-"), dash >= 6, fields.count > dash + 3 else { return nil }
         let numbers = fields[2].split(separator: ":").compactMap { UInt64($0) }
-        guard numbers.count == 2 else { return nil }
+        guard numbers.count == 2, let id = Int(fields[0]) else { return nil }
+        self.id = id
         device = Self.device(major: numbers[0], minor: numbers[1])
         root = Self.unescaped(fields[3])
         mountPoint = Self.unescaped(fields[4])

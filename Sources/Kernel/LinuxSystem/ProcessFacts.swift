@@ -1,3 +1,5 @@
+internal import Glibc
+
 /// What `/proc` tells of a process. A number alone names no process: hold a `ProcessHandle` first,
 /// read the facts, then see that the handle still runs.
 package struct ProcessFacts: Hashable, Sendable {
@@ -7,6 +9,9 @@ package struct ProcessFacts: Hashable, Sendable {
     package let parent: Int32
     package let state: Character
     package let command: String
+    /// CPU time of all its threads, in the kernel's clock ticks of mostly 10 ms: also of one that has ended, until it is
+    /// reaped.
+    package let cpuTime: Duration
 
     /// - Throws: `ENOENT` or `ESRCH` when there is no such process.
     package init(ofProcess id: Int32) throws(SystemCallError) {
@@ -17,12 +22,15 @@ package struct ProcessFacts: Hashable, Sendable {
             throw SystemCallError("parse", on: path, errno: .invalidArgument)
         }
         let fields = text[text.index(after: close)...].split(separator: " ")
-        guard fields.count > 19, let startTime = UInt64(fields[19]), let parent = Int32(fields[1]) else {
+        guard fields.count > 19, let startTime = UInt64(fields[19]), let parent = Int32(fields[1]),
+            let user = Int64(fields[11]), let system = Int64(fields[12])
+        else {
             throw SystemCallError("parse", on: path, errno: .invalidArgument)
         }
         self.startTime = startTime
         self.parent = parent
         self.state = fields[0].first ?? "?"
+        self.cpuTime = .nanoseconds((user + system) * (1_000_000_000 / Int64(sysconf(Int32(_SC_CLK_TCK)))))
         self.command = String(text[text.index(after: open)..<close])
     }
 }

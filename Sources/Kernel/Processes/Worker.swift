@@ -9,10 +9,14 @@ package struct Worker: ~Copyable, Sendable {
     /// Lines of `WorkerMessage` arrive here; its end says that the worker has ended.
     package let connection: OwnedDescriptor
 
-    /// Starts a worker in a cgroup: as nobody, without capabilities, the first to be killed when memory runs out.
-    /// Call it on the `NamespaceThread`.
+    /// Starts a worker in a cgroup: as nobody, without capabilities. Call it on the `NamespaceThread`.
+    ///
+    /// - Parameters:
+    ///   - file: What it gets as `WorkerTask.diskFile`.
+    ///   - outOfMemoryScore: Up to 1000, the first to be killed when memory runs out.
     package init(
-        _ order: WorkerOrder, running executable: Executable, in placement: CgroupPlacement
+        _ order: WorkerOrder, running executable: Executable, in placement: CgroupPlacement, file: Int32? = nil,
+        outOfMemoryScore: Int32 = 1000
     ) throws(WorkerStartError) {
         var pair: [Int32] = [-1, -1]
         do throws(SystemCallError) {
@@ -31,9 +35,12 @@ package struct Worker: ~Copyable, Sendable {
             SpawnOrder.Descriptor(source: theirs.rawValue, target: STDIN_FILENO),
             SpawnOrder.Descriptor(source: theirs.rawValue, target: STDOUT_FILENO),
         ]
+        if let file {
+            spawnOrder.descriptors.append(SpawnOrder.Descriptor(source: file, target: WorkerTask.diskFile))
+        }
         spawnOrder.placement = placement
         spawnOrder.user = .nobody
-        spawnOrder.outOfMemoryScore = 1000
+        spawnOrder.outOfMemoryScore = outOfMemoryScore
         do throws(SpawnError) {
             process = try spawn(spawnOrder)
         } catch {
@@ -46,7 +53,7 @@ package struct Worker: ~Copyable, Sendable {
     package func waitUntilReady(atMost limit: Duration) throws(WorkerStartError) {
         guard let line = try firstLine(atMost: limit) else { throw .noAnswer }
         switch WorkerMessage(line: line) {
-        case .ready: return
+        case .ready, .reached: return
         case .failed(let reason): throw .failed(reason: reason)
         case nil: throw .failed(reason: "it said \(line.debugDescription)")
         }

@@ -1,26 +1,35 @@
 /// What a worker tells the engine, one line each. The engine says nothing: that it closes the connection, as the
 /// kernel does when it dies, tells the worker to end.
 package enum WorkerMessage: Hashable, Sendable {
-    /// Every thread runs.
+    /// It is at work.
     case ready
-    /// It could not start, and ends.
+    /// It holds so many bytes, and takes no more: all that was asked, or what the reason says.
+    case reached(bytes: Int64, shortBecause: String?)
+    /// It could not start or go on, and ends.
     case failed(reason: String)
 
     /// With the newline that ends it.
     package var line: String {
         switch self {
         case .ready: "ready\n"
+        case .reached(let bytes, nil): "reached \(bytes)\n"
+        case .reached(let bytes, let reason?): "reached \(bytes) \(reason)\n"
         case .failed(let reason): "failed \(reason)\n"
         }
     }
 
     /// Reads a line without its newline; nil when it is none of these.
-    package init?(line: some StringProtocol) {
-        if line == "ready" {
+    package init?(line: String) {
+        let words = line.split(separator: " ", maxSplits: 2).map(String.init)
+        switch words.first {
+        case "ready" where words.count == 1:
             self = .ready
-        } else if line.hasPrefix("failed ") {
-            self = .failed(reason: String(line.dropFirst("failed ".count)))
-        } else {
+        case "reached" where words.count >= 2:
+            guard let bytes = Int64(words[1]), bytes >= 0 else { return nil }
+            self = .reached(bytes: bytes, shortBecause: words.count == 3 ? words[2] : nil)
+        case "failed" where words.count >= 2:
+            self = .failed(reason: words.dropFirst().joined(separator: " "))
+        default:
             return nil
         }
     }

@@ -1,9 +1,3 @@
-/// What a worker is to do.
-package enum WorkerTask: Hashable, Sendable {
-    /// Keeps so many threads busy, each for so many percent (1 to 100) of one CPU.
-    case cpu(load: Double, threads: Int)
-}
-
 /// All that a worker is told, as the arguments of its program: so the process shows what it is, and a new engine
 /// recognises it by reading `/proc/PID/cmdline`.
 package struct WorkerOrder: Hashable, Sendable {
@@ -22,33 +16,15 @@ package struct WorkerOrder: Hashable, Sendable {
 
     /// The program's arguments, its own name first.
     package var arguments: [String] {
-        switch task {
-        case .cpu(let load, let threads):
-            [Self.programName, session, "\(deadline)", "cpu", "\(load)", "\(threads)"]
-        }
+        [Self.programName, session, "\(deadline)"] + task.arguments
     }
 
     /// Reads what `arguments` wrote; nil for anything else.
     package init?(arguments: [String]) {
         guard arguments.count >= 4, arguments[0] == Self.programName, !arguments[1].isEmpty,
             let deadline = Int64(arguments[2]),
-            let task = WorkerTask(kind: arguments[3], parameters: arguments[4...])
+            let task = WorkerTask(arguments: arguments[3...])
         else { return nil }
         self.init(session: arguments[1], deadline: deadline, task: task)
-    }
-}
-
-extension WorkerTask {
-    fileprivate init?(kind: String, parameters: ArraySlice<String>) {
-        switch kind {
-        case "cpu":
-            guard parameters.count == 2, let load = Double(parameters[parameters.startIndex]),
-                let threads = Int(parameters[parameters.startIndex + 1]),
-                (1...100).contains(load), (1...4096).contains(threads)
-            else { return nil }
-            self = .cpu(load: load, threads: threads)
-        default:
-            return nil
-        }
     }
 }

@@ -8,7 +8,7 @@ internal import WorkerProtocol
 enum SquallWorker {
     static func main() {
         guard let order = WorkerOrder(arguments: CommandLine.arguments) else {
-            complain("\(WorkerOrder.programName): started by squalld only: SESSION DEADLINE cpu LOAD THREADS")
+            complain("\(WorkerOrder.programName): started by squalld only: SESSION DEADLINE TASK")
             end(.badArguments)
         }
         do throws(SystemCallError) {
@@ -16,29 +16,63 @@ enum SquallWorker {
             try TextFile.write(WorkerOrder.programName, to: "/proc/self/comm")
             let timer = try BootTimer()
             try timer.arm(for: BootInstant(nanoseconds: order.deadline))
-            try start(order.task)
+            let work = try begin(order.task)
             try tell(.ready)
-            end(try waitForEnd(timer: timer))
+            end(try waitForEnd(timer: timer, while: work))
         } catch {
             fail(error)
         }
     }
 
-    private static func start(_ task: WorkerTask) throws(SystemCallError) {
+    /// Does a part of the work that the main thread does, and says when to call it again; nil for never.
+    private typealias Work = () throws(SystemCallError) -> Duration?
+
+    private static func begin(_ task: WorkerTask) throws(SystemCallError) -> Work {
         switch task {
         case .cpu(let load, let threads):
             for _ in 0..<threads { try startCPULoad(percent: load) }
+            return { () throws(SystemCallError) in nil }
+        case .memory(let bytes, let ramp):
+            var load = try MemoryLoad(bytes: bytes, ramp: .nanoseconds(ramp))
+            return { () throws(SystemCallError) in
+                if let pause = load.goOn() { return pause }
+                try tell(.reached(bytes: bytes, shortBecause: nil))
+                return nil
+            }
+        case .disk(let bytes, let reserve):
+            var load = DiskLoad(OwnedDescriptor(adopting: WorkerTask.diskFile), bytes: bytes, reserve: reserve)
+            var isGrowing = true
+            return { () throws(SystemCallError) in
+                guard isGrowing else {
+                    try load.keepReserve()
+                    return .seconds(1)
+                }
+                switch try load.grow() {
+                case .more: return .zero
+                case .full: try tell(.reached(bytes: load.size, shortBecause: nil))
+                case .short(let reason): try tell(.reached(bytes: load.size, shortBecause: reason))
+                }
+                isGrowing = false
+                return .seconds(1)
+            }
         }
     }
 
-    private static func waitForEnd(timer: borrowing BootTimer) throws(SystemCallError) -> WorkerExitStatus {
+    private static func waitForEnd(timer: borrowing BootTimer, while work: Work) throws(SystemCallError) -> WorkerExitStatus
+    {
         var events = [
             pollfd(fd: timer.descriptor.rawValue, events: Int16(POLLIN), revents: 0),
             // The engine never writes, so whatever happens here is its end.
             pollfd(fd: STDIN_FILENO, events: Int16(POLLIN), revents: 0),
         ]
-        try systemCall("poll", on: "standard input") { poll(&events, nfds_t(events.count), -1) }
-        return events[0].revents != 0 ? .deadline : .engineGone
+        var pause: Duration? = .zero
+        while true {
+            let milliseconds = pause.map { Int32(clamping: $0.wholeNanoseconds / 1_000_000) } ?? -1
+            if try systemCall("poll", on: "standard input", { poll(&events, nfds_t(events.count), milliseconds) }) > 0 {
+                return events[0].revents != 0 ? .deadline : .engineGone
+            }
+            pause = try work()
+        }
     }
 
     private static func tell(_ message: WorkerMessage) throws(SystemCallError) {

@@ -127,4 +127,31 @@ struct ProblemTests {
     @Test func `has a status of failure for every code`() {
         for code in ProblemCode.allCases { #expect((400...599).contains(code.status), "\(code)") }
     }
+
+    @Test(
+        arguments: [
+            ("1B", 1), ("4096B", 4096), ("1k", 1000), ("1kB", 1000), ("1K", 1000), ("64MiB", 64 << 20), ("64Mi", 64 << 20),
+            ("500MB", 500_000_000), ("500M", 500_000_000), ("1.5GiB", 3 << 29), ("2Gi", 2 << 30), ("1TB", 1_000_000_000_000),
+            ("0B", 0), ("1KiB", 1024),
+        ] as [(String, Int64)])
+    func `reads numbers of bytes as people write them`(text: String, bytes: Int64) {
+        #expect(ByteCount(text: text)?.value == bytes)
+    }
+
+    @Test(arguments: [
+        "", "5", "B", "MiB", "-1MiB", "+1MiB", "1 MiB", "1mib", "1mB", "1kiB", "1ki", "1e3B", "1.2.3MiB", "infB", "nanB",
+        "99999999999TiB", "8388608TiB", "1MiBB", "1BB", "1PiB",
+    ])
+    func `refuses what is no number of bytes`(text: String) {
+        #expect(ByteCount(text: text) == nil)
+    }
+
+    @Test func `writes numbers of bytes that are read back as the same`() {
+        for value in [0, 1, 999, 1000, 1024, 4096, 500_000_000, 64 << 20, (64 << 20) + 1, 3 << 29, 1 << 40] as [Int64] {
+            #expect(ByteCount(text: ByteCount(value).text)?.value == value)
+        }
+        #expect(ByteCount(64 << 20).text == "64MiB")
+        #expect(ByteCount(500_000_000).text == "500MB")
+        #expect("\(ByteCount(3 << 29))" == "1.5 GiB")
+    }
 }

@@ -8,7 +8,7 @@ private let pod = TargetObservation(
     facts: TargetFacts(
         container: nil, process: .init(id: 7, startTime: 8), network: .init(inode: 1, cookie: 2),
         cgroup: .init(path: "/pod", id: 3)),
-    cpuCount: 4, isOnHostNetwork: false)
+    cpuCount: 4, isOnHostNetwork: false, memoryLimit: ByteCount(256 << 20), diesTogether: false)
 
 struct FaultCatalogueTests {
     @Test(arguments: FaultCatalogue.all.map { $0.kind })
@@ -19,7 +19,9 @@ struct FaultCatalogueTests {
             let (fault, parameters) = try FaultCatalogue.fault(of: kind, parameters: example.parameters)
             #expect(!(try fault.plan(for: pod).isEmpty))
             #expect(!fault.summary.isEmpty)
-            #expect(parameters.members?.map(\.name) == type.parameters.map(\.name))
+            // In the order of the fault's list, without those that nobody gave and that have no standard value.
+            let named = type.parameters.filter { $0.standard != nil || example.parameters[$0.name] != nil }
+            #expect(parameters.members?.map(\.name) == named.map(\.name))
         }
     }
 
@@ -44,6 +46,28 @@ struct FaultCatalogueTests {
             ("cpu-stress", ["workers": -1], .fieldInvalid, "parameters.workers"),
             ("cpu-stress", ["workers": 1025], .fieldInvalid, "parameters.workers"),
             ("cpu-stress", ["workers": 1.5], .fieldInvalid, "parameters.workers"),
+            ("memory-stress", ["size": "1KiB"], .fieldInvalid, "parameters.size"),
+            ("memory-stress", ["size": "64"], .fieldInvalid, "parameters.size"),
+            ("memory-stress", ["size": 64], .fieldInvalid, "parameters.size"),
+            ("memory-stress", ["percent": 0], .fieldInvalid, "parameters.percent"),
+            ("memory-stress", ["percent": 101], .fieldInvalid, "parameters.percent"),
+            ("memory-stress", ["size": "64MiB", "percent": 10], .fieldInvalid, "parameters.percent"),
+            ("memory-stress", ["ramp": "3h"], .fieldInvalid, "parameters.ramp"),
+            ("memory-stress", ["oomScoreAdj": -1], .fieldInvalid, "parameters.oomScoreAdj"),
+            ("memory-stress", ["oomScoreAdj": 1001], .fieldInvalid, "parameters.oomScoreAdj"),
+            ("disk-fill", ["path": "tmp"], .fieldInvalid, "parameters.path"),
+            ("disk-fill", ["path": "/tmp/../etc"], .fieldInvalid, "parameters.path"),
+            ("disk-fill", ["path": "/a\u{0}b"], .fieldInvalid, "parameters.path"),
+            ("disk-fill", ["size": "1B"], .fieldInvalid, "parameters.size"),
+            ("disk-fill", ["size": "1MiB", "percent": 5], .fieldInvalid, "parameters.percent"),
+            ("disk-fill", ["percent": 0], .fieldInvalid, "parameters.percent"),
+            ("disk-fill", ["of": "everything", "percent": 5], .fieldInvalid, "parameters.of"),
+            ("disk-fill", ["of": "volume", "percent": 5], .fieldMissing, "parameters.limit"),
+            ("disk-fill", ["of": "ephemeral-limit", "size": "1MiB"], .fieldInvalid, "parameters.percent"),
+            ("disk-fill", ["percent": 5, "limit": "1GiB"], .fieldInvalid, "parameters.limit"),
+            ("disk-fill", ["limit": "1GiB"], .fieldInvalid, "parameters.percent"),
+            ("disk-fill", ["reserve": 0], .fieldInvalid, "parameters.reserve"),
+            ("disk-fill", ["visible": "yes"], .fieldInvalid, "parameters.visible"),
             ("earthquake", [:], .faultUnknown, "fault"),
         ] as [(String, JSON, ProblemCode, String)])
     func `a bad parameter is named`(kind: String, parameters: JSON, code: ProblemCode, field: String) throws {
@@ -56,12 +80,61 @@ struct FaultCatalogueTests {
 
     @Test func `network latency refuses a target on the node's own network`() throws {
         let (fault, _) = try FaultCatalogue.fault(of: "network-latency", parameters: ["latency": "1s"])
-        let onHost = TargetObservation(facts: pod.facts, cpuCount: 4, isOnHostNetwork: true)
+        let onHost = TargetObservation(
+            facts: pod.facts, cpuCount: 4, isOnHostNetwork: true, memoryLimit: nil, diesTogether: false)
         #expect(throws: Problem.self) { try fault.plan(for: onHost) }
     }
 
     @Test func `cpu stress takes a thread for each CPU of the target when none are named`() throws {
         let (fault, _) = try FaultCatalogue.fault(of: "cpu-stress", parameters: ["load": 30])
         #expect(try fault.plan(for: pod) == [.runWorker(.cpu(load: 30, threads: 4))])
+    }
+
+    @Test func `memory stress takes a share of the limit that applies`() throws {
+        let (fault, _) = try FaultCatalogue.fault(of: "memory-stress", parameters: ["percent": 25, "ramp": "2s"])
+        #expect(try fault.plan(for: pod) == [.runWorker(.memory(bytes: 64 << 20, rampNanoseconds: 2_000_000_000))])
+        let (standard, _) = try FaultCatalogue.fault(of: "memory-stress", parameters: [:])
+        #expect(
+            try standard.plan(for: pod)
+                == [.runWorker(.memory(bytes: (256 << 20) * 4 / 5, rampNanoseconds: 0))])
+    }
+
+    @Test func `memory stress refuses a share of no limit`() throws {
+        let (fault, _) = try FaultCatalogue.fault(of: "memory-stress", parameters: ["percent": 25])
+        let unlimited = TargetObservation(
+            facts: pod.facts, cpuCount: 4, isOnHostNetwork: false, memoryLimit: nil, diesTogether: false)
+        let problem = try #require(throws: Problem.self) { try fault.plan(for: unlimited) }
+        #expect((problem.code, problem.field) == (.fieldInvalid, "parameters.percent"))
+    }
+
+    @Test func `memory stress says whom the kernel will kill`() throws {
+        func notes(_ parameters: JSON, diesTogether: Bool = false) throws -> String {
+            let (fault, _) = try FaultCatalogue.fault(of: "memory-stress", parameters: parameters)
+            let target = TargetObservation(
+                facts: pod.facts, cpuCount: 4, isOnHostNetwork: false, memoryLimit: ByteCount(1 << 20),
+                diesTogether: diesTogether)
+            return fault.notes(on: target).joined(separator: "; ")
+        }
+        #expect(try notes(["size": "2MiB"]).contains("memory will run out"))
+        #expect(try notes(["size": "2MiB"]).contains("this fault's own process is killed first"))
+        #expect(try notes(["size": "2MiB", "oomScoreAdj": 0]).contains("a process of the target may be killed"))
+        #expect(try notes(["size": "2MiB"], diesTogether: true).contains("all processes of the target"))
+    }
+
+    @Test(
+        arguments: [
+            ([:], .bytes(ByteCount(500_000_000))),
+            (["size": "64MiB"], .bytes(ByteCount(64 << 20))),
+            (["percent": 80], .filesystem(Percentage(80)!)),
+            (["percent": 50, "of": "ephemeral-limit", "limit": "2GiB"], .bytes(ByteCount(1 << 30))),
+        ] as [(JSON, DiskFill.Amount)])
+    func `disk fill says how much of what`(parameters: JSON, amount: DiskFill.Amount) throws {
+        let (fault, _) = try FaultCatalogue.fault(of: "disk-fill", parameters: parameters)
+        #expect(
+            try fault.plan(for: pod)
+                == [
+                    .fillDisk(
+                        DiskFill(directory: "/tmp", amount: amount, reserve: Percentage(10)!, isVisible: false))
+                ])
     }
 }

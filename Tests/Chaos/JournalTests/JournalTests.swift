@@ -56,7 +56,12 @@ private func session(token: String = "token-0001") throws -> OpenedSession {
                 TrafficLayer(impairment: TrafficImpairment(latency: .milliseconds(100))), in: network,
                 base: TrafficBase(interfaces: [.init(index: 2, name: "eth0", hadClsact: false, transmitQueueLength: 0)])
             ),
-            .runWorker(.cpu(load: 50, threads: 2), in: cgroup),
+            .runWorker(.cpu(load: 50, threads: 2), outOfMemoryScore: 1000, in: cgroup),
+            .runWorker(.memory(bytes: 1 << 40, rampNanoseconds: 7), outOfMemoryScore: 0, in: cgroup),
+            .fillDisk(
+                FillFile(
+                    bytes: 5, reserve: 6, isVisible: true, directory: "/data\n", process: .init(id: 7, startTime: 8),
+                    device: .max, inode: 9, pathInFilesystem: "/a b", upperDirectory: nil), in: cgroup),
         ])
 }
 

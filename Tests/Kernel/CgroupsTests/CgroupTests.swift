@@ -44,6 +44,21 @@ struct CgroupTests {
         try child.end()
     }
 
+    @Test func `the tightest memory limit above a cgroup is its own`() throws {
+        let temporary = try TemporaryCgroup()
+        let tree = try CgroupTree()
+        let cgroup = try tree.cgroup(at: temporary.path)
+        // Whatever is above the test's own cgroups; on this level there is none yet.
+        let before = try cgroup.memoryLimit()
+        guard let file = temporary.file("memory.max") ?? temporary.file("memory.limit_in_bytes") else { return }
+        try TextFile.write("\(64 << 20)", to: file)
+        let limit = try #require(try cgroup.memoryLimit())
+        #expect((limit.bytes, limit.path) == (64 << 20, temporary.path))
+        #expect(before.map { $0.bytes > 64 << 20 } ?? true)
+        #expect(try cgroup.outOfMemoryKills() == 0)
+        #expect(try cgroup.diesTogether() == false)
+    }
+
     @Test func `refuses the root`() throws {
         let tree = try CgroupTree()
         #expect(throws: CgroupOpeningError.root) { try tree.cgroup(at: "/") }

@@ -2,9 +2,15 @@ import Testing
 import WorkerProtocol
 
 struct WorkerOrderTests {
-    @Test func `an order reads back as it was written`() {
-        let order = WorkerOrder(session: "s-1", deadline: 123_456_789_012, task: .cpu(load: 33.3, threads: 4))
-        #expect(order.arguments == ["squall-worker", "s-1", "123456789012", "cpu", "33.3", "4"])
+    @Test(
+        arguments: [
+            (.cpu(load: 33.3, threads: 4), ["cpu", "33.3", "4"]),
+            (.memory(bytes: 1 << 40, rampNanoseconds: 0), ["memory", "1099511627776", "0"]),
+            (.disk(bytes: 4096, reserve: 1 << 30), ["disk", "4096", "1073741824"]),
+        ] as [(WorkerTask, [String])])
+    func `an order reads back as it was written`(task: WorkerTask, words: [String]) {
+        let order = WorkerOrder(session: "s-1", deadline: 123_456_789_012, task: task)
+        #expect(order.arguments == ["squall-worker", "s-1", "123456789012"] + words)
         #expect(WorkerOrder(arguments: order.arguments) == order)
     }
 
@@ -14,16 +20,24 @@ struct WorkerOrderTests {
         ["squall-worker", "s", "1", "cpu", "0", "1"], ["squall-worker", "s", "1", "cpu", "101", "1"],
         ["squall-worker", "s", "1", "cpu", "nan", "1"], ["squall-worker", "s", "1", "cpu", "50", "0"],
         ["squall-worker", "s", "1", "cpu", "50"], ["squall-worker", "s", "1", "cpu", "50", "1", "more"],
+        ["squall-worker", "s", "1", "memory", "0", "0"], ["squall-worker", "s", "1", "memory", "1", "-1"],
+        ["squall-worker", "s", "1", "disk", "0", "0"], ["squall-worker", "s", "1", "disk", "1", "-1"],
     ])
     func `anything else is no order`(arguments: [String]) {
         #expect(WorkerOrder(arguments: arguments) == nil)
     }
 
-    @Test func `messages read back as they were written`() {
-        for message in [WorkerMessage.ready, .failed(reason: "no threads: Resource temporarily unavailable")] {
-            #expect(message.line.last == "\n")
-            #expect(WorkerMessage(line: message.line.dropLast()) == message)
-        }
-        #expect(WorkerMessage(line: "hello") == nil)
+    @Test(arguments: [
+        WorkerMessage.ready, .failed(reason: "no threads: Resource temporarily unavailable"),
+        .reached(bytes: 0, shortBecause: nil), .reached(bytes: 12, shortBecause: "No space left on device"),
+    ])
+    func `messages read back as they were written`(message: WorkerMessage) {
+        #expect(message.line.last == "\n")
+        #expect(WorkerMessage(line: String(message.line.dropLast())) == message)
+    }
+
+    @Test(arguments: ["", "hello", "ready now", "reached", "reached much", "reached -1", "failed"])
+    func `anything else is no message`(line: String) {
+        #expect(WorkerMessage(line: line) == nil)
     }
 }

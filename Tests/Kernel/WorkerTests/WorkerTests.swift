@@ -1,4 +1,5 @@
 import Cgroups
+import Filesystems
 import Glibc
 import Hardening
 import LinuxSystem
@@ -130,6 +131,65 @@ struct WorkerTests {
         temporary.remove()
     }
 
+    @Test(arguments: [Duration.zero, .seconds(1)])
+    func `holds the memory that it is told to, and no sooner`(ramp: Duration) throws {
+        let temporary = try TemporaryCgroup()
+        let began = BootInstant.now
+        let worker = try start(
+            .memory(bytes: 32 << 20, rampNanoseconds: ramp.wholeNanoseconds), in: temporary)
+        try worker.waitUntilReady(atMost: .seconds(5))
+        #expect(try line(of: worker) == .reached(bytes: 32 << 20, shortBecause: nil))
+        #expect(BootInstant.now - began >= ramp)
+        let resident = try TextFile.read("/proc/\(worker.process.id)/status").split(separator: "\n")
+            .first { $0.hasPrefix("RssAnon:") }
+        let kibibytes = try #require(resident.flatMap { Int($0.filter(\.isNumber)) })
+        // Its own heap and stacks come on top.
+        #expect((32 * 1024)...(34 * 1024) ~= kibibytes)
+        _ = try worker.end(atMost: .seconds(5))
+    }
+
+    @Test func `fills the file that it is given, and lets go of it`() throws {
+        let temporary = try TemporaryCgroup()
+        let directory = try Directory(at: "/tmp", seenBy: getpid())
+        let file = try directory.createUnnamedFile(orForAMoment: ".squall-test-\(getpid())")
+        let worker = try start(.disk(bytes: 20 << 20, reserve: 0), file: file.rawValue, in: temporary)
+        try worker.waitUntilReady(atMost: .seconds(5))
+        #expect(try line(of: worker) == .reached(bytes: 20 << 20, shortBecause: nil))
+        var status = stat()
+        #expect(fstat(file.rawValue, &status) == 0)
+        #expect(status.st_nlink == 0)
+        #expect(status.st_blocks * 512 >= 20 << 20)
+        #expect(
+            try allocatedBytes(ofDescriptor: WorkerTask.diskFile, in: worker.process.id) == Int64(status.st_blocks) * 512)
+        _ = try worker.end(atMost: .seconds(5))
+    }
+
+    @Test func `leaves a reserve, and says why it stopped`() throws {
+        let temporary = try TemporaryCgroup()
+        let directory = try Directory(at: "/tmp", seenBy: getpid())
+        let file = try directory.createUnnamedFile(orForAMoment: ".squall-test-\(getpid())")
+        let available = try directory.space().available
+        // More than is free, whatever others do meanwhile.
+        let worker = try start(.disk(bytes: 20 << 20, reserve: available * 2), file: file.rawValue, in: temporary)
+        try worker.waitUntilReady(atMost: .seconds(5))
+        let reason = "the reserve of \(available * 2) bytes is reached"
+        #expect(try line(of: worker) == .reached(bytes: 0, shortBecause: reason))
+        _ = try worker.end(atMost: .seconds(5))
+    }
+
+    /// The next thing that a worker says.
+    private func line(of worker: borrowing Worker) throws -> WorkerMessage? {
+        var bytes: [UInt8] = []
+        var byte: UInt8 = 0
+        while true {
+            var wait = pollfd(fd: worker.connection.rawValue, events: Int16(POLLIN), revents: 0)
+            try #require(poll(&wait, 1, 20_000) == 1)
+            try #require(read(worker.connection.rawValue, &byte, 1) == 1)
+            if byte == 0x0A { return WorkerMessage(line: String(decoding: bytes, as: UTF8.self)) }
+            bytes.append(byte)
+        }
+    }
+
     @Test func `is found again by its session, and ended`() throws {
         let temporary = try TemporaryCgroup()
         let cgroup = try CgroupTree().cgroup(at: temporary.path)
@@ -171,13 +231,13 @@ struct WorkerTests {
 
     private func start(
         _ task: WorkerTask, session: String = "test", until deadline: BootInstant = .now + .seconds(60),
-        in temporary: TemporaryCgroup
+        file: Int32? = nil, in temporary: TemporaryCgroup
     ) throws -> Worker {
         let order = WorkerOrder(session: session, deadline: deadline.nanoseconds, task: task)
         let executable = try Self.executable.get()
         let placement = try CgroupTree().cgroup(at: temporary.path).placement()
         return try Self.thread.get().run { () throws(WorkerStartError) in
-            try Worker(order, running: executable, in: placement)
+            try Worker(order, running: executable, in: placement, file: file)
         }
     }
 

@@ -85,6 +85,16 @@ package final class TrafficShaper {
         return (plan.changes + (isDraining ? [] : plan.removals)).map(\.description)
     }
 
+    /// What went through the fault of each set of sessions that meet.
+    package func counts(of layers: [SessionID: TrafficLayer]) throws(TrafficError) -> [TrafficCount] {
+        let state = try readState()
+        return TrafficComposition(layers).classes.compactMap { each in
+            guard let link = state.link(named: each.interfaceName), let root = state.root(of: link.index) else { return nil }
+            return TrafficCount(
+                sessions: each.sessions, interface: link.index, packets: root.queue.passed, dropped: root.queue.dropped)
+        }
+    }
+
     /// Never stops a convergence: what stands in the way of the old layers need not stand in the way of the new ones.
     private func noteDrift() {
         guard let (composition, base) = established else { return }
@@ -132,6 +142,14 @@ package final class TrafficShaper {
             guard let root, root.queue.packets > 0 else { return }
         }
     }
+}
+
+/// Packets that the kernel counted at one ifb.
+package struct TrafficCount: Hashable, Sendable {
+    package let sessions: [SessionID]
+    package let interface: Int32
+    package let packets: UInt32
+    package let dropped: UInt32
 }
 
 /// How far a convergence came.

@@ -1,5 +1,7 @@
 import Cgroups
 import ChaosModel
+import Dispatch
+import Filesystems
 import Glibc
 import LinuxSystem
 import Namespaces
@@ -16,15 +18,35 @@ struct WorkerKey: Hashable {
 /// A worker that this engine started, watched until it ends.
 final class RunningWorker {
     let worker: Worker
+    let task: WorkerTask
+    let cgroup: Cgroup
     let news: @Sendable (StepNews) -> Void
+    let startedAt = BootInstant.now
     var watches: [DescriptorWatch] = []
+    /// Looks whether the kernel kills for want of memory, as long as the worker takes some.
+    var memoryWatch: (any DispatchSourceTimer)?
+    /// Such kills so far; nil where the kernel does not count them.
+    var knownKills: Int64?
+    /// Whoever waits until it is at work.
+    var readiness: CheckedContinuation<Result<Void, StepError>, Never>?
+    /// The beginning of a line.
+    var unread: [UInt8] = []
     /// When it was first told to end.
     var toldToEnd: BootInstant?
+    var hasEnded = false
     /// Why it could not work, in its own words.
     var complaint: String?
+    /// What it achieved when it was last looked at.
+    var effect: Effect?
 
-    init(_ worker: consuming Worker, news: @escaping @Sendable (StepNews) -> Void) {
+    init(
+        _ worker: consuming Worker, for task: WorkerTask, in cgroup: Cgroup, knownKills: Int64?,
+        news: @escaping @Sendable (StepNews) -> Void
+    ) {
         self.worker = worker
+        self.task = task
+        self.cgroup = cgroup
+        self.knownKills = knownKills
         self.news = news
     }
 }
@@ -33,8 +55,17 @@ extension StepRunner {
     /// How long a killed worker may take to end before its session counts as stuck. In a cgroup without CPU time left
     /// that is a few of its periods.
     private static let patience = Duration.seconds(5)
+    /// How long a worker may take to say that it is at work.
+    private static let startPatience = Duration.seconds(5)
 
-    func prepareWorker(_ task: WorkerTask, on target: ResolvedTarget) throws(Problem) -> Intent {
+    func prepareWorker(
+        _ task: WorkerTask, outOfMemoryScore: Int32, on target: ResolvedTarget
+    ) throws(Problem) -> Intent {
+        try refuseIfFrozen(target)
+        return .runWorker(task, outOfMemoryScore: outOfMemoryScore, in: target.facts.cgroup)
+    }
+
+    func refuseIfFrozen(_ target: ResolvedTarget) throws(Problem) {
         let isFrozen: Bool
         do throws(CgroupFileError) {
             isFrozen = try target.cgroup.isFrozen()
@@ -45,17 +76,26 @@ extension StepRunner {
             throw Problem(
                 .targetRefused, "the target is frozen: nothing can be started in its cgroup", field: "target")
         }
-        return .runWorker(task, in: target.facts.cgroup)
     }
 
+    /// Returns when the worker is at work.
+    ///
+    /// - Parameter file: What a worker that fills a disk gets to fill; open until this returns.
     func startWorker(
-        _ task: WorkerTask, as key: WorkerKey, on target: ResolvedTarget, until deadline: BootInstant,
-        news: @escaping @Sendable (StepNews) -> Void
-    ) throws(StepError) {
+        _ task: WorkerTask, outOfMemoryScore: Int32, file: Int32? = nil, as key: WorkerKey,
+        on target: ResolvedTarget, until deadline: BootInstant, news: @escaping @Sendable (StepNews) -> Void
+    ) async throws(StepError) {
+        let knownKills: Int64?
+        do throws(CgroupFileError) {
+            knownKills = try target.cgroup.outOfMemoryKills()
+        } catch {
+            throw StepError("\(error)")
+        }
         // The engine ends it at the deadline; a little later it ends by itself, should the engine hang.
         let order = WorkerOrder(
             session: key.session.text, deadline: (deadline + .seconds(1)).nanoseconds, task: task)
-        let running = RunningWorker(try spawn(order, on: target), news: news)
+        let worker = try await spawn(order, outOfMemoryScore: outOfMemoryScore, file: file, on: target)
+        let running = RunningWorker(worker, for: task, in: target.cgroup, knownKills: knownKills, news: news)
         workers[key] = running
         // The worker's descriptors stay open until nobody looks at them.
         nonisolated(unsafe) let watched = running
@@ -68,9 +108,14 @@ extension StepRunner {
                 [weak self] in self?.assumeIsolated { $0.workerEnded(key) }
             },
         ]
+        try await waitUntilReady(running, key)
+        if case .memory = task { watchMemory(of: running, key) }
     }
 
-    private func spawn(_ order: WorkerOrder, on target: ResolvedTarget) throws(StepError) -> Worker {
+    /// Waits elsewhere: in a cgroup that has used up its CPU time, a process takes long to come to its program.
+    private func spawn(
+        _ order: WorkerOrder, outOfMemoryScore: Int32, file: Int32?, on target: ResolvedTarget
+    ) async throws(StepError) -> Worker {
         guard let workerProgram else { throw StepError("the worker's program could not be read") }
         let placement: CgroupPlacement
         do throws(CgroupFileError) {
@@ -78,37 +123,131 @@ extension StepRunner {
         } catch {
             throw StepError("\(error)")
         }
-        do throws(WorkerStartError) {
-            return try thread.run { () throws(WorkerStartError) in
-                try Worker(order, running: workerProgram, in: placement)
+        let started = Started()
+        await withCheckedContinuation { continuation in
+            spawning.async { [spawner] in
+                started.outcome = Result { () throws(WorkerStartError) in
+                    try spawner.run { () throws(WorkerStartError) in
+                        try Worker(
+                            order, running: workerProgram, in: placement, file: file,
+                            outOfMemoryScore: outOfMemoryScore)
+                    }
+                }
+                continuation.resume()
             }
+        }
+        do throws(WorkerStartError) {
+            guard let outcome = started.outcome.take() else { preconditionFailure("spawned, and neither is nor failed") }
+            return try outcome.get()
         } catch {
             throw StepError("\(error)")
         }
     }
 
-    /// A worker says one line, that it works or why not; in the second case it ends, which is seen by itself.
+    private func waitUntilReady(_ running: RunningWorker, _ key: WorkerKey) async throws(StepError) {
+        executor.queue.asyncAfter(deadline: .now() + Self.startPatience.seconds) { [weak self] in
+            self?.assumeIsolated {
+                _ = $0.workers[key]?.settle(.failure(StepError("the worker did not come to work in time")))
+            }
+        }
+        try await withCheckedContinuation { running.readiness = $0 }.get()
+    }
+
+    /// A line for each thing that a worker says.
     private func workerSpoke(_ key: WorkerKey) {
         guard let running = workers[key] else { return }
-        running.watches[0].cancel()
         var chunk = [UInt8](repeating: 0, count: 512)
         let count = chunk.withUnsafeMutableBytes { read(running.worker.connection.rawValue, $0.baseAddress, $0.count) }
-        guard count > 0 else { return }
-        let line = String(decoding: chunk[..<count].prefix { $0 != 0x0A }, as: UTF8.self)
-        switch WorkerMessage(line: line) {
-        case .ready: running.news(.workerReady)
-        case .failed(let reason): running.complaint = reason
-        case nil: running.complaint = "it said \(line.debugDescription)"
+        guard count > 0 else {
+            // It has ended, which is seen by itself.
+            if count == 0 || Errno.current != .interrupted { running.watches[0].cancel() }
+            return
+        }
+        running.unread += chunk[..<count]
+        while let end = running.unread.firstIndex(of: 0x0A) {
+            let line = String(decoding: running.unread[..<end], as: UTF8.self)
+            running.unread.removeSubrange(...end)
+            switch WorkerMessage(line: line) {
+            case .ready: running.settle(.success(()))
+            case .reached(let bytes, let reason): running.news(.workerReached(ByteCount(bytes), shortBecause: reason))
+            case .failed(let reason): running.complaint = reason
+            case nil: running.complaint = "it said \(line.debugDescription)"
+            }
         }
     }
 
     private func workerEnded(_ key: WorkerKey) {
         guard let running = workers[key] else { return }
         running.watches[1].cancel()
+        running.memoryWatch?.cancel()
         guard running.toldToEnd == nil else { return }
-        if let exit = try? running.worker.process.reap() {
-            running.news(.workerEnded([exit.words, running.complaint].compactMap(\.self).joined(separator: ": ")))
+        // What it said last, and what it used, are still to be had.
+        workerSpoke(key)
+        lookAt(running)
+        running.hasEnded = true
+        let kills = newKills(in: running)
+        do throws(SystemCallError) {
+            guard let exit = try running.worker.process.reap() else { return }
+            let words = [exit.words, running.complaint].compactMap(\.self).joined(separator: ": ")
+            let isOutOfMemory = kills > 0 && exit == .killed(signal: SIGKILL)
+            if running.settle(.failure(StepError("the worker ended: \(words)"))) { return }
+            running.news(.workerEnded(words, outOfMemory: isOutOfMemory))
+        } catch {
+            running.news(.workerEnded("\(error)", outOfMemory: false))
         }
+    }
+
+    // MARK: What it achieves
+
+    /// Once a second, as long as the worker holds memory: whether others were killed for it.
+    private func watchMemory(of running: RunningWorker, _ key: WorkerKey) {
+        guard !running.hasEnded, running.toldToEnd == nil else { return }
+        let timer = DispatchSource.makeTimerSource(queue: executor.queue)
+        timer.schedule(deadline: .now() + 1, repeating: 1, leeway: .milliseconds(100))
+        timer.setEventHandler { [weak self] in
+            self?.assumeIsolated { runner in
+                guard let running = runner.workers[key], !running.hasEnded else { return }
+                runner.lookAt(running)
+                // Its own death is told by its own watch.
+                guard running.worker.process.isRunning else { return }
+                let kills = runner.newKills(in: running)
+                if kills > 0 { running.news(.outOfMemory(kills: kills)) }
+            }
+        }
+        timer.resume()
+        running.memoryWatch = timer
+    }
+
+    private func newKills(in running: RunningWorker) -> Int64 {
+        guard let known = running.knownKills, case .success(let now?) = Result(catching: running.cgroup.outOfMemoryKills)
+        else { return 0 }
+        running.knownKills = now
+        return now - known
+    }
+
+    /// Remembers what the worker has achieved; what cannot be read any more stays as it was.
+    private func lookAt(_ running: RunningWorker) {
+        if let effect = try? measure(running) { running.effect = effect }
+    }
+
+    private func measure(_ running: RunningWorker) throws(SystemCallError) -> Effect? {
+        let id = running.worker.process.id
+        switch running.task {
+        case .cpu:
+            return .cpu(used: try ProcessFacts(ofProcess: id).cpuTime, over: .now - running.startedAt)
+        case .memory:
+            return try anonymousMemory(ofProcess: id).map { .memory(resident: ByteCount($0)) }
+        case .disk:
+            return .disk(
+                allocated: ByteCount(try allocatedBytes(ofDescriptor: WorkerTask.diskFile, in: id)))
+        }
+    }
+
+    /// What the worker has achieved so far; nil when there is none, or it has ended too early to tell.
+    func effect(of key: WorkerKey) -> Effect? {
+        guard let running = workers[key] else { return nil }
+        if !running.hasEnded { lookAt(running) }
+        return running.effect
     }
 
     func endWorker(_ key: WorkerKey, in cgroup: TargetFacts.Cgroup) -> UndoProgress {
@@ -132,6 +271,7 @@ extension StepRunner {
         _ = try? running.worker.process.reap()
         for watch in running.watches { watch.cancel() }
         running.watches = []
+        running.memoryWatch?.cancel()
         workers[key] = nil
         return .done(.restored)
     }
@@ -155,4 +295,28 @@ extension StepRunner {
             return .done(.failed("\(error)"))
         }
     }
+}
+
+extension RunningWorker {
+    /// Tells whoever waits for it to be at work. False when nobody does.
+    @discardableResult
+    func settle(_ result: Result<Void, StepError>) -> Bool {
+        guard let waiting = readiness else { return false }
+        readiness = nil
+        waiting.resume(returning: result)
+        return true
+    }
+}
+
+/// Carries a worker, which cannot be copied, from the thread that made it.
+private final class Started: @unchecked Sendable {
+    /// Written before, and read after, whoever waits for it is resumed.
+    var outcome: Result<Worker, WorkerStartError>?
+}
+
+/// Nil for a process that has ended.
+private func anonymousMemory(ofProcess id: Int32) throws(SystemCallError) -> Int64? {
+    let status = try TextFile.read("/proc/\(id)/status")
+    guard let line = status.split(separator: "\n").first(where: { $0.hasPrefix("RssAnon:") }) else { return nil }
+    return Int64(line.filter(\.isNumber)).map { $0 * 1024 }
 }

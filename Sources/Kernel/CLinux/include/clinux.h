@@ -19,10 +19,12 @@ enum {
 
 // Flags of openat2(2).
 enum {
+    CLINUX_O_PATH = 010000000,
     CLINUX_RESOLVE_NO_XDEV = 0x01,
     CLINUX_RESOLVE_NO_MAGICLINKS = 0x02,
     CLINUX_RESOLVE_NO_SYMLINKS = 0x04,
     CLINUX_RESOLVE_BENEATH = 0x08,
+    CLINUX_RESOLVE_IN_ROOT = 0x10,
 };
 
 int clinux_setns(int descriptor, int namespace_type);
@@ -36,6 +38,20 @@ int clinux_open(const char *path, int flags, unsigned mode);
 int clinux_openat(int directory, const char *path, int flags, unsigned mode);
 // openat2(2) with RESOLVE_* flags.
 int clinux_openat2(int directory, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
+// A new file in a directory, without a name: O_TMPFILE of open(2).
+int clinux_open_unnamed(int directory, unsigned mode);
+// What fstatfs(2) tells, in bytes.
+typedef struct {
+    int64_t type;
+    int64_t total;
+    int64_t free;
+    int64_t available;
+    int read_only;
+} clinux_space;
+int clinux_get_space(int file, clinux_space *space);
+int clinux_allocate(int file, int64_t offset, int64_t length);
+// As whom the calling thread, and no other, makes files: setfsuid(2), setfsgid(2).
+void clinux_set_file_user(uid_t user, gid_t group);
 int clinux_fcntl(int descriptor, int command, long argument);
 
 // Waits for the process behind a pidfd to end and reaps it if it is a child (WNOHANG if asked).

@@ -20,6 +20,8 @@ extension [SystemCallRule] {
         .allow("statfs", because: "see what file system a directory is on"),
         .allow("pwrite64", because: "journal"),
         .allow("pwritev", because: "journal"),
+        .allow("setfsuid", because: "make a file as its directory's owner, in a user namespace"),
+        .allow("setfsgid", because: "make a file as its directory's owner, in a user namespace"),
         .allow("fdatasync", because: "journal: commit"),
         .allow("fsync", because: "journal: commit the directory"),
         .allow("fallocate", because: "journal: reserve space"),

@@ -1,0 +1,103 @@
+package import ChaosModel
+package import Steps
+import WorkerProtocol
+
+/// Holds memory in the target's cgroup.
+package struct MemoryStress: Fault {
+    package static let kind = "memory-stress"
+    package static let summary = "holds memory in the target's cgroup"
+    package static let explanation = """
+        A process of the agent's own, without capabilities, runs in the target's cgroup and takes anonymous memory, which \
+        counts against the same limits as the target's own. What is asked for is what the process holds, beside what \
+        the target uses already: where both do not fit below the limit, the kernel reclaims caches first, then kills. \
+        Which process it takes is a choice: this fault's own unless told otherwise, and the session says so. Where \
+        memory.oom.group is set, it takes all of the container together.
+        """
+    package static let reach = Reach.container
+    package static let needs: [NodeFeature] = [.workers]
+    package static let parameters = [
+        Parameter(
+            "size", .bytes(ByteCount(1 << 20)...ByteCount(16 << 40)), meaning: "how much to hold; not with percent"),
+        Parameter(
+            "percent", .percentage(1...100),
+            meaning: "the same as a share of the tightest memory limit that applies to the target; "
+                + "80 where neither is given"),
+        Parameter(
+            "ramp", .duration(.zero...(.seconds(7200))), standard: "0s",
+            meaning: "how long it takes to get there, evenly; 0s is as fast as the kernel gives memory"),
+        Parameter(
+            "oomScoreAdj", .integer(0...1000), standard: 1000,
+            meaning: "how soon the kernel kills this fault's process when memory runs out: 1000 is first, "
+                + "0 leaves the choice to sizes"),
+    ]
+    package static let examples = [
+        FaultExample("64 MiB more", ["size": "64MiB"]),
+        FaultExample("half of the limit, slowly", ["percent": 50, "ramp": "10s"]),
+    ]
+
+    private enum Amount {
+        case size(ByteCount)
+        case ofLimit(Percentage)
+    }
+
+    private let amount: Amount
+    private let ramp: Duration
+    private let outOfMemoryScore: Int32
+
+    package init(_ values: ParameterValues) throws(Problem) {
+        switch (values.optionalBytes("size"), values.optionalPercentage("percent")) {
+        case (let size?, nil): amount = .size(size)
+        case (nil, let percent): amount = .ofLimit(percent ?? .standardShare)
+        case (_?, _?):
+            throw Problem(
+                .fieldInvalid, "size and percent say the same thing twice", field: "parameters.percent",
+                hint: "give one of them")
+        }
+        ramp = values.duration("ramp")
+        outOfMemoryScore = Int32(values.integer("oomScoreAdj"))
+    }
+
+    package var summary: String {
+        var text: String
+        switch amount {
+        case .size(let size): text = "hold \(size) of memory in the target's cgroup"
+        case .ofLimit(let share): text = "hold \(share) of the target's memory limit in its cgroup"
+        }
+        if ramp > .zero { text += ", reached within \(ramp.text)" }
+        return text
+    }
+
+    package func notes(on target: TargetObservation) -> [String] {
+        var notes: [String] = []
+        if case .size(let size) = amount, let limit = target.memoryLimit, size >= limit {
+            notes.append("\(size) is not below the target's limit of \(limit): memory will run out")
+        }
+        if target.diesTogether {
+            notes.append("memory.oom.group is set: when memory runs out, all processes of the target are killed together")
+        } else if outOfMemoryScore == 1000 {
+            notes.append("when memory runs out, this fault's own process is killed first")
+        } else {
+            notes.append("when memory runs out, a process of the target may be killed before this fault's own")
+        }
+        return notes
+    }
+
+    package func plan(for target: TargetObservation) throws(Problem) -> [Step] {
+        let bytes: Int64
+        switch amount {
+        case .size(let size): bytes = size.value
+        case .ofLimit(let share):
+            guard let limit = target.memoryLimit else {
+                throw Problem(
+                    .fieldInvalid, "the target has no memory limit that \(share) could be a share of",
+                    field: "parameters.percent", hint: "ask for a size, as size=256MiB")
+            }
+            bytes = Int64(Double(limit.value) * share.fraction)
+        }
+        return [
+            .runWorker(
+                .memory(bytes: bytes, rampNanoseconds: Int64(ramp / .nanoseconds(1))),
+                outOfMemoryScore: outOfMemoryScore)
+        ]
+    }
+}

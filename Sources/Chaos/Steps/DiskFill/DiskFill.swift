@@ -1,0 +1,87 @@
+package import ChaosModel
+
+/// A file to be filled, as a fault plans it.
+package struct DiskFill: Hashable, Sendable {
+    package enum Amount: Hashable, Sendable {
+        case bytes(ByteCount)
+        /// Until so much of the file system is in use, as `df` counts it.
+        case filesystem(Percentage)
+    }
+
+    /// A directory, as the target sees it.
+    package let directory: String
+    package let amount: Amount
+    /// The share of the file system that is left free whatever happens.
+    package let reserve: Percentage
+    /// Whether the file has a name, so that whoever counts files finds it.
+    package let isVisible: Bool
+
+    package init(directory: String, amount: Amount, reserve: Percentage, isVisible: Bool) {
+        self.directory = directory
+        self.amount = amount
+        self.reserve = reserve
+        self.isVisible = isVisible
+    }
+}
+
+/// The file that was decided on, and all that it takes to find its name again.
+package struct FillFile: Hashable, Sendable {
+    package let bytes: Int64
+    /// Left free on its file system.
+    package let reserve: Int64
+    package let isVisible: Bool
+    /// As the target sees it.
+    package let directory: String
+    package let process: TargetFacts.Process
+    /// The directory itself: its file system's device and its inode there.
+    package let device: UInt64
+    package let inode: UInt64
+    /// The directory's path from the root of its file system; nil where it could not be seen.
+    package let pathInFilesystem: String?
+    /// For a file system that overlays others: the node's directory that holds what is written into it.
+    package let upperDirectory: String?
+
+    package init(
+        bytes: Int64, reserve: Int64, isVisible: Bool, directory: String, process: TargetFacts.Process, device: UInt64,
+        inode: UInt64, pathInFilesystem: String?, upperDirectory: String?
+    ) {
+        self.bytes = bytes
+        self.reserve = reserve
+        self.isVisible = isVisible
+        self.directory = directory
+        self.process = process
+        self.device = device
+        self.inode = inode
+        self.pathInFilesystem = pathInFilesystem
+        self.upperDirectory = upperDirectory
+    }
+}
+
+extension FillFile {
+    package var json: JSON {
+        .object([
+            ("bytes", .integer(bytes)), ("reserve", .integer(reserve)), ("visible", .boolean(isVisible)),
+            ("directory", .string(directory)),
+            ("process", ["pid": .integer(Int64(process.id)), "startTime": .integer(Int64(process.startTime))]),
+            ("device", .string(String(device))), ("inode", .string(String(inode))),
+            ("path", pathInFilesystem.map(JSON.string)), ("upper", upperDirectory.map(JSON.string)),
+        ])
+    }
+
+    /// Nil for anything that `json` cannot have made.
+    package init?(_ json: JSON) {
+        guard let bytes = json["bytes"]?.integerValue, bytes > 0,
+            let reserve = json["reserve"]?.integerValue, reserve >= 0,
+            let isVisible = json["visible"]?.booleanValue,
+            let directory = json["directory"]?.stringValue,
+            let pid = json["process"]?["pid"]?.integerValue.flatMap({ Int32(exactly: $0) }),
+            let startTime = json["process"]?["startTime"]?.integerValue.flatMap({ UInt64(exactly: $0) }),
+            let device = json["device"]?.stringValue.flatMap({ UInt64($0) }),
+            let inode = json["inode"]?.stringValue.flatMap({ UInt64($0) })
+        else { return nil }
+        self.init(
+            bytes: bytes, reserve: reserve, isVisible: isVisible, directory: directory,
+            process: TargetFacts.Process(id: pid, startTime: startTime), device: device, inode: inode,
+            pathInFilesystem: json["path"]?.stringValue, upperDirectory: json["upper"]?.stringValue)
+    }
+}

@@ -1,0 +1,65 @@
+/// The most memory that the processes of a cgroup may have together.
+package struct MemoryLimit: Hashable, Sendable {
+    package let bytes: Int64
+    /// The cgroup that sets it: this one, or one above.
+    package let path: String
+}
+
+extension Cgroup {
+    /// The tightest limit that applies to its processes, its own or that of a cgroup above; nil when there is none.
+    package func memoryLimit() throws(CgroupFileError) -> MemoryLimit? {
+        switch layout {
+        case .unified:
+            var tightest: MemoryLimit?
+            for (path, text) in try readUpwards("memory.max", until: { _ in false }) {
+                guard let bytes = Int64(text.prefix(while: \.isNumber)) else {
+                    if text.hasPrefix("max") { continue }
+                    throw .unreadable(file: "memory.max", text: text)
+                }
+                if bytes < tightest?.bytes ?? .max { tightest = MemoryLimit(bytes: bytes, path: path) }
+            }
+            return tightest
+        case .perController:
+            // The kernel itself says what applies, but not whose it is.
+            guard let text = try readIfEnabled("memory.stat") else { return nil }
+            guard let bytes = Self.value(of: "hierarchical_memory_limit", in: text) else {
+                throw .unreadable(file: "memory.stat", text: text)
+            }
+            // "No limit" is the largest multiple of a page.
+            return bytes > Int64.max - 1 << 20 ? nil : MemoryLimit(bytes: bytes, path: path)
+        }
+    }
+
+    /// How many processes the kernel has killed, in this cgroup and below, because memory ran out: by the limit of
+    /// this cgroup, of one above, or of the machine. Nil where the controller is off.
+    package func outOfMemoryKills() throws(CgroupFileError) -> Int64? {
+        let file = layout == .unified ? "memory.events" : "memory.oom_control"
+        guard let text = try readIfEnabled(file) else { return nil }
+        guard let count = Self.value(of: "oom_kill", in: text) else { throw .unreadable(file: file, text: text) }
+        return count
+    }
+
+    /// Whether the kernel then kills all processes of the cgroup together; never on v1.
+    package func diesTogether() throws(CgroupFileError) -> Bool {
+        guard layout == .unified, let text = try readIfEnabled("memory.oom.group") else { return false }
+        return text.hasPrefix("1")
+    }
+
+    private func readIfEnabled(_ file: String) throws(CgroupFileError) -> String? {
+        do throws(CgroupFileError) {
+            return try read(file, of: .memory)
+        } catch {
+            if case .notEnabled = error { return nil }
+            throw error
+        }
+    }
+
+    /// Of a file with lines as `name 12`.
+    private static func value(of name: String, in text: String) -> Int64? {
+        for line in text.split(separator: "\n") {
+            let fields = line.split(separator: " ")
+            if fields.count == 2, fields[0] == name { return Int64(fields[1]) ?? .max }
+        }
+        return nil
+    }
+}

@@ -1,0 +1,89 @@
+internal import Filesystems
+internal import Glibc
+internal import LinuxSystem
+internal import WorkerProtocol
+
+/// Lets a file grow, and keeps a reserve free on its file system: when others need it, the file shrinks again.
+struct DiskLoad: ~Copyable {
+    private let file: OwnedDescriptor
+    private let bytes: Int64
+    private let reserve: Int64
+    private(set) var size: Int64 = 0
+    /// Allocating without writing is not known to this file system.
+    private var mustWrite = false
+    private let block: [UInt8]
+
+    private static let chunk: Int64 = 16 << 20
+
+    /// - Parameter file: Empty, and open for writing.
+    init(_ file: consuming OwnedDescriptor, bytes: Int64, reserve: Int64) {
+        self.file = file
+        self.bytes = bytes
+        self.reserve = reserve
+        // Nothing that a file system could compress.
+        var number: UInt64 = 88_172_645_463_325_252
+        block = (0..<(1 << 20)).map { _ in
+            number ^= number << 13
+            number ^= number >> 7
+            number ^= number << 17
+            return UInt8(truncatingIfNeeded: number)
+        }
+    }
+
+    enum Progress {
+        case more
+        case full
+        /// It cannot grow further, for this reason.
+        case short(String)
+    }
+
+    /// Grows by one chunk at most.
+    mutating func grow() throws(SystemCallError) -> Progress {
+        if size >= bytes { return .full }
+        let room = try available() - reserve
+        if room <= 0 { return .short("the reserve of \(reserve) bytes is reached") }
+        let length = min(bytes - size, Self.chunk, room)
+        do throws(SystemCallError) {
+            try allocate(length)
+        } catch let error where [ENOSPC, EDQUOT, EFBIG].contains(error.errno.rawValue) {
+            return .short("\(error.errno)")
+        }
+        return size >= bytes ? .full : .more
+    }
+
+    /// Gives back what others have taken from the reserve.
+    mutating func keepReserve() throws(SystemCallError) {
+        let missing = try reserve - available()
+        guard missing > 0, size > 0 else { return }
+        let smaller = max(0, size - missing)
+        let raw = file.rawValue
+        try systemCall("ftruncate", on: "file") { ftruncate(raw, Int(smaller)) }
+        size = smaller
+    }
+
+    private func available() throws(SystemCallError) -> Int64 {
+        try FilesystemSpace(of: file, subject: "file").available
+    }
+
+    private mutating func allocate(_ length: Int64) throws(SystemCallError) {
+        if !mustWrite {
+            do throws(SystemCallError) {
+                try file.allocate(from: size, count: length, subject: "file")
+                size += length
+                return
+            } catch let error where error.errno.rawValue == EOPNOTSUPP {
+                mustWrite = true
+            }
+        }
+        let raw = file.rawValue
+        var left = length
+        while left > 0 {
+            let wanted = Int(min(left, Int64(block.count)))
+            let written = try systemCall("pwrite", on: "file") {
+                block.withUnsafeBytes { pwrite(raw, $0.baseAddress, wanted, Int(size)) }
+            }
+            size += Int64(written)
+            left -= Int64(written)
+        }
+    }
+}

@@ -1,0 +1,55 @@
+internal import Glibc
+internal import LinuxSystem
+internal import WorkerProtocol
+
+/// Takes memory, evenly over the ramp, and keeps it: anonymous pages, each written once, so that none is shared, and
+/// none but a swapped one is taken back by the kernel.
+struct MemoryLoad {
+    private let start: UnsafeMutableRawPointer
+    private let bytes: Int64
+    private let ramp: Duration
+    private let began = BootInstant.now
+    private let page = Int64(sysconf(Int32(_SC_PAGESIZE)))
+    private var taken: Int64 = 0
+    private var number: UInt64 = 88_172_645_463_325_252
+
+    /// How much is taken at most before the worker looks whether it shall end: a few milliseconds of work.
+    private static let chunk: Int64 = 4 << 20
+    /// How often a ramp goes on.
+    private static let rampStep = Duration.milliseconds(20)
+
+    /// Reserves addresses, no memory yet.
+    ///
+    /// The corresponding system call is `mmap(2)`.
+    init(bytes: Int64, ramp: Duration) throws(SystemCallError) {
+        guard let start = mmap(
+            nil, Int(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0),
+            start != MAP_FAILED
+        else { throw SystemCallError("mmap", on: "\(bytes) bytes", errno: .current) }
+        self.start = start
+        self.bytes = bytes
+        self.ramp = ramp
+    }
+
+    /// Takes what is due. Returns how long the worker may wait before it calls again; nil when all is held.
+    mutating func goOn() -> Duration? {
+        let due: Int64
+        let elapsed = BootInstant.now - began
+        if elapsed >= ramp {
+            due = bytes
+        } else {
+            due = Int64(Double(bytes) * (elapsed / ramp))
+        }
+        let end = min(due, taken + Self.chunk)
+        while taken < end {
+            // Unlike any other page, and any page before.
+            number ^= number << 13
+            number ^= number >> 7
+            number ^= number << 17
+            start.storeBytes(of: number, toByteOffset: Int(taken), as: UInt64.self)
+            taken += page
+        }
+        if taken >= bytes { return nil }
+        return taken >= due ? Self.rampStep : .zero
+    }
+}
