@@ -1,6 +1,7 @@
 """A tenant as any user writes one: an ordinary JWT library, an ordinary HTTP client, no code of Squall's."""
 
 import base64
+import contextlib
 import http.client
 import json
 import socket
@@ -119,6 +120,19 @@ class Tenant:
     def events(self, session):
         """All events; returns when the session is over."""
         return self.call("GET", f"/v1/sessions/{session}/events", self.token("read", session=session)).body
+
+    @contextlib.contextmanager
+    def stream(self, session):
+        """Events as they happen."""
+        connection = UnixConnection(self.socket_path)
+        token = self.token("read", session=session)
+        connection.request("GET", f"/v1/sessions/{session}/events", headers={"Authorization": f"Bearer {token}"})
+        response = connection.getresponse()
+        assert response.status == 200
+        try:
+            yield (json.loads(line) for line in response)
+        finally:
+            connection.close()
 
     def renew(self, session):
         return self.call("POST", f"/v1/sessions/{session}/lease", self.token("renew", session=session))

@@ -5,6 +5,7 @@ machine itself is in reach.
 """
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -58,8 +59,12 @@ class LocalTarget:
 
     CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "pids", "freezer", "unified")
 
-    def __init__(self, name):
+    TMP_BYTES = 256 << 20
+
+    def __init__(self, name, memory=256 << 20, user_namespace=False):
+        """`memory` is its limit in bytes. It has a /tmp of its own."""
         self.name = name
+        self.ip = None
         root = Path("/sys/fs/cgroup")
         if (root / "cgroup.controllers").exists():
             self.directories = [root / name]
@@ -70,10 +75,19 @@ class LocalTarget:
             for file in ("cpuset.cpus", "cpuset.mems"):
                 if (directory / file).exists():
                     (directory / file).write_text((directory.parent / file).read_text())
-        self.process = subprocess.Popen(["unshare", "--net", "sleep", "3600"])
+        if memory:
+            for file in ("memory.max", "memory.limit_in_bytes"):
+                for directory in self.directories:
+                    if (directory / file).exists():
+                        (directory / file).write_text(str(memory))
+        namespaces = ["--net", "--mount"] + (["--user", "--map-root-user"] if user_namespace else [])
+        begin = f"mount -t tmpfs -o size={self.TMP_BYTES},mode=1777 none /tmp && exec sleep 3600"
+        self.process = subprocess.Popen(["unshare", *namespaces, "sh", "-c", begin])
         for directory in self.directories:
             (directory / "cgroup.procs").write_text(str(self.process.pid))
+        # unshare, then the shell, then sleep: the last is the target.
         while "sleep" not in Path(f"/proc/{self.process.pid}/cmdline").read_text().split("\0")[0]:
+            assert self.process.poll() is None, "the target could not be made"
             time.sleep(0.01)
 
     @property
@@ -97,6 +111,42 @@ class LocalTarget:
                 return int((directory / "cpuacct.usage").read_text()) / 1e9
         usage = dict(line.split() for line in (self.directories[0] / "cpu.stat").read_text().splitlines())
         return int(usage["usage_usec"]) / 1e6
+
+    def anonymous_bytes(self):
+        for directory in self.directories:
+            if (directory / "memory.stat").exists():
+                stat = dict(line.split() for line in (directory / "memory.stat").read_text().splitlines())
+                return int(stat["anon"] if "anon" in stat else stat["rss"])
+
+    @property
+    def root(self):
+        """Its file tree, as this process finds it."""
+        return Path(f"/proc/{self.process.pid}/root")
+
+    def run(self, script):
+        """Runs a shell script in its file tree."""
+        subprocess.run(["nsenter", "--mount", "--target", str(self.process.pid), "sh", "-ec", script], check=True)
+
+    def in_network(self, *command):
+        """What a command says in its network namespace."""
+        return subprocess.check_output(["nsenter", "--net", "--target", str(self.process.pid), *command], text=True)
+
+    def ping(self, address, count):
+        """Round-trip times in milliseconds."""
+        output = self.in_network("ping", "-c", str(count), "-i", "0.1", "-W", "3", address)
+        times = [float(time) for time in re.findall(r"time=([0-9.]+) ms", output)]
+        assert len(times) == count, output
+        return times
+
+    def state(self):
+        """What a fault could have left here."""
+        shown = [("ip", "addr"), ("tc", "qdisc"), ("tc", "filter", "show", "dev", "lo", "egress")]
+        if self.ip:
+            shown.append(("tc", "filter", "show", "dev", "eth0", "egress"))
+        return [self.processes(), sorted(os.listdir(self.root / "tmp"))] + [self.in_network(*each) for each in shown]
+
+    def is_running(self):
+        return self.process.poll() is None
 
     def kill(self):
         self.process.kill()
@@ -125,19 +175,35 @@ class LocalWorld:
         os.chmod(self.root, 0o755)
         self.count = 0
         self.target = self.make_target()
+        self.peer = self.make_peer() if self.can_shape_traffic() else None
         self.agent = LocalAgent(self.programs, self.root)
         self.agent.start()
         return self
 
     def can_shape_traffic(self):
-        """Not here: a target without a peer has nobody to ping."""
-        return False
+        """Whether this kernel has what network faults need, tried in a network namespace that nobody uses."""
+        script = """ip link add probe type ifb && tc qdisc add dev probe root netem delay 1ms &&
+            tc qdisc add dev lo clsact && tc filter add dev lo egress flower action mirred egress redirect dev probe"""
+        return subprocess.run(["unshare", "--net", "sh", "-c", script], capture_output=True).returncode == 0
 
-    def make_target(self):
+    def make_peer(self):
+        """A second target, joined to the first by a wire of their own."""
+        peer = self.make_target()
+        namespaces = [str(each.process.pid) for each in (self.target, peer)]
+        wire = ["ip", "link", "add", "eth0", "netns", namespaces[0], "type", "veth"]
+        subprocess.run([*wire, "peer", "name", "eth0", "netns", namespaces[1]], check=True)
+        for number, each in enumerate((self.target, peer), 1):
+            each.ip = f"10.9.0.{number}"
+            each.in_network("ip", "addr", "add", f"{each.ip}/24", "dev", "eth0")
+            each.in_network("ip", "link", "set", "eth0", "up")
+        return peer
+
+    def make_target(self, **options):
         self.count += 1
-        return LocalTarget(f"squall-test-{os.path.basename(self.root)}-{self.count}")
+        return LocalTarget(f"squall-test-{os.path.basename(self.root)}-{self.count}", **options)
 
     def __exit__(self, *_):
         self.agent.stop()
-        self.target.remove()
+        for target in filter(None, (self.target, self.peer)):
+            target.remove()
         shutil.rmtree(self.root)

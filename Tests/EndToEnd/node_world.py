@@ -51,10 +51,12 @@ class ContainerAgent(RunningAgent):
 
 
 class Pod:
-    def __init__(self, runtime, name, **options):
+    def __init__(self, runtime, name, memory=256 << 20, container=None, **options):
+        """`memory` is its limit in bytes; `container` are more options of its container, other `options` the pod's."""
         self.runtime, self.name = runtime, name
         self.pod = runtime.create_pod(name, namespace="shop", **options)
-        self.container = runtime.create_container(self.pod, limits=cri.resources(cpus=1, memory=256 << 20))
+        limits = cri.resources(cpus=1, memory=memory)
+        self.container = runtime.create_container(self.pod, limits=limits, **(container or {}))
         self.pid, self.id = self.container.pid, self.container.id
         self.ip = self.pod.ip
         self.cgroup = Path(f"/proc/{self.pid}/cgroup").read_text().strip().split("::")[1]
@@ -77,6 +79,23 @@ class Pod:
     def cpu_seconds(self):
         lines = Path(f"{CGROUPS}{self.cgroup}/cpu.stat").read_text().splitlines()
         return int(dict(line.split() for line in lines)["usage_usec"]) / 1e6
+
+    def anonymous_bytes(self):
+        lines = Path(f"{CGROUPS}{self.cgroup}/memory.stat").read_text().splitlines()
+        return int(dict(line.split() for line in lines)["anon"])
+
+    @property
+    def root(self):
+        """Its file tree, as this process finds it."""
+        return Path(f"/proc/{self.pid}/root")
+
+    def run(self, script):
+        """Runs a shell script in its file tree."""
+        status, output, errors = self.runtime.execute(self.id, ["sh", "-ec", script])
+        assert status == 0, output + errors
+
+    def is_running(self):
+        return Path(f"/proc/{self.pid}").exists()
 
     def ping(self, address, count):
         """Round-trip times in milliseconds, by the container's own ping."""

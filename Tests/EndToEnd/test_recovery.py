@@ -9,6 +9,8 @@ pytestmark = pytest.mark.node
 FAULTS = {
     "network-latency": {"latency": "300ms"},
     "cpu-stress": {"load": 50, "workers": 2},
+    "memory-stress": {"size": "64MiB"},
+    "disk-fill": {"size": "16MiB", "visible": True},
 }
 
 

@@ -163,7 +163,7 @@ def test_es256_is_as_good_as_eddsa(agent, target):
 def test_a_plan_changes_nothing(agent, target, unchanged):
     answer = agent.tenant.plan("cpu-stress", target.selector, {"load": 10, "workers": 2})
     assert answer.status == 200
-    assert "2 threads at 10 %" in answer.body["steps"][0]
+    assert "burns 10 % of a CPU with each of 2 threads" in answer.body["steps"][0]
 
 
 def test_new_keys_are_used_without_a_restart(agent, target):
@@ -178,7 +178,7 @@ def test_new_keys_are_used_without_a_restart(agent, target):
 
 def test_what_needs_no_token_is_told_to_anybody(agent):
     faults = agent.tenant.call("GET", "/v1/faults").body["faults"]
-    assert {fault["kind"] for fault in faults} == {"cpu-stress", "network-latency"}
+    assert {fault["kind"] for fault in faults} == {"cpu-stress", "memory-stress", "disk-fill", "network-latency"}
     assert agent.tenant.call("GET", "/v1/node").body["name"] == agent.node_name
     assert agent.tenant.call("GET", "/readyz").status == 200
     assert agent.tenant.call("GET", "/livez").status == 200

@@ -62,17 +62,22 @@ class Cli:
 
 
 class Row:
-    def __init__(self, what, asked, unit, measure, tolerance):
-        self.what, self.asked, self.unit, self.measure, self.tolerance = what, asked, unit, measure, tolerance
+    """A fault's effect, beside what was asked: `tolerance` is a share of that, `noise` what the measure itself varies."""
+
+    def __init__(self, what, asked, unit, measure, tolerance, noise):
+        self.what, self.asked, self.unit, self.measure = what, asked, unit, measure
+        self.tolerance, self.noise = tolerance, noise
 
     def show(self, cli, fault, target, *parameters):
         self.before = self.measure()
         session = cli.inject(fault, target, *parameters)
-        # A worker's own start is CPU time too.
+        # A worker's own start is CPU time too, and memory takes a moment.
         time.sleep(1)
         self.during = self.measure()
         report = cli.revert(session)
         self.verified = report["revertVerified"]
+        self.told = report["steps"][0].get("effect", {}).get("summary", "nothing")
+        print(f"  the session itself says: {self.told}")
         self.after = self.measure()
 
     @property
@@ -82,22 +87,61 @@ class Row:
     @property
     def is_good(self):
         exact = abs(self.effect - self.asked) <= self.asked * self.tolerance
-        back = abs(self.after - self.before) <= max(self.asked * self.tolerance, 5)
+        back = abs(self.after - self.before) <= self.noise
         return exact and back and self.verified
 
     def cells(self):
         number = lambda value: f"{value:.1f} {self.unit}"  # noqa: E731
         return [
             self.what, "+" + number(self.asked), number(self.before), number(self.during), number(self.after),
-            "verified" if self.verified else "NOT VERIFIED", "ok" if self.is_good else "OFF",
+            "verified" if self.verified else "NOT VERIFIED",
+            f"within {self.tolerance:.0%}" if self.is_good else f"OFF by more than {self.tolerance:.0%}, or not back",
         ]  # fmt: skip
 
 
 def table(rows):
-    lines = [["", "asked", "before", "during", "after", "revert", "within 5 %"]] + rows
+    lines = [["", "asked", "before", "during", "after", "revert", "effect"]] + rows
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     for line in lines:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip())
+
+
+MIB = 1 << 20
+
+
+def cpu_percent(target):
+    used, begun = target.cpu_seconds(), time.monotonic()
+    time.sleep(3)
+    return 100 * (target.cpu_seconds() - used) / (time.monotonic() - begun)
+
+
+def used_disk(target):
+    status = os.statvfs(f"{target.root}/tmp")
+    return (status.f_blocks - status.f_bfree) * status.f_frsize / MIB
+
+
+def show_faults(cli, target, peer):
+    """One row for each family; without a peer to ping none for the network."""
+    rows = []
+
+    def show(title, row, fault, *parameters):
+        say(f"{fault}: {title}")
+        row.show(cli, fault, target, *parameters)
+        rows.append(row)
+
+    if peer:
+        ping = lambda: statistics.median(target.ping(peer.ip, 10))  # noqa: E731
+        show("100 ms on what the target sends", Row("round-trip time", 100, "ms", ping, 0.05, 5),
+             "network-latency", "latency=100ms")  # fmt: skip
+    show("half of one CPU in the target's cgroup",
+         Row("CPU time in the cgroup", 50, "%", lambda: cpu_percent(target), 0.05, 5),
+         "cpu-stress", "load=50", "workers=1")  # fmt: skip
+    show("64 MiB in the target's cgroup",
+         Row("anonymous memory in the cgroup", 64, "MiB", lambda: target.anonymous_bytes() / MIB, 0.02, 1),
+         "memory-stress", "size=64MiB")  # fmt: skip
+    show("64 MiB where the target writes", Row("disk in use", 64, "MiB", lambda: used_disk(target), 0.01, 0.5),
+         "disk-fill", "path=/tmp", "size=64MiB")  # fmt: skip
+    return rows
 
 
 def main():
@@ -107,11 +151,6 @@ def main():
     else:
         from local_world import LocalWorld as World
 
-    def cpu(target):
-        used, begun = target.cpu_seconds(), time.monotonic()
-        time.sleep(3)
-        return 100 * (target.cpu_seconds() - used) / (time.monotonic() - begun)
-
     with World(PROGRAMS) as world:
         cli = Cli(world.agent)
         target = world.target
@@ -119,30 +158,18 @@ def main():
         for pid, role in world.agent.processes():
             print(f"{role:10} process {pid}")
         print(f"target     {json.dumps(target.selector)}")
-        before = snapshot.take() if IN_NODE else target.processes()
-
-        rows = []
-        if world.can_shape_traffic():
-            say("network-latency: 100 ms on what the target sends")
-            row = Row(
-                "round-trip time", 100, "ms", lambda: statistics.median(target.ping(world.peer.ip, 10)), 0.05
-            )
-            row.show(cli, "network-latency", target, "latency=100ms")
-            rows.append(row)
-        say("cpu-stress: half of one CPU in the target's cgroup")
-        row = Row("CPU time in the cgroup", 50, "%", lambda: cpu(target), 0.05)
-        row.show(cli, "cpu-stress", target, "load=50", "workers=1")
-        rows.append(row)
+        before = snapshot.take() if IN_NODE else target.state()
+        rows = show_faults(cli, target, world.peer if world.can_shape_traffic() else None)
 
         say("what the target saw")
         table([row.cells() for row in rows])
         if IN_NODE:
             left = snapshot.compare(before, snapshot.take())
             print("\nthe node, compared with before (links, addresses, qdiscs, filters, cgroups, processes, files, mounts): "
-                  + ("no difference" if not left else "\n" + "\n".join(left)))
+                  + ("no difference" if not left else "\n" + "\n".join(left)))  # fmt: skip
         else:
-            left = target.processes() != before
-            print("\nthe target's processes are " + ("NOT as before" if left else "as before"))
+            left = target.state() != before
+            print("\nthe target's processes, files, links, qdiscs and filters are " + ("NOT as before" if left else "as before"))
         if left or not all(row.is_good for row in rows):
             sys.exit(1)
 

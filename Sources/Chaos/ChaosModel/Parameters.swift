@@ -157,7 +157,9 @@ package struct ParameterValues: Sendable {
     }
 
     private static func isPath(_ text: String) -> Bool {
-        guard text.hasPrefix("/"), text.utf8.count <= Parameter.longestPath, !text.utf8.contains(0) else { return false }
+        guard text.hasPrefix("/"), text.utf8.count <= Parameter.longestPath, !text.utf8.contains(0) else {
+            return false
+        }
         return !text.split(separator: "/").contains { $0 == "." || $0 == ".." }
     }
 }

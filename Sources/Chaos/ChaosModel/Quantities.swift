@@ -93,7 +93,9 @@ package struct ByteCount: Hashable, Comparable, Sendable, CustomStringConvertibl
         return nil
     }
 
-    private static func power(of base: Int64, _ exponent: Int) -> Int64 { (0..<exponent).reduce(1) { size, _ in size * base } }
+    private static func power(of base: Int64, _ exponent: Int) -> Int64 {
+        (0..<exponent).reduce(1) { size, _ in size * base }
+    }
 
     /// The shortest exact text that `init(text:)` reads back, as `64MiB`, `500MB`, `12345B`.
     package var text: String {

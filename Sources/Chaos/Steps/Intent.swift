@@ -93,7 +93,8 @@ extension WorkerTask {
             let ramp = json["memory"]?["rampNanoseconds"]?.integerValue
         {
             self = .memory(bytes: bytes, rampNanoseconds: ramp)
-        } else if let bytes = json["disk"]?["bytes"]?.integerValue, let reserve = json["disk"]?["reserve"]?.integerValue {
+        } else if let bytes = json["disk"]?["bytes"]?.integerValue, let reserve = json["disk"]?["reserve"]?.integerValue
+        {
             self = .disk(bytes: bytes, reserve: reserve)
         } else {
             return nil

@@ -36,7 +36,9 @@ extension WorkerTask {
             guard let bytes = Int64(words[1]), let ramp = Int64(words[2]), bytes > 0, ramp >= 0 else { return nil }
             self = .memory(bytes: bytes, rampNanoseconds: ramp)
         case "disk":
-            guard let bytes = Int64(words[1]), let reserve = Int64(words[2]), bytes > 0, reserve >= 0 else { return nil }
+            guard let bytes = Int64(words[1]), let reserve = Int64(words[2]), bytes > 0, reserve >= 0 else {
+                return nil
+            }
             self = .disk(bytes: bytes, reserve: reserve)
         default:
             return nil

@@ -22,8 +22,9 @@ struct MemoryLoad {
     ///
     /// The corresponding system call is `mmap(2)`.
     init(bytes: Int64, ramp: Duration) throws(SystemCallError) {
-        guard let start = mmap(
-            nil, Int(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0),
+        guard
+            let start = mmap(
+                nil, Int(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0),
             start != MAP_FAILED
         else { throw SystemCallError("mmap", on: "\(bytes) bytes", errno: .current) }
         self.start = start

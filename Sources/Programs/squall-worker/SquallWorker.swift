@@ -58,7 +58,8 @@ enum SquallWorker {
         }
     }
 
-    private static func waitForEnd(timer: borrowing BootTimer, while work: Work) throws(SystemCallError) -> WorkerExitStatus
+    private static func waitForEnd(timer: borrowing BootTimer, while work: Work) throws(SystemCallError)
+        -> WorkerExitStatus
     {
         var events = [
             pollfd(fd: timer.descriptor.rawValue, events: Int16(POLLIN), revents: 0),

@@ -130,8 +130,10 @@ struct ProblemTests {
 
     @Test(
         arguments: [
-            ("1B", 1), ("4096B", 4096), ("1k", 1000), ("1kB", 1000), ("1K", 1000), ("64MiB", 64 << 20), ("64Mi", 64 << 20),
-            ("500MB", 500_000_000), ("500M", 500_000_000), ("1.5GiB", 3 << 29), ("2Gi", 2 << 30), ("1TB", 1_000_000_000_000),
+            ("1B", 1), ("4096B", 4096), ("1k", 1000), ("1kB", 1000), ("1K", 1000), ("64MiB", 64 << 20),
+            ("64Mi", 64 << 20),
+            ("500MB", 500_000_000), ("500M", 500_000_000), ("1.5GiB", 3 << 29), ("2Gi", 2 << 30),
+            ("1TB", 1_000_000_000_000),
             ("0B", 0), ("1KiB", 1024),
         ] as [(String, Int64)])
     func `reads numbers of bytes as people write them`(text: String, bytes: Int64) {
@@ -139,7 +141,8 @@ struct ProblemTests {
     }
 
     @Test(arguments: [
-        "", "5", "B", "MiB", "-1MiB", "+1MiB", "1 MiB", "1mib", "1mB", "1kiB", "1ki", "1e3B", "1.2.3MiB", "infB", "nanB",
+        "", "5", "B", "MiB", "-1MiB", "+1MiB", "1 MiB", "1mib", "1mB", "1kiB", "1ki", "1e3B", "1.2.3MiB", "infB",
+        "nanB",
         "99999999999TiB", "8388608TiB", "1MiBB", "1BB", "1PiB",
     ])
     func `refuses what is no number of bytes`(text: String) {

@@ -160,7 +160,8 @@ struct WorkerTests {
         #expect(status.st_nlink == 0)
         #expect(status.st_blocks * 512 >= 20 << 20)
         #expect(
-            try allocatedBytes(ofDescriptor: WorkerTask.diskFile, in: worker.process.id) == Int64(status.st_blocks) * 512)
+            try allocatedBytes(ofDescriptor: WorkerTask.diskFile, in: worker.process.id) == Int64(status.st_blocks)
+                * 512)
         _ = try worker.end(atMost: .seconds(5))
     }
 

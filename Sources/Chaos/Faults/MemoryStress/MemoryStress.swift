@@ -73,7 +73,8 @@ package struct MemoryStress: Fault {
             notes.append("\(size) is not below the target's limit of \(limit): memory will run out")
         }
         if target.diesTogether {
-            notes.append("memory.oom.group is set: when memory runs out, all processes of the target are killed together")
+            notes.append(
+                "memory.oom.group is set: when memory runs out, all processes of the target are killed together")
         } else if outOfMemoryScore == 1000 {
             notes.append("when memory runs out, this fault's own process is killed first")
         } else {

@@ -47,7 +47,8 @@ extension StepRunner {
         }
         guard target.isRunning else { throw Problem(.targetGone, "the target has ended", field: "target") }
         if space.isOfTheKernel || space.capacity == 0 {
-            throw Problem(.fieldInvalid, "\(fill.directory) is on a file system that holds no files of people", field: field)
+            throw Problem(
+                .fieldInvalid, "\(fill.directory) is on a file system that holds no files of people", field: field)
         }
         if space.isReadOnly {
             throw Problem(

@@ -89,7 +89,9 @@ package final class TrafficShaper {
     package func counts(of layers: [SessionID: TrafficLayer]) throws(TrafficError) -> [TrafficCount] {
         let state = try readState()
         return TrafficComposition(layers).classes.compactMap { each in
-            guard let link = state.link(named: each.interfaceName), let root = state.root(of: link.index) else { return nil }
+            guard let link = state.link(named: each.interfaceName), let root = state.root(of: link.index) else {
+                return nil
+            }
             return TrafficCount(
                 sessions: each.sessions, interface: link.index, packets: root.queue.passed, dropped: root.queue.dropped)
         }

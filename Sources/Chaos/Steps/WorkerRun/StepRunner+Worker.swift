@@ -137,7 +137,9 @@ extension StepRunner {
             }
         }
         do throws(WorkerStartError) {
-            guard let outcome = started.outcome.take() else { preconditionFailure("spawned, and neither is nor failed") }
+            guard let outcome = started.outcome.take() else {
+                preconditionFailure("spawned, and neither is nor failed")
+            }
             return try outcome.get()
         } catch {
             throw StepError("\(error)")
@@ -219,7 +221,8 @@ extension StepRunner {
     }
 
     private func newKills(in running: RunningWorker) -> Int64 {
-        guard let known = running.knownKills, case .success(let now?) = Result(catching: running.cgroup.outOfMemoryKills)
+        guard let known = running.knownKills,
+            case .success(let now?) = Result(catching: running.cgroup.outOfMemoryKills)
         else { return 0 }
         running.knownKills = now
         return now - known
