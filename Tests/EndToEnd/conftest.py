@@ -80,17 +80,17 @@ class Node:
         return differences
 
 
-@pytest.fixture
-def node(agent):
-    """The node, remembered as it was before the test, with no session live."""
-    agent.end_all_sessions()
-    return Node(agent)
+@pytest.fixture(scope="module")
+def node(world):
+    """The node, remembered as it was before the module's tests, with no session live: each of them leaves it so."""
+    world.agent.end_all_sessions()
+    return Node(world.agent)
 
 
 @pytest.fixture
-def unchanged_node(node):
+def unchanged_node(agent, node):
     """The whole node is as it was when the test ends."""
     yield
-    node.agent.end_all_sessions()
+    agent.end_all_sessions()
     differences = node.differences()
     assert not differences, "\n".join(differences)

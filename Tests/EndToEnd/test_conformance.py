@@ -27,18 +27,15 @@ EXAMPLES = [
 
 
 @pytest.mark.parametrize("kind, parameters", EXAMPLES)
-def test_a_plan_changes_nothing(agent, target, node, kind, parameters):
+def test_a_plan_changes_nothing_and_a_session_leaves_nothing(agent, target, node, world, kind, parameters):
     answer = agent.tenant.plan(kind, target.selector, parameters)
     assert answer.status == 200, answer
     assert answer.body["steps"]
     assert node.differences() == []
 
-
-@pytest.mark.parametrize("kind, parameters", EXAMPLES)
-def test_it_has_an_effect_and_leaves_nothing(agent, target, node, world, kind, parameters):
     answer = agent.tenant.inject(kind, target.selector, parameters, duration="60s")
     assert answer.status == 201, answer
-    assert node.differences(), "the fault is to be seen"
+    assert answer.body["state"] == "active"
     target.ping(world.peer.ip, 3)
     deadline = time.monotonic() + 15
     while not effect(agent.tenant.read(answer.body["id"]).body) and time.monotonic() < deadline:
@@ -68,6 +65,7 @@ def call_at(boundary, kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_may_be_killed_at_each_boundary(agent, target, node, kind, boundary):
     parameters = FAULTS[kind]["examples"][0]["parameters"]
+    engine = agent.role("engine")
 
     def inject(duration):
         try:
@@ -76,17 +74,17 @@ def test_it_may_be_killed_at_each_boundary(agent, target, node, kind, boundary):
             return None  # The answer died with the engine.
 
     is_ending = BOUNDARIES.index(boundary) >= 2
-    session = inject("8s") if is_ending else None
+    session = inject("6s") if is_ending else None
     call = call_at(boundary, kind)
     tracer = subprocess.Popen(
-        ["strace", "-f", "-p", str(node.engine), "-e", f"trace={call}", "-e", f"inject={call}:signal=SIGKILL:when=1"],
+        ["strace", "-f", "-p", str(engine), "-e", f"trace={call}", "-e", f"inject={call}:signal=SIGKILL:when=1"],
         stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
         assert "attached" in tracer.stderr.readline()
         if not is_ending:
             inject("2s")
-        agent.wait_for_another("engine", node.engine, timeout=20)
+        agent.wait_for_another("engine", engine, timeout=20)
     finally:
         if tracer.poll() is None:
             tracer.terminate()

@@ -19,7 +19,7 @@ def test_a_second_after_sigkill_the_node_is_as_it_was(agent, target, node, fault
     answer = agent.tenant.inject(fault, target.selector, FAULTS[fault], duration="60s")
     assert answer.status == 201, answer
     assert node.differences(), "the fault is to be seen, or the comparison proves nothing"
-    agent.kill(node.engine)
+    agent.kill(agent.role("engine"))
     time.sleep(1)
     differences = node.differences()
     assert not differences, "\n".join(differences)

@@ -95,11 +95,6 @@ def import_image(name, files, links=None):
     return name
 
 
-def import_archive(tar_path):
-    command = ["ctr", "-n", "k8s.io", "images", "import", "--local", tar_path]
-    subprocess.run(command, check=True, capture_output=True)
-
-
 def remove_image(name):
     subprocess.run(["ctr", "-n", "k8s.io", "images", "remove", "--sync", name], check=True, capture_output=True)
 
