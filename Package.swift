@@ -125,7 +125,7 @@ let package = Package(
         module("Keeper", in: .agent, imports: ["LinuxSystem", "Namespaces", "Processes"]),
 
         // Programs: main, arguments, exit codes.
-        program("squalld", in: "squalld", imports: ["Keeper", "Engine", "Hardening", "LinuxSystem"]),
+        program("squalld", in: "squalld", imports: ["Keeper", "Engine", "AgentAPI", "Hardening", "LinuxSystem"]),
         program("squall-gateway", in: "squall-gateway", imports: ["Gateway", "Hardening", "LinuxSystem"]),
         program("squall-runtimes", in: "squall-runtimes", imports: ["CRI", "Hardening", "LinuxSystem"]),
         program("squall-worker", in: "squall-worker", imports: ["WorkerProtocol", "Filesystems", "LinuxSystem"]),

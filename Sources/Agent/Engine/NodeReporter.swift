@@ -1,3 +1,4 @@
+import AgentAPI
 import Cgroups
 import ChaosModel
 import ContainerRuntimes
@@ -96,6 +97,3 @@ actor NodeReporter {
         return withUnsafeBytes(of: &names.release) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
     }
 }
-
-/// The version of this agent.
-package let agentVersion = "0.1.0"

@@ -11,10 +11,10 @@ struct Squall: ParsableCommand {
 
             Shell completion: squall --generate-completion-script bash|zsh|fish
             """,
-        version: "squall 0.1.0",
+        version: VersionCommand.text,
         subcommands: [
             InjectCommand.self, SessionCommand.self, FaultCommand.self, DoctorCommand.self, KeygenCommand.self,
-            TokenCommand.self, ExitCodesCommand.self,
+            TokenCommand.self, ExitCodesCommand.self, VersionCommand.self,
         ])
 
     /// Nothing here is asynchronous: a main thread in the hands of the concurrency runtime would take SIGINT

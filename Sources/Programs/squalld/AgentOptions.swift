@@ -1,3 +1,4 @@
+import AgentAPI
 import Engine
 import Glibc
 import Hardening

@@ -7,6 +7,7 @@ import stat
 import time
 
 import pytest
+from conftest import ROOT
 from fakes import NODE, SESSION, claims, event, problem, report
 
 CONTAINER = "c" * 64
@@ -414,13 +415,22 @@ class TestFaults:
 
 class TestProgram:
     @pytest.mark.parametrize("words, code", [
-        (["--version"], 0), (["--help"], 0), (["help", "exit-codes"], 0), (["nonsense"], 2), (["inject"], 2),
+        (["--version"], 0), (["version"], 0), (["--help"], 0), (["help", "exit-codes"], 0), (["nonsense"], 2),
+        (["inject"], 2),
         (["session", "list", "--output", "xml"], 2),
     ])
     def test_exit_codes_of_the_command_line_itself(self, cli, words, code):
         result = cli.run(*words, connect=False)
         assert result.returncode == code
         assert bool(result.stdout) == (code == 0)
+
+    def test_says_the_agents_own_version(self, cli):
+        said = cli.run("--version", connect=False).stdout
+        assert said == cli.run("version", connect=False).stdout
+        (document,) = documents(cli.run("version", "--output", "json", connect=False).stdout)
+        assert said == f"squall {document['version']}\n"
+        source = (ROOT / "Sources/Agent/AgentAPI/Version.swift").read_text()
+        assert f'agentVersion = "{document["version"]}"' in source
 
     def test_documents_every_exit_code(self, cli):
         codes = [line.split()[0] for line in cli.run("exit-codes", connect=False).stdout.splitlines()[1:]]
