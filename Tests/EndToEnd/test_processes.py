@@ -72,6 +72,18 @@ def test_only_the_engine_has_capabilities_in_use(agent):
             assert status["Seccomp"] == "2"
 
 
+def test_the_nodes_name_is_told_while_the_runtimes_process_hangs(agent):
+    """Every token needs it, and the node's report, which has it too, waits seconds for the runtimes process."""
+    runtimes = agent.role("runtimes")
+    os.kill(runtimes, signal.SIGSTOP)
+    try:
+        begun = time.monotonic()
+        assert agent.tenant.call("GET", "/v1/node/name").body == {"name": agent.node_name}
+        assert time.monotonic() - begun < 2
+    finally:
+        os.kill(runtimes, signal.SIGCONT)
+
+
 def test_the_gateway_is_a_user_of_its_own(agent):
     status = agent.process_status(agent.role("gateway"))
     assert status["Uid"].split() == ["65532"] * 4

@@ -61,6 +61,8 @@ package enum PublicQuery: String, CaseIterable, Sendable {
     case faults
     /// What this node can do, and why not.
     case node
+    /// What this node calls itself, and nothing that would have to be asked for.
+    case name
     /// Whether the engine takes new sessions.
     case readiness
 }

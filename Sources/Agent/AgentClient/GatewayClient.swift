@@ -23,6 +23,7 @@ package struct GatewayClient: Sendable {
             switch query {
             case .faults: "/v1/faults"
             case .node: "/v1/node"
+            case .name: "/v1/node/name"
             case .readiness: "/readyz"
             }
         return try answer(to: Self.message("GET", path, token: nil))

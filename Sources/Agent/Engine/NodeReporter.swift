@@ -13,7 +13,8 @@ import Steps
 
 /// What this node can do, and why not: `GET /v1/node`, readiness and `squall doctor`.
 actor NodeReporter {
-    private let name: String
+    /// What tokens must name as their audience.
+    nonisolated let name: String
     private let bootID: String
     private let journalPath: String
     private let cgroups: CgroupTree

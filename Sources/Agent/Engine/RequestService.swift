@@ -45,6 +45,8 @@ struct RequestService: Sendable {
             return Answer(status: 200, body: ["faults": .array(FaultCatalogue.all.map { $0.json })])
         case .node:
             return Answer(status: 200, body: await node.report())
+        case .name:
+            return Answer(status: 200, body: ["name": .string(node.name)])
         case .readiness:
             let reasons = await node.reasonsNotReady()
             return Answer(

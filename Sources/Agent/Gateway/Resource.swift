@@ -9,6 +9,7 @@ package enum Resource: String, CaseIterable, Sendable {
     case lease = "/v1/sessions/{id}/lease"
     case faults = "/v1/faults"
     case node = "/v1/node"
+    case name = "/v1/node/name"
     case liveness = "/livez"
     case readiness = "/readyz"
 
@@ -25,6 +26,7 @@ package enum Resource: String, CaseIterable, Sendable {
         case .lease: [("POST", .signed(.renew))]
         case .faults: [("GET", .open(.faults)), ("HEAD", .open(.faults))]
         case .node: [("GET", .open(.node)), ("HEAD", .open(.node))]
+        case .name: [("GET", .open(.name)), ("HEAD", .open(.name))]
         case .liveness: [("GET", .alive), ("HEAD", .alive)]
         case .readiness: [("GET", .open(.readiness)), ("HEAD", .open(.readiness))]
         }

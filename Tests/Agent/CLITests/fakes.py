@@ -59,7 +59,10 @@ class FakeGateway:
     """`answers` maps "METHOD PATH" to (status, body), to a list of events, or to a function that makes either."""
 
     def __init__(self, path):
-        self.answers = {"GET /v1/node": (200, NODE), "GET /readyz": (200, {"ready": True, "reasons": []})}
+        self.answers = {
+            "GET /v1/node": (200, NODE), "GET /v1/node/name": (200, {"name": NODE["name"]}),
+            "GET /readyz": (200, {"ready": True, "reasons": []}),
+        }
         self.requests = []
         fake = self
 
@@ -134,7 +137,9 @@ class FakeEngine:
     COMMAND, QUERY, ANSWER, ITEM, END = 2, 3, 16, 17, 18
 
     def __init__(self, path):
-        self.answers = {"node": (200, NODE), "readiness": (200, {"ready": True, "reasons": []})}
+        self.answers = {
+            "node": (200, NODE), "name": (200, {"name": NODE["name"]}), "readiness": (200, {"ready": True, "reasons": []}),
+        }
         self.commands = []
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(path)

@@ -24,7 +24,9 @@ import Testing
         #expect(world.engine?.received == [Frame(.envelope, payload.utf8)])
     }
 
-    @Test(arguments: [("/v1/faults", "faults"), ("/v1/node", "node"), ("/readyz", "readiness")])
+    @Test(arguments: [
+        ("/v1/faults", "faults"), ("/v1/node", "node"), ("/v1/node/name", "name"), ("/readyz", "readiness"),
+    ])
     func `what anybody may ask becomes a query without a token`(path: String, query: String) throws {
         let world = try GatewayWorld()
         #expect(try world.response("GET", path, token: nil).status == 200)

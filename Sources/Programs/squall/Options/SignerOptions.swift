@@ -68,7 +68,7 @@ struct SignerOptions: ParsableArguments {
 
     private func nodeName(_ connection: ConnectionOptions) throws(Failure) -> String {
         if let name = node ?? environment("SQUALL_NODE") { return name }
-        guard let name = try connection.answer(to: .node)["name"]?.stringValue else {
+        guard let name = try connection.answer(to: .name)["name"]?.stringValue else {
             throw Failure(.invalid, "the agent does not say what its node is called", field: "--node")
         }
         return name
