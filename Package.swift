@@ -125,14 +125,17 @@ let package = Package(
         module("Keeper", in: .agent, imports: ["LinuxSystem", "Namespaces", "Processes"]),
 
         // Programs: main, arguments, exit codes.
-        program("squalld", in: "squalld", imports: ["Keeper", "Engine", "AgentAPI", "Hardening", "LinuxSystem"]),
+        program(
+            "squalld", in: "squalld",
+            imports: ["Keeper", "Engine", "AgentAPI", "Journal", "Hardening", "LinuxSystem"]),
         program("squall-gateway", in: "squall-gateway", imports: ["Gateway", "Hardening", "LinuxSystem"]),
         program("squall-runtimes", in: "squall-runtimes", imports: ["CRI", "Hardening", "LinuxSystem"]),
         program("squall-worker", in: "squall-worker", imports: ["WorkerProtocol", "Filesystems", "LinuxSystem"]),
         program(
             "squall", in: "squall",
             imports: [
-                "AgentClient", "AgentAPI", "ChaosModel", "Faults", "Signatures", "LinuxSystem", argumentParser,
+                "AgentClient", "AgentAPI", "ChaosModel", "Authorization", "Faults", "Journal", "Signatures", "Steps",
+                "LinuxSystem", argumentParser,
             ]),
 
         // Tests mirror the sources. Contract tests against a running agent are Python's: Tests/EndToEnd.

@@ -1,7 +1,9 @@
+import Journal
+
 /// What an engine is started with.
 package struct EngineConfiguration: Sendable {
     package var nodeName: String
-    package var stateDirectory = "/var/lib/squall"
+    package var stateDirectory = Journal.standardDirectory
     package var tenantsDirectory = "/etc/squall/tenants"
     package var runtimesSocket = "/run/squalld/runtimes.sock"
     package var workerProgram: String

@@ -29,6 +29,8 @@ package enum JournalError: Error, Sendable, CustomStringConvertible {
 /// nothing more is written, because a later line after half a line would be lost with it.
 package final class Journal: Sendable {
     package static let fileName = "journal"
+    /// Where an agent keeps it unless it is told otherwise.
+    package static let standardDirectory = "/var/lib/squall"
 
     package let path: String
     private let queue = DispatchQueue(label: "squall.journal", target: .global())
@@ -54,6 +56,24 @@ package final class Journal: Sendable {
         let scan = try JournalScan(of: bytes)
         writer.begin(length: bytes.count - scan.tornBytes)
         return (Journal(path: path, writer: writer), scan)
+    }
+
+    /// Reads a journal that another process may have open: writes nothing, takes no lock, and takes a line that is
+    /// being written meanwhile for torn bytes.
+    ///
+    /// - Parameter each: Called with every line below the header, in their order.
+    /// - Throws: The error of the system call that failed, or `unknownFormat`.
+    package static func read(
+        in directory: String, each: (JournalRecord) -> Void
+    ) throws(JournalError) -> JournalScan {
+        let path = "\(directory)/\(fileName)"
+        let bytes: [UInt8]
+        do throws(SystemCallError) {
+            bytes = try OwnedDescriptor.open(path, O_RDONLY).readToEnd(subject: path)
+        } catch {
+            throw .system(error)
+        }
+        return try JournalScan(of: bytes, each: each)
     }
 
     private init(path: String, writer: JournalWriter) {

@@ -9,50 +9,56 @@ package struct JournalScan: Sendable {
     package private(set) var tokens: [TakenToken] = []
     /// The latest wall time that the journal knows, in seconds.
     package private(set) var highWater: Int64 = 0
-    /// Lines that were complete and yet not what was once written, by number from 1.
+    /// Lines that were complete and yet cannot be read, by number from 1.
     package private(set) var damagedLines: [Int] = []
     /// Bytes after the last line feed: a write that was cut short, never acknowledged.
     package private(set) var tornBytes = 0
 
     package init() {}
 
+    /// - Parameter each: Called with every line below the header, in their order.
     /// - Throws: `JournalError.unknownFormat` for a whole first line that is not of this version: it is never guessed at.
-    init(of bytes: [UInt8]) throws(JournalError) {
+    init(of bytes: [UInt8], each: (JournalRecord) -> Void = { _ in }) throws(JournalError) {
         var number = 0
         var start = bytes.startIndex
         while let end = bytes[start...].firstIndex(of: 0x0A) {
             number += 1
-            try read(bytes[start..<end], number: number)
+            let line = bytes[start..<end]
             start = end + 1
+            if number == 1 {
+                try readHeader(line)
+            } else {
+                let record = JournalRecord(line: number, bytes: line)
+                take(record)
+                each(record)
+            }
         }
         tornBytes = bytes.count - start
     }
 
-    private mutating func read(_ line: ArraySlice<UInt8>, number: Int) throws(JournalError) {
+    private mutating func readHeader(_ line: ArraySlice<UInt8>) throws(JournalError) {
         guard let json = JournalLine.decode(line) else {
-            damagedLines.append(number)
+            damagedLines.append(1)
             return
         }
-        if number == 1 {
-            guard json["format"]?.stringValue == "squall-journal", json["version"]?.integerValue == 1 else {
-                throw .unknownFormat(json.text)
-            }
-            return
+        guard json["format"]?.stringValue == "squall-journal", json["version"]?.integerValue == 1 else {
+            throw .unknownFormat(json.text)
         }
-        highWater = max(highWater, json["wall"]?.integerValue ?? 0)
-        guard let entry = json["body"].flatMap(JournalEntry.init) else {
-            damagedLines.append(number)
-            return
-        }
-        switch entry {
-        case .opened(let session):
+    }
+
+    private mutating func take(_ record: JournalRecord) {
+        highWater = max(highWater, record.wall ?? 0)
+        switch record.content {
+        case .damaged, .unknown:
+            damagedLines.append(record.line)
+        case .entry(.opened(let session)):
             live.append(session)
             tokens.append(session.token)
-        case .ended(let id, _):
+        case .entry(.ended(let id, _)):
             live.removeAll { $0.id == id }
-        case .clockSeen:
+        case .entry(.clockSeen):
             break
-        case .tokenTaken(let token):
+        case .entry(.tokenTaken(let token)):
             tokens.append(token)
         }
     }

@@ -14,7 +14,7 @@ struct Squall: ParsableCommand {
         version: VersionCommand.text,
         subcommands: [
             InjectCommand.self, SessionCommand.self, FaultCommand.self, DoctorCommand.self, KeygenCommand.self,
-            TokenCommand.self, ExitCodesCommand.self, VersionCommand.self,
+            JournalCommand.self, TokenCommand.self, ExitCodesCommand.self, VersionCommand.self,
         ])
 
     /// Nothing here is asynchronous: a main thread in the hands of the concurrency runtime would take SIGINT

@@ -2,6 +2,7 @@ import AgentAPI
 import Engine
 import Glibc
 import Hardening
+import Journal
 import Keeper
 import LinuxSystem
 
@@ -34,7 +35,7 @@ struct AgentOptions {
         if given.has("help") { throw UsageError(Self.help, status: 0) }
         if given.has("version") { throw UsageError("squalld \(agentVersion)", status: 0) }
         nodeName = given["node-name"] ?? Self.hostName()
-        stateDirectory = given["state-directory"] ?? "/var/lib/squall"
+        stateDirectory = given["state-directory"] ?? Journal.standardDirectory
         runDirectory = given["run-directory"] ?? "/run/squall"
         privateDirectory = given["private-directory"] ?? "/run/squalld"
         tenantsDirectory = given["tenants-directory"] ?? "/etc/squall/tenants"
@@ -53,7 +54,7 @@ struct AgentOptions {
           --node-name NAME           what requests must name as their audience (default: the host's name)
           --tenants-directory DIR    the tenants' public keys, NAME.jwks.json (default: /etc/squall/tenants)
           --runtime-socket PATH      a container runtime's CRI socket; may be repeated (default: the usual places)
-          --state-directory DIR      the journal (default: /var/lib/squall)
+          --state-directory DIR      the journal (default: \(Journal.standardDirectory))
           --run-directory DIR        the API's socket squall.sock (default: /run/squall)
           --private-directory DIR    the engine's own socket engine.sock (default: /run/squalld)
           --gateway-user NUMBER      the gateway's user and group (default: 65532)

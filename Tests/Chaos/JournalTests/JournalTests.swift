@@ -186,6 +186,41 @@ struct JournalTests {
         #expect(try directory.bytes() == bytes)
     }
 
+    @Test func `a reader is told every line, and leaves the file to its writer`() async throws {
+        let directory = try TemporaryDirectory()
+        let opened = try session()
+        let journal = try Journal.open(in: directory.path).journal
+        try await journal.commit([.opened(opened)])
+        let good = try directory.bytes()
+        try await journal.commit([.ended(opened.id, .expired)])
+        let unknown = Array("5e7d0e17 {\"wall\":7,\"body\":{\"entry\":\"from-the-future\"}}\n".utf8)
+        try directory.write(good + unknown + Array("nonsense\nhalf a li".utf8))
+        let bytes = try directory.bytes()
+
+        var records: [JournalRecord] = []
+        let scan = try Journal.read(in: directory.path) { records.append($0) }
+        #expect(records.map(\.line) == [2, 3, 4])
+        guard case .entry(let entry) = records[0].content, case .unknown(let json) = records[1].content,
+            case .damaged = records[2].content
+        else {
+            Issue.record("\(records.map(\.content))")
+            return
+        }
+        #expect(entry.json == JournalEntry.opened(opened).json)
+        #expect(json["body"] == ["entry": "from-the-future"])
+        #expect(records.map(\.wall) == [scan.highWater, 7, nil])
+        #expect(scan.live.map(\.id) == [opened.id])
+        #expect(scan.damagedLines == [3, 4])
+        #expect(scan.tornBytes == 9)
+        #expect(try directory.bytes() == bytes)
+    }
+
+    @Test func `there is nothing to read where no journal is`() throws {
+        let directory = try TemporaryDirectory()
+        #expect(throws: JournalError.self) { try Journal.read(in: directory.path) { _ in } }
+        #expect(try TextFile.names(in: directory.path).isEmpty)
+    }
+
     @Test func `the checksum is CRC-32C`() throws {
         let directory = try TemporaryDirectory()
         _ = try Journal.open(in: directory.path)

@@ -1,0 +1,84 @@
+import Authorization
+import ChaosModel
+import Journal
+import LinuxSystem
+import Steps
+
+/// A journal in words. It needs no fault: what an entry holds says all of itself.
+struct JournalText {
+    let records: [JournalRecord]
+    let scan: JournalScan
+
+    func lines(for output: Output) -> [String] {
+        var table = Table("LINE", "WRITTEN", "SESSION", "WHAT")
+        for record in records { Self.add(record, to: &table) }
+        let entries = records.isEmpty ? ["no entries"] : table.lines(for: output)
+        return entries + [""] + liveLines(for: output) + damageLines(for: output)
+    }
+
+    private static func add(_ record: JournalRecord, to table: inout Table) {
+        let line = Table.Cell("\(record.line)")
+        let written = Table.Cell(record.wall.map(utc) ?? "-")
+        switch record.content {
+        case .entry(.opened(let session)):
+            let said = words(session)
+            table.add(line, written, Table.Cell(session.id.text), Table.Cell(said[0], .bold))
+            for more in said.dropFirst() { table.add("", "", "", Table.Cell(more)) }
+        case .entry(.ended(let session, let ending)):
+            table.add(line, written, Table.Cell(session.text), Table.Cell("ended: \(ending.words)"))
+        case .entry(.tokenTaken(let token)):
+            table.add(
+                line, written, Table.Cell(token.session?.text ?? "-"),
+                Table.Cell(
+                    "token \(token.tokenID) of \(token.tenant) taken; it could be used until \(utc(token.expires))"))
+        case .entry(.clockSeen):
+            table.add(line, written, "-", "compacted: what was over by then is not here")
+        case .unknown:
+            table.add(line, written, "-", Table.Cell("not known to this version", .bad))
+        case .damaged:
+            table.add(line, written, "-", Table.Cell("damaged: not what was once written", .bad))
+        }
+    }
+
+    /// What was opened, on what and for how long, then each step.
+    private static func words(_ session: OpenedSession) -> [String] {
+        let length = BootInstant(nanoseconds: session.deadline) - BootInstant(nanoseconds: session.openedAt)
+        let deadline = session.openedAtWall + length.components.seconds
+        var lines = ["opened by \(session.tenant): \(session.fault): \(session.summary)"]
+        lines.append("on \(session.target.summary), for \(length.text), until \(utc(deadline))")
+        if let lease = session.lease { lines.append("with a lease of \(lease.text)") }
+        if let reason = session.reason { lines.append("because: \(reason)") }
+        for (index, intent) in session.intents.enumerated() { lines.append("\(index + 1). \(intent.summary)") }
+        return lines
+    }
+
+    private func liveLines(for output: Output) -> [String] {
+        guard !scan.live.isEmpty else { return ["live: none; nothing is to be taken back"] }
+        let boot: String?
+        do throws(SystemCallError) {
+            boot = try bootIdentifier()
+        } catch {
+            // Only a remark less.
+            boot = nil
+        }
+        return scan.live.map { session in
+            let since = "since \(utc(session.openedAtWall)): \(session.fault) on \(session.target.summary)"
+            let isGone = boot.map { $0 != session.bootID } ?? false
+            let remark = isGone ? "; the node was restarted since, so nothing of it can be left" : ""
+            return "live: \(output.styled(session.id.text, .bold)) \(since)\(remark)"
+        }
+    }
+
+    private func damageLines(for output: Output) -> [String] {
+        var lines: [String] = []
+        if !scan.damagedLines.isEmpty {
+            let numbers = scan.damagedLines.map(String.init).joined(separator: ", ")
+            lines.append(output.styled("damaged lines: \(numbers)", .bad))
+        }
+        if scan.tornBytes > 0 {
+            let words = "\(scan.tornBytes) bytes after the last line: a write that was cut short, or is under way"
+            lines.append(output.styled("torn: \(words)", .warning))
+        }
+        return lines
+    }
+}
