@@ -98,6 +98,15 @@ def test_a_cgroup_is_a_target(agent, target):
     agent.tenant.end(answer.body["id"])
 
 
+def test_a_cgroup_with_a_worker_of_ours_is_still_a_target(agent, target):
+    """A worker is in the agent's network namespace: it must not be taken for a process of the target."""
+    selector, stress = target.cgroup_selector, {"load": 10, "workers": 1}
+    first = agent.tenant.inject("cpu-stress", selector, stress).body
+    second = agent.tenant.inject("cpu-stress", selector, stress)
+    assert second.status == 201, second
+    assert second.body["target"] == first["target"]
+
+
 def test_a_process_is_a_target(agent, target):
     answer = agent.tenant.inject("cpu-stress", target.process_selector, {"load": 30, "workers": 1}, duration="6s")
     assert answer.status == 201, answer

@@ -135,6 +135,8 @@ package final class TargetResolver: TargetDirectory {
         for process in processes {
             let network: NamespaceHandle
             do {
+                // A worker of ours is no part of the target, and in the agent's own namespace.
+                if try ProcessFacts(ofProcess: process).parent == getpid() { continue }
                 network = try NamespaceHandle(.network, ofProcess: process)
             } catch {
                 // It ended since the cgroup was read.
