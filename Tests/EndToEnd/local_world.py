@@ -24,6 +24,7 @@ class LocalAgent(RunningAgent):
         self.root = Path(root)
         self.api_socket = self.root / "run/squall.sock"
         self.engine_socket = self.root / "private/engine.sock"
+        self.state_directory = self.root / "state"
         self.tenants_directory = self.root / "tenants"
         self.log_file = self.root / "log"
 
@@ -35,7 +36,7 @@ class LocalAgent(RunningAgent):
                 "--node-name", self.node_name,
                 "--run-directory", self.root / "run",
                 "--private-directory", self.root / "private",
-                "--state-directory", self.root / "state",
+                "--state-directory", self.state_directory,
                 "--tenants-directory", self.tenants_directory,
             ],
             stderr=self.log_file.open("ab"),

@@ -28,6 +28,7 @@ class ContainerAgent(RunningAgent):
     node_name = "node-1"
     api_socket = Path("/run/squall/squall.sock")
     engine_socket = Path("/run/squalld/engine.sock")
+    state_directory = Path("/var/lib/squall")
     tenants_directory = Path("/etc/squall/tenants")
 
     def __init__(self, programs):

@@ -10,7 +10,8 @@ from api import Tenant
 
 
 class RunningAgent:
-    """Needs from its makers: node_name, api_socket, engine_socket, tenants_directory, programs, and processes()."""
+    """Needs from its makers: node_name, api_socket, engine_socket, state_directory, tenants_directory, programs, and
+    processes()."""
 
     def prepare_tenants(self):
         self.tenants_directory.mkdir(parents=True, exist_ok=True)

@@ -94,31 +94,3 @@ package struct Answer: Hashable, Sendable {
 
     package var frame: Frame { Frame(.answer, payload) }
 }
-
-/// An operator's command to the engine: the payload of a `command` frame, as `{"command": "list"}`.
-package enum OperatorCommand: Hashable, Sendable {
-    case list
-    case show(SessionID)
-    case events(SessionID)
-    case revert(SessionID)
-
-    package init?(_ json: JSON) {
-        let session = json["session"]?.stringValue.flatMap { SessionID($0) }
-        switch (json["command"]?.stringValue, session) {
-        case ("list", nil): self = .list
-        case ("show", let session?): self = .show(session)
-        case ("events", let session?): self = .events(session)
-        case ("revert", let session?): self = .revert(session)
-        default: return nil
-        }
-    }
-
-    package var json: JSON {
-        switch self {
-        case .list: ["command": "list"]
-        case .show(let session): ["command": "show", "session": .string(session.text)]
-        case .events(let session): ["command": "events", "session": .string(session.text)]
-        case .revert(let session): ["command": "revert", "session": .string(session.text)]
-        }
-    }
-}

@@ -4,7 +4,6 @@ import ChaosModel
 import Faults
 import LinuxSystem
 import Sessions
-import Steps
 
 /// Answers one request frame: what the engine's API does, free of sockets.
 struct RequestService: Sendable {
@@ -85,10 +84,7 @@ struct RequestService: Sendable {
     // MARK: Operators
 
     private func command(_ frame: Frame, reply: Reply) async throws(Problem) {
-        guard let json = try? JSON(parsing: frame.payload), let command = OperatorCommand(json) else {
-            throw Problem(.requestMalformed, "an unknown command")
-        }
-        switch command {
+        switch try OperatorCommand(payload: frame.payload) {
         case .list:
             _ = await reply(Self.list(await scheduler.reports()).frame)
         case .show(let session):
@@ -97,6 +93,8 @@ struct RequestService: Sendable {
             _ = await reply(Answer(status: 200, body: try await scheduler.revert(session).json).frame)
         case .events(let session):
             await stream(try await scheduler.events(of: session), reply: reply)
+        case .target(let selector):
+            _ = await reply(Answer(status: 200, body: try await scheduler.target(selector).json).frame)
         }
     }
 
@@ -109,20 +107,5 @@ struct RequestService: Sendable {
             guard await reply(Frame(.item, event.json.bytes)) else { return }
         }
         _ = await reply(Frame(.end, []))
-    }
-}
-
-extension Scheduler.Plan {
-    /// The plan as `POST /v1/plans` tells it.
-    var json: JSON {
-        [
-            "fault": .string(fault),
-            "summary": .string(summary),
-            "parameters": parameters,
-            "target": target.json,
-            "duration": .string(duration.text),
-            "steps": .array(intents.map { .string($0.summary) }),
-            "notes": .array(notes.map(JSON.string)),
-        ]
     }
 }

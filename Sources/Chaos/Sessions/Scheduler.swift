@@ -28,13 +28,13 @@ package actor Scheduler {
 
     private let journal: Journal
     private let runner: StepRunner
-    private let directory: any TargetDirectory
+    let directory: any TargetDirectory
     private let bootID: String
     private let limits: Limits
     /// What this node cannot do, and why.
     private var missing: [NodeFeature: String] = [:]
 
-    private var live: [SessionID: LiveSession] = [:]
+    var live: [SessionID: LiveSession] = [:]
     /// Sessions that are over, the oldest first.
     private var past: [LiveSession] = []
     private var replay: ReplayStore

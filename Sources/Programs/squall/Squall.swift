@@ -13,7 +13,8 @@ struct Squall: ParsableCommand {
             """,
         version: VersionCommand.text,
         subcommands: [
-            InjectCommand.self, SessionCommand.self, FaultCommand.self, DoctorCommand.self, KeygenCommand.self,
+            InjectCommand.self, SessionCommand.self, TargetCommand.self, FaultCommand.self, DoctorCommand.self,
+            KeygenCommand.self,
             JournalCommand.self, TokenCommand.self, ExitCodesCommand.self, VersionCommand.self,
         ])
 

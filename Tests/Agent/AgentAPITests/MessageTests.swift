@@ -42,17 +42,4 @@ struct MessageTests {
         let problem = Problem(.draining, "the agent is stopping")
         #expect(Answer(problem) == Answer(status: 503, body: problem.json))
     }
-
-    @Test(arguments: [.list, .show(session), .events(session), .revert(session)] as [OperatorCommand])
-    func `a command is read as it was written`(command: OperatorCommand) {
-        #expect(OperatorCommand(command.json) == command)
-    }
-
-    @Test(
-        arguments: [
-            [:], ["command": "halt"], ["command": "show"], ["command": "revert", "session": "all"], [], "list",
-        ] as [JSON])
-    func `refuses a command that it would not write`(json: JSON) {
-        #expect(OperatorCommand(json) == nil)
-    }
 }

@@ -24,8 +24,8 @@ class CLI:
     def command(self, *words):
         return [PROGRAM, *words, "--socket", self.gateway_socket, "--engine-socket", self.engine_socket]
 
-    def run(self, *words, connect=True):
-        command = self.command(*words) if connect else [PROGRAM, *words]
+    def run(self, *words, connect=True, prefix=()):
+        command = [*prefix, *(self.command(*words) if connect else [PROGRAM, *words])]
         return subprocess.run(
             command, cwd=self.directory, env=self.environment, capture_output=True, text=True, timeout=60)
 
@@ -54,6 +54,18 @@ def engine(cli):
     fake = FakeEngine(cli.engine_socket)
     yield fake
     fake.close()
+
+
+@pytest.fixture
+def as_nobody(cli):
+    """What a command line begins with to run as a user without rights, in the test's own directory."""
+    if os.geteuid() != 0:
+        return []
+    # Pytest makes its directories for their owner only.
+    for directory in (cli.directory, *cli.directory.parents):
+        if "pytest-of-" in str(directory):
+            directory.chmod(0o711)
+    return ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
 
 
 @pytest.fixture

@@ -313,6 +313,63 @@ class TestSessions:
         assert "give --key" in result.stderr
 
 
+class TestTarget:
+    REPORT = {
+        "target": {**report()["target"], "process": {"pid": 4711, "startTime": 99},
+                   "network": {"inode": "4026532890", "cookie": "12289"}},
+        "cpus": 2, "hostNetwork": False, "frozen": False, "memoryLimit": 256 << 20,
+        "sessions": [{"shares": ["cgroup", "network"], "session": report()}],
+    }
+
+    def test_shows_what_the_agent_knows(self, cli, engine):
+        engine.answers["target"] = (200, self.REPORT)
+        result = cli.run("target", "show", "--container", f"containerd://{CONTAINER}")
+        assert result.returncode == 0
+        assert result.stdout.splitlines() == [
+            "target     container web of pod shop/web-1",
+            f"container  {CONTAINER}",
+            "pod        uid u",
+            "process    4711, start time 99",
+            "network    its own or its pod's, inode 4026532890, cookie 12289",
+            "cgroup     /kubepods/web, id 7",
+            "CPUs       2",
+            "memory     at most 256 MiB",
+            "sessions",
+            "  ID                  STATE   LEFT  FAULT       TENANT  SHARES           TARGET",
+            f"  {SESSION}  active  30s   cpu-stress  shop    cgroup, network  container web of pod shop/web-1",
+        ]
+        assert engine.commands == [{"command": "target", "target": {"container": CONTAINER}}]
+
+    def test_warns_of_the_nodes_own_network_and_of_a_frozen_target(self, cli, engine):
+        engine.answers["target"] = (
+            200, self.REPORT | {"hostNetwork": True, "frozen": True, "memoryLimit": None, "sessions": []})
+        text = cli.run("target", "show", "--cgroup", "/kubepods/web").stdout
+        assert "the node's own, inode 4026532890: no network fault may act in it" in text
+        assert "frozen     yes" in text
+        assert "memory     no limit" in text
+        assert "sessions  none live" in text
+
+    def test_prints_the_agents_own_document_as_json(self, cli, engine):
+        engine.answers["target"] = (200, self.REPORT)
+        assert documents(cli.run("target", "show", "--pid", "4711", "--start-time", "99", "--output", "json").stdout) == [
+            self.REPORT]
+        assert engine.commands[-1]["target"] == {"process": {"pid": 4711, "startTime": 99}}
+
+    def test_tells_why_there_is_no_such_target(self, cli, engine):
+        engine.answers["target"] = problem(404, "target-not-found", "there is no such cgroup", field="target")
+        result = cli.run("target", "show", "--cgroup", "/kubepods/web")
+        assert result.returncode == 5
+        assert result.stderr == "squall: error: there is no such cgroup\n  field: target\n"
+
+    def test_needs_exactly_one_target(self, cli):
+        assert cli.run("target", "show").returncode == 2
+
+    def test_is_for_operators(self, cli, as_nobody):
+        result = cli.run("target", "show", "--cgroup", "/kubepods/web", prefix=as_nobody)
+        assert result.returncode == 3
+        assert "this is not root" in result.stderr and "\n  hint: run this as root" in result.stderr
+
+
 class TestDoctor:
     def test_finds_nothing_where_everything_works(self, cli, gateway):
         result = cli.run("doctor")

@@ -22,6 +22,23 @@ struct ConnectionOptions: ParsableArguments {
     /// Whether this is root where the engine has its socket.
     var isOperator: Bool { geteuid() == 0 && access(engineSocket, F_OK) == 0 }
 
+    /// Why this is no operator, where it is none.
+    var reasonForNoOperator: String {
+        geteuid() == 0 ? "no engine has its socket at \(engineSocket)" : "this is not root, who would be the operator"
+    }
+
+    /// The engine, for what only an operator may ask it.
+    var engineForOperator: OperatorClient {
+        get throws(Failure) {
+            guard geteuid() == 0 else {
+                throw Failure(
+                    .unauthorized, "only an operator may ask this, and this is not root",
+                    hint: "run this as root, on the node or in the agent's container")
+            }
+            return engine
+        }
+    }
+
     func answer(to query: PublicQuery) throws(Failure) -> JSON {
         try reaching { () throws(ClientError) in
             isOperator ? try engine.answer(to: query) : try gateway.answer(to: query)

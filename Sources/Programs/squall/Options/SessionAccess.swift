@@ -18,12 +18,10 @@ struct SessionAccess: ParsableArguments {
                 return .gateway(
                     Tenancy(gateway: connection.gateway, signer: try signing.signer(key: key, connection)))
             }
-            guard connection.isOperator else {
-                throw Failure(
-                    .invalid, "there is no key, and this is not root with an engine at \(connection.engineSocket)",
-                    field: "--key", hint: "give --key as tenant, or run this as root on the node as operator")
-            }
-            return .engine(connection.engine)
+            if connection.isOperator { return .engine(connection.engine) }
+            throw Failure(
+                .invalid, "there is no key, and \(connection.reasonForNoOperator)", field: "--key",
+                hint: "give --key as tenant; or as operator, run this as root on the node or in the agent's container")
         }
     }
 }

@@ -8,6 +8,8 @@ struct SessionText {
 
     var id: String { text("id") ?? "?" }
     var state: String { text("state") ?? "?" }
+    var fault: String { text("fault") ?? "?" }
+    var tenant: String { text("tenant") ?? "?" }
     var ending: String? { text("ending") }
     var hasEnded: Bool { state == "ended" }
     /// An undo keeps failing: it is tried again, but somebody should look.
@@ -28,8 +30,8 @@ extension SessionText {
         for session in reports.map(SessionText.init) {
             table.add(
                 Table.Cell(session.id), Table.Cell(session.state, .ofState(session.state)),
-                Table.Cell(session.remaining.map(Self.rounded) ?? "-"), Table.Cell(session.text("fault") ?? "?"),
-                Table.Cell(session.text("tenant") ?? "?"),
+                Table.Cell(session.remaining.map(Self.rounded) ?? "-"), Table.Cell(session.fault),
+                Table.Cell(session.tenant),
                 session.ending.map { Table.Cell($0, session.isVerified ? nil : .bad) } ?? "-",
                 Table.Cell(session.target))
         }
@@ -40,9 +42,9 @@ extension SessionText {
         var table = Table()
         table.add("session", Table.Cell(id, .bold))
         table.add("state", Table.Cell(stateLine, .ofState(state)))
-        table.add("what", Table.Cell("\(text("fault") ?? "?"): \(text("summary") ?? "")"))
+        table.add("what", Table.Cell("\(fault): \(text("summary") ?? "")"))
         table.add("target", Table.Cell(target))
-        table.add("tenant", Table.Cell(text("tenant") ?? "?"))
+        table.add("tenant", Table.Cell(tenant))
         table.add("duration", Table.Cell((text("duration") ?? "?") + (text("lease").map { ", lease \($0)" } ?? "")))
         if let reason = text("reason") { table.add("reason", Table.Cell(reason)) }
         if let openedAt = report["openedAt"]?.integerValue { table.add("opened", Table.Cell(utc(openedAt))) }

@@ -1,0 +1,60 @@
+package import ChaosModel
+
+/// An operator's command to the engine: the payload of a `command` frame, as `{"command": "list"}`.
+package enum OperatorCommand: Hashable, Sendable {
+    case list
+    case show(SessionID)
+    case events(SessionID)
+    case revert(SessionID)
+    /// What the agent knows of what a selector names.
+    case target(TargetSelector)
+
+    /// - Throws: `request-malformed`, or what is wrong with the selector.
+    package init(payload: some Collection<UInt8>) throws(Problem) {
+        let json: JSON
+        do throws(JSONError) {
+            json = try JSON(parsing: payload)
+        } catch {
+            throw Problem(.requestMalformed, "the command is not JSON: \(error)")
+        }
+        try self.init(json)
+    }
+
+    package init(_ json: JSON) throws(Problem) {
+        switch json["command"]?.stringValue {
+        case "list": self = .list
+        case "show": self = .show(try Self.session(json))
+        case "events": self = .events(try Self.session(json))
+        case "revert": self = .revert(try Self.session(json))
+        case "target":
+            guard let selector = json["target"] else {
+                throw Problem(.requestMalformed, "the command names no target", field: "target")
+            }
+            self = .target(try TargetSelector(selector))
+        case let name:
+            throw Problem(
+                .requestMalformed, name.map { "there is no command \"\($0)\"" } ?? "no command", field: "command")
+        }
+        let known = self.json
+        if let unknown = json.members?.first(where: { known[$0.name] == nil }) {
+            throw Problem(.fieldUnknown, "the command takes no \"\(unknown.name)\"", field: unknown.name)
+        }
+    }
+
+    private static func session(_ json: JSON) throws(Problem) -> SessionID {
+        guard let session = json["session"]?.stringValue.flatMap({ SessionID($0) }) else {
+            throw Problem(.requestMalformed, "the command names no session", field: "session")
+        }
+        return session
+    }
+
+    package var json: JSON {
+        switch self {
+        case .list: ["command": "list"]
+        case .show(let session): ["command": "show", "session": .string(session.text)]
+        case .events(let session): ["command": "events", "session": .string(session.text)]
+        case .revert(let session): ["command": "revert", "session": .string(session.text)]
+        case .target(let selector): ["command": "target", "target": selector.json]
+        }
+    }
+}
