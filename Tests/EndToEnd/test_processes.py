@@ -8,6 +8,11 @@ import time
 from frames import ask_as
 
 STRESS = {"load": 10, "workers": 1}
+# By their numbers in capabilities(7).
+ENGINE_CAPABILITIES = {
+    "cap_dac_override": 1, "cap_kill": 5, "cap_setgid": 6, "cap_setuid": 7, "cap_setpcap": 8, "cap_net_admin": 12,
+    "cap_sys_ptrace": 19, "cap_sys_admin": 21, "cap_sys_resource": 24,
+}  # fmt: skip
 
 
 def test_killing_the_gateway_ends_no_session(agent, target):
@@ -70,6 +75,13 @@ def test_only_the_engine_has_capabilities_in_use(agent):
             assert effective == int(status["CapPrm"], 16) == int(status["CapBnd"], 16) == 0
             assert status["NoNewPrivs"] == "1"
             assert status["Seccomp"] == "2"
+
+
+def test_the_node_tells_which_capabilities_its_engine_lacks(agent):
+    told = agent.tenant.call("GET", "/v1/node").body["capabilities"]
+    assert set(told["needed"]) == set(ENGINE_CAPABILITIES)
+    effective = int(agent.process_status(agent.role("engine"))["CapEff"], 16)
+    assert set(told["missing"]) == {name for name, bit in ENGINE_CAPABILITIES.items() if not effective >> bit & 1}
 
 
 def test_the_nodes_name_is_told_while_the_runtimes_process_hangs(agent):

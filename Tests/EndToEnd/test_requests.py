@@ -180,6 +180,7 @@ def test_what_needs_no_token_is_told_to_anybody(agent):
     faults = agent.tenant.call("GET", "/v1/faults").body["faults"]
     assert {fault["kind"] for fault in faults} == {"cpu-stress", "memory-stress", "disk-fill", "network-latency"}
     assert agent.tenant.call("GET", "/v1/node").body["name"] == agent.node_name
+    assert agent.tenant.call("GET", "/v1/node").body["journal"]["problem"] is None
     assert agent.tenant.call("GET", "/v1/node/name").body == {"name": agent.node_name}
     assert agent.tenant.call("GET", "/readyz").status == 200
     assert agent.tenant.call("GET", "/livez").status == 200

@@ -60,7 +60,8 @@ package final class Engine: Sendable {
         let gate = RequestGate(
             keys: KeyDirectory(watching: configuration.tenantsDirectory), node: configuration.nodeName)
         let node = NodeReporter(
-            name: configuration.nodeName, bootID: bootID, journalPath: journal.path, cgroups: cgroups,
+            name: configuration.nodeName, bootID: bootID, journal: journal,
+            capabilities: try CapabilityReport(needed: configuration.capabilities), cgroups: cgroups,
             runtimes: runtimes, scheduler: scheduler, gate: gate, features: features)
         let server = EngineServer(
             listener: OwnedDescriptor(adopting: configuration.listener),

@@ -1,3 +1,4 @@
+package import Hardening
 import Journal
 
 /// What an engine is started with.
@@ -7,14 +8,17 @@ package struct EngineConfiguration: Sendable {
     package var tenantsDirectory = "/etc/squall/tenants"
     package var runtimesSocket = "/run/squalld/runtimes.sock"
     package var workerProgram: String
+    /// What the engine needs to do all that it can.
+    package var capabilities: CapabilitySet
     package var gatewayUser: UInt32 = 65532
     /// The engine's listening socket, opened by the keeper.
     package var listener: Int32 = 3
     /// Take back what an earlier engine left, and end.
     package var isRecoveryOnly = false
 
-    package init(nodeName: String, workerProgram: String) {
+    package init(nodeName: String, workerProgram: String, capabilities: CapabilitySet) {
         self.nodeName = nodeName
+        self.capabilities = capabilities
         self.workerProgram = workerProgram
     }
 }

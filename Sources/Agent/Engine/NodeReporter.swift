@@ -6,6 +6,7 @@ import Dispatch
 import Faults
 import Glibc
 import Hardening
+import Journal
 import LinuxSystem
 import Namespaces
 import Sessions
@@ -16,7 +17,8 @@ actor NodeReporter {
     /// What tokens must name as their audience.
     nonisolated let name: String
     private let bootID: String
-    private let journalPath: String
+    private let journal: Journal
+    private let capabilities: CapabilityReport
     private let cgroups: CgroupTree
     private let runtimes: RuntimeClient
     private let scheduler: Scheduler
@@ -26,12 +28,13 @@ actor NodeReporter {
     private let startedAt = BootInstant.now
 
     init(
-        name: String, bootID: String, journalPath: String, cgroups: CgroupTree, runtimes: RuntimeClient,
-        scheduler: Scheduler, gate: RequestGate, features: [FeatureReport]
+        name: String, bootID: String, journal: Journal, capabilities: CapabilityReport, cgroups: CgroupTree,
+        runtimes: RuntimeClient, scheduler: Scheduler, gate: RequestGate, features: [FeatureReport]
     ) {
         self.name = name
         self.bootID = bootID
-        self.journalPath = journalPath
+        self.journal = journal
+        self.capabilities = capabilities
         self.cgroups = cgroups
         self.runtimes = runtimes
         self.scheduler = scheduler
@@ -50,7 +53,8 @@ actor NodeReporter {
             ("features", .array(features.map(\.json))),
             ("faults", .array(FaultCatalogue.all.map { faultReport($0) })),
             ("runtimes", await runtimeReport()),
-            ("journal", ["path": .string(journalPath)]),
+            ("capabilities", capabilities.json),
+            ("journal", ["path": .string(journal.path), "problem": await journal.failure.map(JSON.string) ?? .null]),
             ("tenants", ["problem": await gate.failure.map(JSON.string) ?? .null]),
             (
                 "sessions",

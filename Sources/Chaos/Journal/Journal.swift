@@ -96,6 +96,15 @@ package final class Journal: Sendable {
         try result.get()
     }
 
+    /// Why it cannot be written, or could not the last time; nil when nothing is wrong with it.
+    package var failure: String? {
+        get async {
+            await withCheckedContinuation { continuation in
+                queue.async { [self] in continuation.resume(returning: writer.broken ?? writer.lastFailure) }
+            }
+        }
+    }
+
     /// Replaces the file by one that holds only what still matters: sessions that live, tokens that have not
     /// expired. A crash at any point leaves either the old file or the new one.
     ///

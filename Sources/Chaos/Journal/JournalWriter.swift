@@ -13,6 +13,8 @@ final class JournalWriter {
     private var waiting: [Completion] = []
     /// Why nothing more is written.
     private(set) var broken: String?
+    /// Why the last write did not succeed; nil when it did.
+    private(set) var lastFailure: String?
 
     /// A journal that can only be read still says what must be undone: then nothing is ever written.
     init(opening path: String, in directory: String) throws(SystemCallError) {
@@ -64,6 +66,10 @@ final class JournalWriter {
         pending = []
         waiting = []
         let result = write(lines)
+        switch result {
+        case .success: lastFailure = nil
+        case .failure(let error): lastFailure = "\(error)"
+        }
         for completion in completions { completion(result) }
     }
 
@@ -94,6 +100,7 @@ final class JournalWriter {
             file = replacement
             length = bytes.count
             broken = nil
+            lastFailure = nil
             try synchronizeDirectory()
             return .success(())
         } catch {

@@ -105,7 +105,8 @@ extension AgentOptions {
 
     var engine: EngineConfiguration {
         var configuration = EngineConfiguration(
-            nodeName: nodeName, workerProgram: "\(programDirectory)/squall-worker")
+            nodeName: nodeName, workerProgram: "\(programDirectory)/squall-worker",
+            capabilities: Self.engineCapabilities)
         configuration.stateDirectory = stateDirectory
         configuration.tenantsDirectory = tenantsDirectory
         configuration.runtimesSocket = "\(privateDirectory)/runtimes.sock"

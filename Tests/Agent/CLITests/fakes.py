@@ -15,6 +15,8 @@ NODE = {
     "features": [{"name": "traffic-shaping", "works": True}, {"name": "workers", "works": True}],
     "faults": [{"kind": "cpu-stress", "works": True}, {"kind": "network-latency", "works": True}],
     "runtimes": [{"socket": "/run/containerd/containerd.sock", "runtime": "containerd", "version": "2.0"}],
+    "capabilities": {"needed": ["cap_net_admin", "cap_kill"], "missing": []},
+    "journal": {"path": "/var/lib/squall/journal", "problem": None},
     "tenants": {"problem": None}, "sessions": {"live": 1, "stuck": 0},
 }
 

@@ -389,6 +389,24 @@ class TestDoctor:
         assert lines[row + 1].strip() == "→ load sch_netem"
         assert "the agent is stopping" in result.stdout
 
+    @pytest.mark.parametrize("node, check, state, why", [
+        ({"capabilities": {"needed": ["cap_net_admin", "cap_kill"], "missing": ["cap_kill"]}}, "capabilities",
+         "warning", "the engine lacks cap_kill"),
+        ({"journal": {"path": "/var/lib/squall/journal", "problem": "open journal: Read-only file system"}}, "journal",
+         "missing", "open journal: Read-only file system"),
+    ])
+    def test_finds_what_the_engine_lacks(self, cli, gateway, node, check, state, why):
+        def checks():
+            result = cli.run("doctor", "--output", "json")
+            return result.returncode, {found["check"]: found for found in documents(result.stdout)[1]["checks"]}
+
+        code, found = checks()
+        assert (code, found[check]["state"]) == (0, "ok")
+        gateway.answers["GET /v1/node"] = (200, NODE | node)
+        code, found = checks()
+        assert (code, found[check]["state"], found[check]["why"]) == (int(state == "missing"), state, why)
+        assert found[check]["remedy"]
+
     def test_warns_without_failing_where_there_is_no_runtime(self, cli, gateway):
         gateway.answers["GET /v1/node"] = (200, NODE | {"runtimes": [{"socket": "/run/x.sock"}]})
         result = cli.run("doctor", "--output", "json")

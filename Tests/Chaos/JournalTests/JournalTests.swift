@@ -76,7 +76,9 @@ struct JournalTests {
     @Test func `an opened session is there after a restart, whole`() async throws {
         let directory = try TemporaryDirectory()
         let opened = try session()
-        try await Journal.open(in: directory.path).journal.commit([.opened(opened)])
+        let journal = try Journal.open(in: directory.path).journal
+        try await journal.commit([.opened(opened)])
+        #expect(await journal.failure == nil)
         let scan = try Journal.open(in: directory.path).scan
         let found = try #require(scan.live.first)
         #expect(JournalEntry.opened(found).json == JournalEntry.opened(opened).json)
@@ -184,6 +186,7 @@ struct JournalTests {
         #expect(scan.live.map(\.id) == [opened.id])
         await #expect(throws: JournalError.self) { try await journal.commit([.ended(opened.id, .expired)]) }
         #expect(try directory.bytes() == bytes)
+        #expect(await journal.failure?.contains("Operation not permitted") == true)
     }
 
     @Test func `a reader is told every line, and leaves the file to its writer`() async throws {

@@ -4,7 +4,7 @@ import ChaosModel
 struct Check {
     enum State: String {
         case ok
-        /// Something to know, that keeps nothing from working.
+        /// Something to know, that need not keep anything from working.
         case warning
         case missing
     }

@@ -8,7 +8,7 @@ struct NodeReport {
         self.node = node
     }
 
-    var checks: [Check] { features + faults + runtimes + tenants + stuckSessions }
+    var checks: [Check] { features + faults + capabilities + runtimes + tenants + journal + stuckSessions }
 
     private var features: [Check] {
         entries("features").map { entry in
@@ -24,6 +24,29 @@ struct NodeReport {
                 "fault \(entry["kind"]?.stringValue ?? "?")", entry["works"] == true ? .ok : .missing,
                 entry["reason"]?.stringValue ?? "")
         }
+    }
+
+    /// Of the engine, which alone has any.
+    private var capabilities: [Check] {
+        guard let missing = node["capabilities"]?["missing"]?.arrayValue?.compactMap(\.stringValue) else { return [] }
+        let name = "capabilities"
+        guard !missing.isEmpty else { return [Check(name, .ok, "the engine has all that it needs")] }
+        return [
+            Check(
+                name, .warning, "the engine lacks \(missing.joined(separator: ", "))",
+                remedy: "what needs them fails: give the agent's container what daemonset/capabilities lists")
+        ]
+    }
+
+    private var journal: [Check] {
+        guard let journal = node["journal"] else { return [] }
+        guard let problem = journal["problem"]?.stringValue else { return [Check("journal", .ok, "can be written")] }
+        return [
+            Check(
+                "journal", .missing, problem,
+                remedy:
+                    "no session can begin until it can be written: see that its volume has room and is not read-only")
+        ]
     }
 
     /// A node has one runtime, looked for in several places. Without any, processes and cgroups can still be hit.
