@@ -140,22 +140,52 @@ class TestInject:
 
 class TestDryRun:
     PLAN = {
-        "fault": "cpu-stress", "summary": "burn 50% of a CPU", "parameters": {}, "target": report()["target"],
+        "fault": "cpu-stress", "summary": "burn 50% of a CPU", "parameters": {"load": 50, "workers": 1},
+        "target": {**report()["target"], "process": {"pid": 4711, "startTime": 99}},
         "duration": "30s", "steps": ["run a worker", "do more"],
     }
 
     def test_says_the_plan_as_a_person_would(self, cli, gateway, key):
         gateway.answers["POST /v1/plans"] = (200, self.PLAN)
         result = cli.run(*INJECT, *key, "--dry-run")
-        assert result.stdout == (
-            "Would burn 50% of a CPU,\n"
-            "  on container web of pod shop/web-1, for 30s.\n"
-            "Step by step, and back in reverse order:\n"
-            "  1. run a worker\n"
-            "  2. do more\n"
-            "Nothing has been changed.\n")
+        assert result.stdout.splitlines() == [
+            "Would burn 50% of a CPU",
+            "  hits       container web of pod shop/web-1",
+            "             process 4711, cgroup /kubepods/web",
+            "  with       load=50 workers=1",
+            "  changes    1. run a worker",
+            "             2. do more",
+            "  lasts      30s",
+            "  ends       by itself after 30s",
+            "             earlier, on request, when the target ends, or when the agent stops or dies",
+            "  undone     the changes are taken back in reverse order, and what the kernel then has is read back and reported",
+            "  take back  squall session revert ID --key shop.key.jwk, or as root on the node without a key",
+            "  touches    the processes of this container or cgroup",
+            "  leaves     the pod's other containers, all other pods, and the node itself",
+            "Nothing has been changed.",
+        ]
         assert gateway.asked("POST /v1/plans")[0]["op"] == "plan"
         assert gateway.asked("POST /v1/sessions") == []
+
+    def test_says_what_a_lease_and_waiting_would_change(self, cli, gateway, key):
+        gateway.answers["POST /v1/plans"] = (200, self.PLAN)
+        text = cli.run(*INJECT, *key, "--dry-run", "--wait", "--lease", "5s").stdout
+        assert "earlier, when nobody has renewed its lease for 5s; this program would\n" in text
+        assert "earlier, when this program is interrupted\n" in text
+
+    def test_tells_the_reach_of_a_fault_on_the_network(self, cli, gateway, key):
+        gateway.answers["POST /v1/plans"] = (200, self.PLAN | {"fault": "network-latency", "steps": ["delay egress"]})
+        text = cli.run("inject", "network-latency", "--container", CONTAINER, *key, "--dry-run").stdout
+        assert "  changes    1. delay egress\n" in text
+        assert "  undone     the change is taken back," in text
+        assert "  touches    every container of the pod: they share one network namespace\n" in text
+        assert "  leaves     all other pods, and the node's own network\n" in text
+
+    def test_tells_what_is_to_be_known_before(self, cli, gateway, key):
+        notes = ["memory will run out", "the target may be killed"]
+        gateway.answers["POST /v1/plans"] = (200, self.PLAN | {"notes": notes})
+        text = cli.run(*INJECT, *key, "--dry-run").stdout
+        assert "\n  note       memory will run out\n             the target may be killed\n" in text
 
 
 class TestWait:

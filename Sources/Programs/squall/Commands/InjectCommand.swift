@@ -50,7 +50,8 @@ struct InjectCommand: ReportingCommand {
         let plan = try tenancy.body(of: .plan(request))
         switch output.format {
         case .json: try output.document(plan)
-        case .table: try output.lines(PlanText(plan: plan).lines(for: output))
+        case .table:
+            try output.lines(PlanText(plan: plan, request: request, key: tenant.key, waits: wait).lines(for: output))
         }
         return .success
     }

@@ -1,19 +1,98 @@
+import AgentClient
 import ChaosModel
+import Faults
 
-/// What a dry run found, in words.
+/// What a dry run found, in words: what would be hit and changed, for how long, and how it is taken back.
 struct PlanText {
+    /// As the agent answered.
     let plan: JSON
+    let request: TenantRequest.Injection
+    /// The key, as the command line names it.
+    let key: String
+    /// The program would stay with the session.
+    let waits: Bool
 
     func lines(for output: Output) -> [String] {
-        func text(_ name: String) -> String { plan[name]?.stringValue ?? "?" }
-        var lines = ["\(output.styled("Would", .bold)) \(text("summary")),"]
-        lines.append("  on \(SessionText.target(plan["target"])), for \(text("duration")).")
-        let steps = plan["steps"]?.arrayValue ?? []
-        if !steps.isEmpty {
-            lines.append("Step by step, and back in reverse order:")
-            for (index, step) in steps.enumerated() { lines.append("  \(index + 1). \(step.stringValue ?? "?")") }
+        var table = Table()
+        table.add("hits", Table.Cell(SessionText.target(plan["target"])))
+        for fact in facts { table.add("", Table.Cell(fact)) }
+        if let parameters { table.add("with", Table.Cell(parameters)) }
+        for (index, step) in steps.enumerated() {
+            table.add(index == 0 ? "changes" : "", Table.Cell("\(index + 1). \(step)"))
         }
-        lines.append("Nothing has been changed.")
-        return lines
+        for (index, note) in notes.enumerated() {
+            table.add(index == 0 ? "note" : "", Table.Cell(note, .warning))
+        }
+        table.add("lasts", Table.Cell(duration))
+        for (index, way) in waysToEnd.enumerated() { table.add(index == 0 ? "ends" : "", Table.Cell(way)) }
+        table.add("undone", Table.Cell(undoing))
+        table.add(
+            "take back", Table.Cell("squall session revert ID --key \(key), or as root on the node without a key"))
+        if let reach {
+            table.add("touches", Table.Cell(reach.touched))
+            table.add("leaves", Table.Cell(reach.untouched))
+        }
+        let title = "\(output.styled("Would", .bold)) \(plan["summary"]?.stringValue ?? "?")"
+        return [title] + table.lines(for: output, indentation: 2)
+            + [output.styled("Nothing has been changed.", .good)]
+    }
+
+    private var facts: [String] {
+        guard let facts = plan["target"].flatMap({ TargetFacts($0) }) else { return [] }
+        let process = facts.process.map { "process \($0.id)" }
+        return [[process, "cgroup \(facts.cgroup.path)"].compactMap(\.self).joined(separator: ", ")]
+    }
+
+    /// The values in force, those that nobody gave too.
+    private var parameters: String? {
+        guard let members = plan["parameters"]?.members, !members.isEmpty else { return nil }
+        return members.map { "\($0.name)=\($0.value.stringValue ?? $0.value.text)" }.joined(separator: " ")
+    }
+
+    private var steps: [String] {
+        (plan["steps"]?.arrayValue ?? []).map { $0.stringValue ?? "?" }
+    }
+
+    /// What is to be known before it is done to this target.
+    private var notes: [String] { (plan["notes"]?.arrayValue ?? []).compactMap(\.stringValue) }
+
+    private var duration: String { plan["duration"]?.stringValue ?? request.duration.text }
+
+    private var waysToEnd: [String] {
+        var ways = ["by itself after \(duration)"]
+        if let lease = request.lease {
+            ways.append(
+                "earlier, when nobody has renewed its lease for \(lease.text)\(waits ? "; this program would" : "")")
+        }
+        if waits { ways.append("earlier, when this program is interrupted") }
+        return ways + ["earlier, on request, when the target ends, or when the agent stops or dies"]
+    }
+
+    private var undoing: String {
+        let order = steps.count > 1 ? "the changes are taken back in reverse order" : "the change is taken back"
+        return "\(order), and what the kernel then has is read back and reported"
+    }
+
+    /// As this program's own catalogue has it.
+    private var reach: Reach? {
+        FaultCatalogue.all.first { $0.kind == plan["fault"]?.stringValue }?.reach
+    }
+}
+
+extension Reach {
+    fileprivate var touched: String {
+        switch self {
+        case .container: "the processes of this container or cgroup"
+        case .pod: "every container of the pod: they share one network namespace"
+        case .node: "what the target shares with others on the node"
+        }
+    }
+
+    fileprivate var untouched: String {
+        switch self {
+        case .container: "the pod's other containers, all other pods, and the node itself"
+        case .pod: "all other pods, and the node's own network"
+        case .node: "what on the node the target does not share"
+        }
     }
 }
