@@ -8,14 +8,12 @@ struct Squall: ParsableCommand {
         discussion: """
             Experiment pods sign their requests with a tenant's key and speak to the gateway; root on the node \
             speaks to the engine. Every session ends by its deadline, and the node is then as it was found.
-
-            Shell completion: squall --generate-completion-script bash|zsh|fish
             """,
         version: VersionCommand.text,
         subcommands: [
             InjectCommand.self, SessionCommand.self, TargetCommand.self, FaultCommand.self, DoctorCommand.self,
-            KeygenCommand.self,
-            JournalCommand.self, TokenCommand.self, ExitCodesCommand.self, VersionCommand.self,
+            JournalCommand.self, KeygenCommand.self, TokenCommand.self, CompletionCommand.self, ExitCodesCommand.self,
+            VersionCommand.self,
         ])
 
     /// Nothing here is asynchronous: a main thread in the hands of the concurrency runtime would take SIGINT

@@ -551,6 +551,3 @@ class TestProgram:
         ([], False), (["--color", "always"], True), (["--color", "never"], False)])
     def test_colours_only_where_wanted(self, cli, gateway, words, coloured):
         assert ("\x1b[" in cli.run("doctor", *words).stdout) == coloured
-
-    def test_completes_faults(self, cli):
-        assert "network-latency" in cli.run("--generate-completion-script", "bash", connect=False).stdout

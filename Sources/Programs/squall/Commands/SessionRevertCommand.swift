@@ -11,7 +11,9 @@ struct SessionRevertCommand: ReportingCommand {
               squall session revert s-0123456789abcdef --key shop.key.jwk
             """)
 
-    @Argument(help: "The session.") var session: SessionID
+    @Argument(help: "The session.", completion: .sessions, transform: SessionID.init(argument:))
+    var session: SessionID
+
     @OptionGroup(title: "Access") var access: SessionAccess
     @OptionGroup(title: "Output") var outputOptions: OutputOptions
 

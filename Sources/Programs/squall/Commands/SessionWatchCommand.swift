@@ -13,7 +13,9 @@ struct SessionWatchCommand: ReportingCommand {
               squall session watch s-0123456789abcdef --key shop.key.jwk --output json
             """)
 
-    @Argument(help: "The session.") var session: SessionID
+    @Argument(help: "The session.", completion: .sessions, transform: SessionID.init(argument:))
+    var session: SessionID
+
     @OptionGroup(title: "Access") var access: SessionAccess
     @OptionGroup(title: "Output") var outputOptions: OutputOptions
 

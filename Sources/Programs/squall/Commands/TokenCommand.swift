@@ -67,7 +67,9 @@ struct TokenCommand: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "A token that reads a session or its events, or without --session lists them: GET.")
 
-        @Option(help: "The session.") var session: SessionID?
+        @Option(help: "The session.", completion: .sessions, transform: SessionID.init(argument:))
+        var session: SessionID?
+
         @OptionGroup(title: "Signing and output") var printing: PrintingOptions
         var outputOptions: OutputOptions { printing.output }
 
@@ -80,7 +82,9 @@ struct TokenCommand: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "A token that renews a session's lease: POST /v1/sessions/ID/lease.")
 
-        @Option(help: "The session.") var session: SessionID
+        @Option(help: "The session.", completion: .sessions, transform: SessionID.init(argument:))
+        var session: SessionID
+
         @OptionGroup(title: "Signing and output") var printing: PrintingOptions
         var outputOptions: OutputOptions { printing.output }
 
@@ -93,7 +97,9 @@ struct TokenCommand: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "A token that ends a session: DELETE /v1/sessions/ID.")
 
-        @Option(help: "The session.") var session: SessionID
+        @Option(help: "The session.", completion: .sessions, transform: SessionID.init(argument:))
+        var session: SessionID
+
         @OptionGroup(title: "Signing and output") var printing: PrintingOptions
         var outputOptions: OutputOptions { printing.output }
 

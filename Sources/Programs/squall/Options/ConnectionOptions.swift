@@ -11,7 +11,9 @@ struct ConnectionOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp("The engine's socket, for root on the node.", valueName: "path"), completion: .file())
-    var engineSocket = "/run/squalld/engine.sock"
+    var engineSocket = Self.standardEngineSocket
+
+    static let standardEngineSocket = "/run/squalld/engine.sock"
 
     /// Changing and reverting wait for the kernel; what takes longer than this hangs.
     private static let timeout = Duration.seconds(30)
@@ -20,7 +22,9 @@ struct ConnectionOptions: ParsableArguments {
     var engine: OperatorClient { OperatorClient(socket: engineSocket, timeout: Self.timeout) }
 
     /// Whether this is root where the engine has its socket.
-    var isOperator: Bool { geteuid() == 0 && access(engineSocket, F_OK) == 0 }
+    var isOperator: Bool { Self.isOperator(at: engineSocket) }
+
+    static func isOperator(at engineSocket: String) -> Bool { geteuid() == 0 && access(engineSocket, F_OK) == 0 }
 
     /// Why this is no operator, where it is none.
     var reasonForNoOperator: String {

@@ -25,7 +25,3 @@ struct SessionAccess: ParsableArguments {
         }
     }
 }
-
-extension SessionID: ExpressibleByArgument {
-    init?(argument: String) { self.init(argument) }
-}
