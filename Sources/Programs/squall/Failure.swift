@@ -19,15 +19,26 @@ struct Failure: Error {
     }
 
     /// A request that need not be sent to be refused.
-    init(_ problem: Problem) {
+    ///
+    /// - Parameters:
+    ///   - suggestion: What was probably meant.
+    ///   - remedy: What to do, where the problem does not say.
+    init(_ problem: Problem, suggesting suggestion: String? = nil, remedy: String? = nil) {
         self.status = ExitStatus(httpStatus: problem.code.status)
-        self.document = problem.json
+        let hint = [suggestion.map { "did you mean \($0)?" }, problem.hint ?? remedy].compactMap(\.self)
+        let told = Problem(
+            problem.code, problem.message, field: problem.field,
+            hint: hint.isEmpty ? nil : hint.joined(separator: " "), session: problem.session)
+        self.document = told.json
     }
 
     /// What the agent answered instead of a result.
     init(_ answer: Answer) {
         self.status = ExitStatus(httpStatus: answer.status)
-        self.document = answer.body
+        let remedy =
+            answer.body["code"]?.stringValue == ProblemCode.sessionNotFound.rawValue
+            ? "'squall session list' shows those that there are; a tenant sees only its own" : nil
+        self.document = answer.body.with(hint: remedy)
     }
 
     init(_ error: ClientError) {
@@ -48,5 +59,13 @@ struct Failure: Error {
             if let text = document[name]?.stringValue { lines.append("  \(name): \(text)") }
         }
         return lines
+    }
+}
+
+extension JSON {
+    /// The problem with a hint, unless it has one.
+    fileprivate func with(hint: String?) -> JSON {
+        guard let hint, let members, self["hint"] == nil else { return self }
+        return .object(members + [Member("hint", .string(hint))])
     }
 }

@@ -32,6 +32,10 @@ struct Squall: ParsableCommand {
     private static func exit(reporting error: any Error) -> Never {
         if let code = error as? ExitCode { Self.exit(withError: code) }
         if exitCode(for: error) == .success { Self.exit(withError: error) }
+        if let unknown = UnknownCommand(in: CommandLine.arguments.dropFirst()) {
+            Output.complain(unknown.lines)
+            Self.exit(withError: ExitCode(ExitStatus.invalid.rawValue))
+        }
         let message = fullMessage(for: error)
         let label = "Error: "
         let reason = message.hasPrefix(label) ? String(message.dropFirst(label.count)) : message

@@ -19,12 +19,7 @@ struct FaultShowCommand: ReportingCommand {
     @OptionGroup(title: "Output") var outputOptions: OutputOptions
 
     func perform(_ output: Output) throws(Failure) -> ExitStatus {
-        let fault: any Fault.Type
-        do throws(Problem) {
-            fault = try FaultCatalogue.fault(of: self.fault)
-        } catch {
-            throw Failure(error)
-        }
+        let fault = try FaultCatalogue.named(fault)
         switch output.format {
         case .json: try output.document(fault.json)
         case .table: try output.lines(explanation(of: fault, output))

@@ -56,7 +56,9 @@ struct KeygenCommand: ReportingCommand {
             try write(jwk, to: privatePath, mode: 0o600)
             try write(["keys": [key.publicKey.jwk]], to: publicPath, mode: 0o644)
         } catch {
-            throw Failure(.invalid, "cannot write: \(error)", field: "--out")
+            throw Failure(
+                .invalid, "cannot write: \(error)", field: "--out", hint: "name a directory that this user may write to"
+            )
         }
         switch output.format {
         case .json:

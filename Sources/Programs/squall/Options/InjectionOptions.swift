@@ -1,5 +1,6 @@
 import AgentClient
 import ArgumentParser
+import Authorization
 import ChaosModel
 import Faults
 
@@ -14,12 +15,15 @@ struct InjectionOptions: ParsableArguments {
 
     @OptionGroup(title: "Target (exactly one)") var target: TargetOptions
 
-    @Option(help: ArgumentHelp("How long, as 30s or 1m30s.", valueName: "time"))
-    var duration = LengthOfTime(.seconds(30))
+    @Option(
+        help: ArgumentHelp("How long, as 1m30s, from 100ms to 2h; 30s if not said.", valueName: "time"),
+        transform: LengthOfTime.init(argument:))
+    var duration = LengthOfTime(InjectionRequest.defaultDuration)
 
     @Option(
         help: ArgumentHelp(
-            "Revert when nobody has renewed the session for so long.", valueName: "time"))
+            "Revert when nobody has renewed the session for so long, from 1s to the duration.", valueName: "time"),
+        transform: LengthOfTime.init(argument:))
     var lease: LengthOfTime?
 
     @Option(help: ArgumentHelp("Why, for the records.", valueName: "text"))
@@ -31,31 +35,52 @@ struct InjectionOptions: ParsableArguments {
         do throws(Problem) {
             _ = try FaultCatalogue.fault(of: fault, parameters: given)
         } catch {
-            throw Failure(error)
+            throw refusal(error)
         }
+        try checkTimes()
         return TenantRequest.Injection(
             fault: fault, parameters: given, target: try target.selector, duration: duration.value,
             lease: lease?.value ?? standardLease, reason: reason)
     }
 
+    /// What is wrong with a parameter, with what was probably meant and where to read about it.
+    private func refusal(_ problem: Problem) -> Failure {
+        let prefix = "parameters."
+        let name = problem.field.flatMap { $0.hasPrefix(prefix) ? String($0.dropFirst(prefix.count)) : nil }
+        let names = FaultCatalogue.all.first { $0.kind == fault }?.parameters.map(\.name) ?? []
+        let meant = problem.code == .fieldUnknown ? name.flatMap { suggestion(for: $0, among: names) } : nil
+        return Failure(problem, suggesting: meant, remedy: "'squall fault show \(fault)' explains its parameters")
+    }
+
+    private func checkTimes() throws(Failure) {
+        let durations = InjectionRequest.durations
+        guard durations.contains(duration.value) else {
+            throw Failure(
+                .invalid, "the duration is \(duration)", field: "duration",
+                hint: "\(durations.lowerBound.text) to \(durations.upperBound.text)")
+        }
+        let shortest = InjectionRequest.shortestLease
+        if let lease, lease.value < shortest || lease.value > duration.value {
+            throw Failure(
+                .invalid, "the lease is \(lease)", field: "lease",
+                hint: "\(shortest.text) at least, and no longer than the duration of \(duration)")
+        }
+    }
+
     private var typedParameters: JSON {
         get throws(Failure) {
-            let known: [Parameter]
-            do throws(Problem) {
-                known = try FaultCatalogue.fault(of: fault).parameters
-            } catch {
-                throw Failure(error)
-            }
+            let known = try FaultCatalogue.named(fault).parameters
             var members: [JSON.Member] = []
             for text in parameters {
                 guard let equals = text.firstIndex(of: "="), equals != text.startIndex else {
                     throw Failure(
                         .invalid, "a parameter is written NAME=VALUE, not \"\(text)\"", field: "parameters",
-                        hint: "squall fault show \(fault)")
+                        hint: "'squall fault show \(fault)' explains its parameters")
                 }
                 let name = String(text[..<equals])
                 guard !members.contains(where: { $0.name == name }) else {
-                    throw Failure(.invalid, "\(name) is given twice", field: "parameters.\(name)")
+                    throw Failure(
+                        .invalid, "\(name) is given twice", field: "parameters.\(name)", hint: "leave one out")
                 }
                 let value = String(text[text.index(after: equals)...])
                 members.append(JSON.Member(name, known.first { $0.name == name }?.json(of: value) ?? .string(value)))
@@ -83,15 +108,28 @@ extension Parameter {
 }
 
 /// A length of time as people write it.
-struct LengthOfTime: ExpressibleByArgument {
+struct LengthOfTime: CustomStringConvertible {
     let value: Duration
 
     init(_ value: Duration) { self.value = value }
 
-    init?(argument: String) {
-        guard let value = Duration(text: argument), value > .zero else { return nil }
+    init(argument: String) throws {
+        guard let value = Duration(text: argument), value > .zero else {
+            throw ArgumentRefusal(description: "a time is written with its unit, as 500ms, 30s or 1m30s")
+        }
         self.value = value
     }
 
-    var defaultValueDescription: String { value.text }
+    var description: String { value.text }
+}
+
+extension FaultCatalogue {
+    /// The fault of this name, as the command line asks for it.
+    static func named(_ kind: String) throws(Failure) -> any Fault.Type {
+        do throws(Problem) {
+            return try fault(of: kind)
+        } catch {
+            throw Failure(error, suggesting: suggestion(for: kind, among: all.map { $0.kind }))
+        }
+    }
 }

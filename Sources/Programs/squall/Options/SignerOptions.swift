@@ -26,23 +26,35 @@ struct SignerOptions: ParsableArguments {
     }
 
     private static func key(in path: String) throws(Failure) -> PrivateKey {
-        func refusal(_ reason: String) -> Failure {
-            Failure(
-                .invalid, "cannot use the key in \(path): \(reason)", field: "--key",
-                hint: "make one with: squall keygen --tenant NAME")
+        func refusal(_ reason: String, _ remedy: String) -> Failure {
+            Failure(.invalid, "cannot use the key in \(path): \(reason)", field: "--key", hint: remedy)
+        }
+        let isPrivate =
+            "name the file NAME\(keyFileSuffix) that squall keygen wrote; NAME.jwks.json is public and cannot sign"
+        let text: String
+        do throws(SystemCallError) {
+            text = try TextFile.read(path)
+        } catch {
+            throw refusal("\(error.errno)", remedy(for: error.errno))
         }
         let json: JSON
-        do {
-            json = try JSON(parsing: try TextFile.read(path))
-        } catch let error as SystemCallError {
-            throw refusal("\(error.errno)")
+        do throws(JSONError) {
+            json = try JSON(parsing: text)
         } catch {
-            throw refusal("not JSON: \(error)")
+            throw refusal("not JSON: \(error)", isPrivate)
         }
         do throws(JWKError) {
             return try PrivateKey(jwk: json)
         } catch {
-            throw refusal("\(error)")
+            throw refusal("\(error)", isPrivate)
+        }
+    }
+
+    private static func remedy(for errno: Errno) -> String {
+        switch errno {
+        case .noEntry, .notDirectory: "make one with: squall keygen --tenant NAME"
+        case .permissionDenied, .notPermitted: "run this as the key's owner, who alone may read it"
+        default: "name the file NAME\(keyFileSuffix) that squall keygen wrote"
         }
     }
 
@@ -69,7 +81,9 @@ struct SignerOptions: ParsableArguments {
     private func nodeName(_ connection: ConnectionOptions) throws(Failure) -> String {
         if let name = node ?? environment("SQUALL_NODE") { return name }
         guard let name = try connection.answer(to: .name)["name"]?.stringValue else {
-            throw Failure(.invalid, "the agent does not say what its node is called", field: "--node")
+            throw Failure(
+                .invalid, "the agent does not say what its node is called", field: "--node",
+                hint: "give --node, the name that squalld was given")
         }
         return name
     }

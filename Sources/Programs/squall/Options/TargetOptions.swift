@@ -18,18 +18,17 @@ struct TargetOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The cgroup, by its path below the cgroup root.", valueName: "path"))
     var cgroup: String?
 
-    mutating func validate() throws {
-        let count = [container != nil, pid != nil, cgroup != nil].count { $0 }
-        guard count == 1 else {
-            throw ValidationError("Name exactly one target: --container, --pid or --cgroup.")
-        }
-        guard startTime == nil || pid != nil else {
-            throw ValidationError("--start-time belongs to --pid.")
-        }
-    }
-
     var selector: TargetSelector {
         get throws(Failure) {
+            guard [container != nil, pid != nil, cgroup != nil].count(where: { $0 }) == 1 else {
+                throw Failure(
+                    .invalid, "exactly one target is to be named", field: "target",
+                    hint: "give one of --container, --pid and --cgroup")
+            }
+            guard startTime == nil || pid != nil else {
+                throw Failure(
+                    .invalid, "a start time is a process's", field: "--start-time", hint: "give --pid with it")
+            }
             var named: [(String, JSON?)] = [
                 ("container", container.map(JSON.string)), ("cgroup", cgroup.map(JSON.string)),
             ]
@@ -51,9 +50,12 @@ struct TargetOptions: ParsableArguments {
         do throws(SystemCallError) {
             return try ProcessFacts(ofProcess: id).startTime
         } catch {
+            let isMissing = error.errno == .noEntry || error.errno == .noProcess
             throw Failure(
-                .invalid, "cannot read when process \(id) started: \(error)", field: "target.process.startTime",
-                hint: "give --start-time")
+                isMissing ? .conflict : .invalid,
+                isMissing ? "there is no process \(id) here" : "cannot read when process \(id) started: \(error)",
+                field: isMissing ? "target.process.pid" : "target.process.startTime",
+                hint: "on the node it may have another number: give that, and --start-time with it")
         }
     }
 }
