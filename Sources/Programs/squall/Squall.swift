@@ -8,6 +8,11 @@ struct Squall: ParsableCommand {
         discussion: """
             Experiment pods sign their requests with a tenant's key and speak to the gateway; root on the node \
             speaks to the engine. Every session ends by its deadline, and the node is then as it was found.
+
+            Examples:
+              squall keygen --tenant shop
+              squall inject network-latency latency=100ms --container $ID --key shop.key.jwk --wait
+              squall doctor
             """,
         version: VersionCommand.text,
         subcommands: [

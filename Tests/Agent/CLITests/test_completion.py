@@ -73,7 +73,7 @@ def test_bash_completes_options_and_their_values(complete):
 
 def test_bash_completes_faults(complete):
     assert complete("inject", "") >= {"cpu-stress", "network-latency"}
-    assert complete("fault", "show", "net") == {"network-latency"}
+    assert complete("fault", "show", "network-lat") == {"network-latency"}
 
 
 def test_bash_completes_sessions_for_an_operator(complete, cli, engine):

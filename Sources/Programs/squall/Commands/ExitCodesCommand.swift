@@ -5,10 +5,18 @@ struct ExitCodesCommand: ReportingCommand {
     static let configuration = CommandConfiguration(
         commandName: "exit-codes",
         abstract: "Lists what each exit code means.",
-        discussion: ExitStatus.allCases.map { status in
-            let code = String(status.rawValue)
-            return String(repeating: " ", count: 3 - code.count) + code + "  " + status.meaning
-        }.joined(separator: "\n"))
+        discussion: list + """
+
+
+            Examples:
+              squall exit-codes
+              squall exit-codes --output json
+            """)
+
+    private static let list = ExitStatus.allCases.map { status in
+        let code = String(status.rawValue)
+        return String(repeating: " ", count: 3 - code.count) + code + "  " + status.meaning
+    }.joined(separator: "\n")
 
     @OptionGroup(title: "Output") var outputOptions: OutputOptions
 

@@ -39,7 +39,13 @@ struct TokenCommand: ParsableCommand {
 
     struct Inject: ReportingCommand {
         static let configuration = CommandConfiguration(
-            abstract: "A token that opens a session: POST /v1/sessions.")
+            abstract: "A token that opens a session: POST /v1/sessions.",
+            discussion: """
+                Examples:
+                  squall token inject cpu-stress load=50 --container $ID --key shop.key.jwk
+                  squall token inject network-latency --container $ID --duration 2m \\
+                    --key shop.key.jwk --node node-7
+                """)
 
         @OptionGroup var injection: InjectionOptions
         @OptionGroup(title: "Signing and output") var printing: PrintingOptions
@@ -52,7 +58,11 @@ struct TokenCommand: ParsableCommand {
 
     struct Plan: ReportingCommand {
         static let configuration = CommandConfiguration(
-            abstract: "A token that asks what would be done: POST /v1/plans.")
+            abstract: "A token that asks what would be done: POST /v1/plans.",
+            discussion: """
+                Examples:
+                  squall token plan cpu-stress load=50 --container $ID --key shop.key.jwk
+                """)
 
         @OptionGroup var injection: InjectionOptions
         @OptionGroup(title: "Signing and output") var printing: PrintingOptions
@@ -65,7 +75,12 @@ struct TokenCommand: ParsableCommand {
 
     struct Read: ReportingCommand {
         static let configuration = CommandConfiguration(
-            abstract: "A token that reads a session or its events, or without --session lists them: GET.")
+            abstract: "A token that reads a session or its events, or without --session lists them: GET.",
+            discussion: """
+                Examples:
+                  squall token read --key shop.key.jwk
+                  squall token read --session $SESSION --key shop.key.jwk
+                """)
 
         @Option(help: "The session.", completion: .sessions, transform: SessionID.init(argument:))
         var session: SessionID?
@@ -80,7 +95,11 @@ struct TokenCommand: ParsableCommand {
 
     struct Renew: ReportingCommand {
         static let configuration = CommandConfiguration(
-            abstract: "A token that renews a session's lease: POST /v1/sessions/ID/lease.")
+            abstract: "A token that renews a session's lease: POST /v1/sessions/ID/lease.",
+            discussion: """
+                Examples:
+                  squall token renew --session $SESSION --key shop.key.jwk
+                """)
 
         @Option(help: "The session.", completion: .sessions, transform: SessionID.init(argument:))
         var session: SessionID
@@ -95,7 +114,11 @@ struct TokenCommand: ParsableCommand {
 
     struct End: ReportingCommand {
         static let configuration = CommandConfiguration(
-            abstract: "A token that ends a session: DELETE /v1/sessions/ID.")
+            abstract: "A token that ends a session: DELETE /v1/sessions/ID.",
+            discussion: """
+                Examples:
+                  squall token end --session $SESSION --key shop.key.jwk
+                """)
 
         @Option(help: "The session.", completion: .sessions, transform: SessionID.init(argument:))
         var session: SessionID
