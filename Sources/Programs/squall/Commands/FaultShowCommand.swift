@@ -70,7 +70,7 @@ extension Reach {
         switch self {
         case .container: "the target's container"
         case .pod: "every container of the target's pod"
-        case .node: "the whole node"
+        case .node: "what the target shares with others on the node"
         }
     }
 }
