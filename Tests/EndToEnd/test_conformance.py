@@ -94,4 +94,5 @@ def test_it_may_be_killed_at_each_boundary(agent, target, node, kind, boundary):
     for report in agent.tenant.list().body["sessions"]:
         assert report["state"] == "ended" and report["revertVerified"], report
     if session:
-        assert agent.tenant.read(session).body["ending"] == "recovered"
+        # What was written, if not made durable, outlives the process: it may have been said before.
+        assert agent.tenant.read(session).body["ending"] in ("recovered", "expired")

@@ -54,6 +54,15 @@ def test_killing_the_engine_takes_everything_back_and_refuses_nobody(agent, targ
     assert (report["ending"], report["revertVerified"]) == ("recovered", True)
 
 
+def test_how_a_session_ended_is_known_after_a_restart(agent, target):
+    session = agent.tenant.inject("cpu-stress", target.selector, STRESS).body["id"]
+    before = agent.tenant.end(session).body
+    agent.kill_engine()
+    agent.wait_until_ready()
+    assert agent.tenant.read(session).body == before
+    assert agent.other_tenant.read(session).status == 404
+
+
 def test_a_stopped_worker_of_a_dead_engine_is_found_and_ended(agent, target):
     before = target.processes()
     session = agent.tenant.inject("cpu-stress", target.selector, STRESS, duration="60s").body["id"]

@@ -74,6 +74,7 @@ package final class Engine: Sendable {
     }
 
     private static func recover(_ scan: JournalScan, with scheduler: Scheduler) async {
+        await scheduler.remember(scan.past)
         if !scan.live.isEmpty {
             log("taking back \(scan.live.count) sessions that an earlier engine left")
             await scheduler.recover(scan.live)
@@ -84,7 +85,7 @@ package final class Engine: Sendable {
             return log("the journal has lines that cannot be read: \(lines); it is not compacted")
         }
         do {
-            try await scheduler.compactJournal(tokens: scan.tokens, highWater: scan.highWater)
+            try await scheduler.compactJournal(scan)
         } catch {
             log("the journal was not compacted: \(error)")
         }

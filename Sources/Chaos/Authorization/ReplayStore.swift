@@ -67,14 +67,16 @@ package struct ReplayStore: Sendable {
                     ? "sign a new token" : "read the session to see what became of it; sign a new token for another",
                 session: earlier)
         }
+        let token = TakenToken(
+            tenant: request.tenant, tokenID: request.tokenID, expires: request.expires, session: session)
         guard taken.count < capacity else {
+            // A fault is ended whatever happens, and ending it twice is as good as once.
+            if case .end = request.demand { return AuthorizedRequest(request: request, token: token) }
             let next = namesByExpiry.keys.min() ?? highWater
             throw Problem(
                 .replayStoreFull, "\(taken.count) tokens that are still alive have been used on this node",
                 hint: "try again in \(max(1, next - highWater)) s, with tokens that live shorter")
         }
-        let token = TakenToken(
-            tenant: request.tenant, tokenID: request.tokenID, expires: request.expires, session: session)
         remember(token)
         return AuthorizedRequest(request: request, token: token)
     }

@@ -22,18 +22,21 @@ package enum Effect: Hashable, Sendable {
         }
     }
 
-    package var members: [(String, JSON?)] {
+    /// As a session's report tells it.
+    package var report: JSON {
+        var members: [(String, JSON?)] = [("summary", .string(words))]
         switch self {
         case .cpu(let used, let over):
-            [
+            members += [
                 ("cpuSeconds", .number(Self.rounded(used.seconds, 1000))),
                 ("cpuPercent", .number(Self.rounded(percent(used, over), 100))),
             ]
-        case .memory(let resident): [("residentBytes", .integer(resident.value))]
-        case .disk(let allocated): [("diskBytes", .integer(allocated.value))]
+        case .memory(let resident): members += [("residentBytes", .integer(resident.value))]
+        case .disk(let allocated): members += [("diskBytes", .integer(allocated.value))]
         case .traffic(let packets, let dropped):
-            [("packets", .integer(packets)), ("droppedPackets", .integer(dropped))]
+            members += [("packets", .integer(packets)), ("droppedPackets", .integer(dropped))]
         }
+        return .object(members)
     }
 
     private func percent(_ used: Duration, _ over: Duration) -> Double {
@@ -41,4 +44,38 @@ package enum Effect: Hashable, Sendable {
     }
 
     private static func rounded(_ value: Double, _ parts: Double) -> Double { (value * parts).rounded() / parts }
+}
+
+/// As the journal keeps it.
+extension Effect {
+    package var json: JSON {
+        switch self {
+        case .cpu(let used, let over): ["cpu": ["used": .string(used.text), "over": .string(over.text)]]
+        case .memory(let resident): ["memory": .integer(resident.value)]
+        case .disk(let allocated): ["disk": .integer(allocated.value)]
+        case .traffic(let packets, let dropped):
+            ["traffic": ["packets": .integer(packets), "dropped": .integer(dropped)]]
+        }
+    }
+
+    /// Reads what `json` wrote; nil for anything else.
+    package init?(_ json: JSON) {
+        func bytes(_ name: String) -> ByteCount? {
+            json[name]?.integerValue.flatMap { $0 >= 0 ? ByteCount($0) : nil }
+        }
+        func duration(_ name: String) -> Duration? { json["cpu"]?[name]?.stringValue.flatMap { Duration(text: $0) } }
+        if let used = duration("used"), let over = duration("over") {
+            self = .cpu(used: used, over: over)
+        } else if let resident = bytes("memory") {
+            self = .memory(resident: resident)
+        } else if let allocated = bytes("disk") {
+            self = .disk(allocated: allocated)
+        } else if let packets = json["traffic"]?["packets"]?.integerValue,
+            let dropped = json["traffic"]?["dropped"]?.integerValue
+        {
+            self = .traffic(packets: packets, dropped: dropped)
+        } else {
+            return nil
+        }
+    }
 }

@@ -63,6 +63,17 @@ package enum UndoOutcome: Hashable, Sendable {
         case .failed(let reason): ["outcome": .string(word), "reason": .string(reason)]
         }
     }
+
+    /// Reads what `json` wrote; nil for anything else.
+    package init?(_ json: JSON) {
+        switch json["outcome"]?.stringValue {
+        case "restored": self = .restored
+        case "already-restored": self = .alreadyRestored
+        case "drifted": self = .drifted(found: json["found"]?.stringValue ?? "")
+        case "failed": self = .failed(json["reason"]?.stringValue ?? "")
+        default: return nil
+        }
+    }
 }
 
 /// Something that happened to a session, with the time since it was opened.
@@ -177,7 +188,7 @@ package struct SessionReport: Sendable {
                         .object([
                             ("summary", .string(step.summary)),
                             ("performed", .boolean(step.performed)),
-                            ("effect", step.effect.map { .object($0.members + [("summary", .string($0.words))]) }),
+                            ("effect", step.effect?.report),
                             ("undo", step.undo?.json),
                         ])
                     })

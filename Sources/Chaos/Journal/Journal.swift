@@ -105,18 +105,20 @@ package final class Journal: Sendable {
         }
     }
 
-    /// Replaces the file by one that holds only what still matters: sessions that live, tokens that have not
-    /// expired. A crash at any point leaves either the old file or the new one.
+    /// Replaces the file by one that holds only what still matters: sessions that live, those that ended last, and
+    /// tokens that have not expired. A crash at any point leaves either the old file or the new one.
     ///
     /// - Parameter highWater: The latest wall time that the journal knew, which it goes on knowing.
     package func compact(
-        keeping live: [OpenedSession], tokens: [TakenToken], highWater: Int64
+        keeping live: [OpenedSession], past: [PastSession], tokens: [TakenToken], highWater: Int64
     ) async throws(JournalError) {
         let wall = max(wallSeconds(), highWater)
+        let kept = past.map(\.opened) + live
         let entries =
-            [.clockSeen] + live.map { JournalEntry.opened($0) }
-            + tokens.filter { token in token.expires >= wall - 60 && !live.contains { $0.token == token } }
-            .map { JournalEntry.tokenTaken($0) }
+            [.clockSeen] + past.flatMap { [JournalEntry.opened($0.opened), .ended($0.ended)] }
+            + live.map { .opened($0) }
+            + tokens.filter { token in token.expires >= wall - 60 && !kept.contains { $0.token == token } }
+            .map { .tokenTaken($0) }
         let lines = entries.flatMap { JournalLine.encode(["wall": .integer(wall), "body": $0.json]) }
         let result: Result<Void, JournalError> = await withCheckedContinuation { continuation in
             queue.async { [self] in continuation.resume(returning: writer.replace(with: JournalLine.header + lines)) }

@@ -7,7 +7,7 @@ package enum JournalEntry: Sendable {
     /// A session and every step it will take, durable before the first one is performed.
     case opened(OpenedSession)
     /// A session is over: nothing of it is left to undo.
-    case ended(SessionID, Ending)
+    case ended(EndedSession)
     /// Nothing but the wall time that every line carries.
     case clockSeen
     /// A token was taken for something else than to open a session.
@@ -55,6 +55,43 @@ package struct OpenedSession: Sendable {
     package var tenant: Tenant { token.tenant }
 }
 
+/// How a session ended: what is to be told of it afterwards, whichever engine is asked.
+package struct EndedSession: Sendable {
+    package struct Step: Hashable, Sendable {
+        package let performed: Bool
+        package let undo: UndoOutcome?
+        package let effect: Effect?
+
+        package init(performed: Bool, undo: UndoOutcome?, effect: Effect?) {
+            self.performed = performed
+            self.undo = undo
+            self.effect = effect
+        }
+    }
+
+    package let id: SessionID
+    package let ending: Ending
+    /// In the order of the session's intents.
+    package let steps: [Step]
+
+    package init(id: SessionID, ending: Ending, steps: [Step]) {
+        self.id = id
+        self.ending = ending
+        self.steps = steps
+    }
+}
+
+/// A session that is over.
+package struct PastSession: Sendable {
+    package let opened: OpenedSession
+    package let ended: EndedSession
+
+    package init(opened: OpenedSession, ended: EndedSession) {
+        self.opened = opened
+        self.ended = ended
+    }
+}
+
 extension JournalEntry {
     /// The entry as the journal holds it; `JournalLine` says how it lies in the file.
     package var json: JSON {
@@ -76,8 +113,11 @@ extension JournalEntry {
                 ("target", session.target.json),
                 ("intents", .array(session.intents.map(\.json))),
             ])
-        case .ended(let session, let ending):
-            ["entry": "ended", "session": .string(session.text), "ending": .string(ending.rawValue)]
+        case .ended(let session):
+            [
+                "entry": "ended", "session": .string(session.id.text), "ending": .string(session.ending.rawValue),
+                "steps": .array(session.steps.map(\.json)),
+            ]
         case .clockSeen:
             ["entry": "clock-seen"]
         case .tokenTaken(let token):
@@ -92,10 +132,8 @@ extension JournalEntry {
             guard let session = OpenedSession(json) else { return nil }
             self = .opened(session)
         case "ended":
-            guard let session = json["session"]?.stringValue.flatMap({ SessionID($0) }),
-                let ending = json["ending"]?.stringValue.flatMap(Ending.init)
-            else { return nil }
-            self = .ended(session, ending)
+            guard let session = EndedSession(json) else { return nil }
+            self = .ended(session)
         case "clock-seen":
             self = .clockSeen
         case "token-taken":
@@ -147,5 +185,33 @@ extension OpenedSession {
             openedAtWall: openedAtWall, fault: fault, parameters: parameters, summary: summary,
             reason: json["reason"]?.stringValue, lease: json["lease"]?.stringValue.flatMap { Duration(text: $0) },
             target: target, intents: intents)
+    }
+}
+
+extension EndedSession {
+    fileprivate init?(_ json: JSON) {
+        guard let id = json["session"]?.stringValue.flatMap({ SessionID($0) }),
+            let ending = json["ending"]?.stringValue.flatMap(Ending.init)
+        else { return nil }
+        // Journals before it was written down do not say how the steps went.
+        let values = json["steps"]?.arrayValue ?? []
+        let steps = values.compactMap(Step.init)
+        guard steps.count == values.count else { return nil }
+        self.init(id: id, ending: ending, steps: steps)
+    }
+}
+
+extension EndedSession.Step {
+    fileprivate var json: JSON {
+        .object([("performed", .boolean(performed)), ("undo", undo?.json), ("effect", effect?.json)])
+    }
+
+    fileprivate init?(_ json: JSON) {
+        guard let performed = json["performed"]?.booleanValue else { return nil }
+        self.performed = performed
+        undo = json["undo"].flatMap(UndoOutcome.init)
+        effect = json["effect"].flatMap(Effect.init)
+        // What is there must be understood.
+        guard (undo == nil) == (json["undo"] == nil), (effect == nil) == (json["effect"] == nil) else { return nil }
     }
 }

@@ -5,6 +5,8 @@ import ChaosModel
 package struct JournalScan: Sendable {
     /// Sessions that were opened and not ended, in the order in which they were opened.
     package private(set) var live: [OpenedSession] = []
+    /// Sessions that are over and still remembered, in the order in which they ended.
+    package private(set) var past: [PastSession] = []
     /// Tokens that were taken, opened sessions' included.
     package private(set) var tokens: [TakenToken] = []
     /// The latest wall time that the journal knows, in seconds.
@@ -54,8 +56,9 @@ package struct JournalScan: Sendable {
         case .entry(.opened(let session)):
             live.append(session)
             tokens.append(session.token)
-        case .entry(.ended(let id, _)):
-            live.removeAll { $0.id == id }
+        case .entry(.ended(let ended)):
+            guard let index = live.firstIndex(where: { $0.id == ended.id }) else { break }
+            past.append(PastSession(opened: live.remove(at: index), ended: ended))
         case .entry(.clockSeen):
             break
         case .entry(.tokenTaken(let token)):

@@ -39,6 +39,26 @@ final class LiveSession {
         leaseEnd = record.lease.map { openedAt + $0 }
     }
 
+    /// A session that an earlier agent saw to its end: its report is remembered, its events are not.
+    convenience init(_ past: PastSession) {
+        self.init(
+            record: past.opened, target: nil, openedAt: BootInstant(nanoseconds: past.opened.openedAt),
+            machine: SessionMachine(ended: past.ended.ending, stepCount: past.opened.intents.count))
+        for (index, step) in past.ended.steps.enumerated() where steps.indices.contains(index) {
+            steps[index].performed = step.performed
+            steps[index].undo = step.undo
+            steps[index].effect = step.effect
+        }
+        tell("ended", "\(past.ended.ending.words); the agent was restarted since, and remembers no other event")
+    }
+
+    /// What is remembered when it is over.
+    func ended(_ ending: Ending) -> EndedSession {
+        EndedSession(
+            id: id, ending: ending,
+            steps: steps.map { EndedSession.Step(performed: $0.performed, undo: $0.undo, effect: $0.effect) })
+    }
+
     var id: SessionID { record.id }
     var deadline: BootInstant { BootInstant(nanoseconds: record.deadline) }
     /// When the scheduler must look at the session; nil once it has been told to end.

@@ -16,10 +16,12 @@ package actor Scheduler {
     package struct Limits: Sendable {
         package let liveSessions: Int
         package let remembered: Int
+        package let rememberedAcrossRestarts: Int
 
-        package init(liveSessions: Int = 1000, remembered: Int = 1000) {
+        package init(liveSessions: Int = 1000, remembered: Int = 1000, rememberedAcrossRestarts: Int = 250) {
             self.liveSessions = liveSessions
             self.remembered = remembered
+            self.rememberedAcrossRestarts = rememberedAcrossRestarts
         }
     }
 
@@ -384,7 +386,7 @@ extension Scheduler {
 
     private func finish(_ session: LiveSession, _ ending: Ending) async {
         do {
-            try await journal.commit([.ended(session.id, ending)])
+            try await journal.commit([.ended(session.ended(ending))])
         } catch {
             // Undone all the same: a restart would find nothing left to undo.
             session.tell("journal-failed", "\(error)")
@@ -467,11 +469,21 @@ extension Scheduler {
         for session in present { await session.waitUntilSettled() }
     }
 
+    /// Remembers sessions that an earlier agent saw to their end, the oldest first.
+    package func remember(_ sessions: [PastSession]) {
+        past = sessions.suffix(limits.remembered).map { LiveSession($0) } + past
+    }
+
     /// Rewrites the journal without what no longer matters.
     ///
-    /// - Parameter tokens: Those that the journal knew, of which the expired are left out.
-    package func compactJournal(tokens: [TakenToken], highWater: Int64) async throws(JournalError) {
-        try await journal.compact(keeping: live.values.map(\.record), tokens: tokens, highWater: highWater)
+    /// - Parameter scan: What the journal said when it was opened.
+    package func compactJournal(_ scan: JournalScan) async throws(JournalError) {
+        let over = past.compactMap { session in
+            session.machine.ending.map { PastSession(opened: session.record, ended: session.ended($0)) }
+        }
+        try await journal.compact(
+            keeping: live.values.map(\.record), past: over.suffix(limits.rememberedAcrossRestarts),
+            tokens: scan.tokens, highWater: scan.highWater)
     }
 }
 

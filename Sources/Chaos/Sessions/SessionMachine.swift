@@ -63,6 +63,12 @@ package struct SessionMachine: Hashable, Sendable {
         phase = .reverting(step: stepCount - 1, .recovered)
     }
 
+    /// A session that an earlier agent saw to its end.
+    package init(ended ending: Ending, stepCount: Int) {
+        self.stepCount = stepCount
+        phase = .ended(ending)
+    }
+
     package var state: SessionState {
         switch phase {
         case .pending: .pending

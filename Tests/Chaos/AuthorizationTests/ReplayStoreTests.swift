@@ -47,6 +47,17 @@ struct ReplayStoreTests {
         #expect(problem { try store.take(request(), for: nil, now: now + 30) }?.code == .tokenExpired)
     }
 
+    @Test func `never refuses to end a session for being full`() throws {
+        var store = ReplayStore(capacity: 1)
+        _ = try store.take(request(), for: session, now: now)
+        let claims = TestNode.read.with([
+            ("jti", "token-0002"), ("op", "end"), ("session", .string(TestNode.session)),
+        ])
+        let end = try node.verify(claims, for: .end, session: TestNode.session)
+        #expect(try store.take(end, for: session, now: now).token.tokenID == "token-0002")
+        #expect(store.count == 1)
+    }
+
     @Test func `refuses when it is full, until what is alive has expired`() throws {
         var store = ReplayStore(capacity: 2)
         _ = try store.take(request("token-0001", life: 10), for: session, now: now)

@@ -65,6 +65,19 @@ private func session(token: String = "token-0001") throws -> OpenedSession {
         ])
 }
 
+private func ended(_ session: OpenedSession, _ ending: Ending) -> EndedSession {
+    let effects: [Effect?] = [
+        .traffic(packets: 12, dropped: 1), .cpu(used: .milliseconds(1500), over: .seconds(3)),
+        .memory(resident: ByteCount(1 << 40)), .disk(allocated: ByteCount(0)),
+    ]
+    let outcomes: [UndoOutcome?] = [.restored, .drifted(found: "a qdisc"), .failed("busy"), nil]
+    return EndedSession(
+        id: session.id, ending: ending,
+        steps: zip(effects, outcomes).map { effect, outcome in
+            EndedSession.Step(performed: outcome != nil, undo: outcome, effect: effect)
+        })
+}
+
 struct JournalTests {
     @Test func `a new journal knows nothing`() throws {
         let directory = try TemporaryDirectory()
@@ -94,10 +107,14 @@ struct JournalTests {
         let opened = try session()
         let journal = try Journal.open(in: directory.path).journal
         try await journal.commit([.opened(opened)])
-        try await journal.commit([.ended(opened.id, .expired)])
+        try await journal.commit([.ended(ended(opened, .expired))])
         let scan = try Journal.open(in: directory.path).scan
         #expect(scan.live.isEmpty)
         #expect(scan.tokens == [opened.token])
+        let past = try #require(scan.past.first)
+        #expect(past.opened.id == opened.id)
+        #expect(past.ended.ending == .expired)
+        #expect(past.ended.steps == ended(opened, .expired).steps)
     }
 
     @Test func `commits that wait together all come through`() async throws {
@@ -117,7 +134,7 @@ struct JournalTests {
         let journal = try Journal.open(in: directory.path).journal
         try await journal.commit([.opened(first)])
         let whole = try directory.bytes()
-        try await journal.commit([.ended(first.id, .expired)])
+        try await journal.commit([.ended(ended(first, .expired))])
         let longer = try directory.bytes()
         for length in whole.count..<longer.count {
             try directory.write(Array(longer[..<length]))
@@ -162,14 +179,15 @@ struct JournalTests {
         let gone = try session(token: "token-gone")
         let journal = try Journal.open(in: directory.path).journal
         try await journal.commit([.opened(kept), .opened(gone)])
-        try await journal.commit([.ended(gone.id, .cancelled)])
-        try await journal.compact(keeping: [kept], tokens: [kept.token, gone.token], highWater: 2_100_000_000)
+        try await journal.commit([.ended(ended(gone, .cancelled))])
+        try await journal.compact(
+            keeping: [kept], past: [], tokens: [kept.token, gone.token], highWater: 2_100_000_000)
         let scan = try Journal.open(in: directory.path).scan
         #expect(scan.live.map(\.id) == [kept.id])
         #expect(scan.tokens == [kept.token], "the other had expired by the time that the journal knew")
         #expect(scan.highWater == 2_100_000_000)
         // And the journal goes on in the new file.
-        try await journal.commit([.ended(kept.id, .expired)])
+        try await journal.commit([.ended(ended(kept, .expired))])
         #expect(try Journal.open(in: directory.path).scan.live.isEmpty)
     }
 
@@ -184,7 +202,7 @@ struct JournalTests {
         defer { _ = setImmutable(file.rawValue, false) }
         let (journal, scan) = try Journal.open(in: directory.path)
         #expect(scan.live.map(\.id) == [opened.id])
-        await #expect(throws: JournalError.self) { try await journal.commit([.ended(opened.id, .expired)]) }
+        await #expect(throws: JournalError.self) { try await journal.commit([.ended(ended(opened, .expired))]) }
         #expect(try directory.bytes() == bytes)
         #expect(await journal.failure?.contains("Operation not permitted") == true)
     }
@@ -195,7 +213,7 @@ struct JournalTests {
         let journal = try Journal.open(in: directory.path).journal
         try await journal.commit([.opened(opened)])
         let good = try directory.bytes()
-        try await journal.commit([.ended(opened.id, .expired)])
+        try await journal.commit([.ended(ended(opened, .expired))])
         let unknown = Array("5e7d0e17 {\"wall\":7,\"body\":{\"entry\":\"from-the-future\"}}\n".utf8)
         try directory.write(good + unknown + Array("nonsense\nhalf a li".utf8))
         let bytes = try directory.bytes()

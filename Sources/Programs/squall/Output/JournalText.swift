@@ -24,8 +24,12 @@ struct JournalText {
             let said = words(session)
             table.add(line, written, Table.Cell(session.id.text), Table.Cell(said[0], .bold))
             for more in said.dropFirst() { table.add("", "", "", Table.Cell(more)) }
-        case .entry(.ended(let session, let ending)):
-            table.add(line, written, Table.Cell(session.text), Table.Cell("ended: \(ending.words)"))
+        case .entry(.ended(let session)):
+            table.add(line, written, Table.Cell(session.id.text), Table.Cell("ended: \(session.ending.words)"))
+            for (index, step) in session.steps.enumerated() {
+                let said = [step.effect?.words, step.undo?.word ?? (step.performed ? "not undone" : "not performed")]
+                table.add("", "", "", Table.Cell("\(index + 1). \(said.compactMap(\.self).joined(separator: "; "))"))
+            }
         case .entry(.tokenTaken(let token)):
             table.add(
                 line, written, Table.Cell(token.session?.text ?? "-"),
