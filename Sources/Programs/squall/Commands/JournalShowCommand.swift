@@ -34,7 +34,7 @@ struct JournalShowCommand: ReportingCommand {
         }
         switch output.format {
         case .json:
-            for record in records { try output.document(record.json) }
+            for record in records { try output.document(record.document) }
             try output.document(scan.json)
         case .table:
             try output.lines(JournalText(records: records, scan: scan).lines(for: output))
@@ -65,13 +65,12 @@ struct JournalShowCommand: ReportingCommand {
 
 extension JournalRecord {
     /// The line as the file has it, with its number.
-    fileprivate var json: JSON {
-        let line = ("line", JSON.integer(Int64(line)) as JSON?)
-        let wall = ("wall", wall.map(JSON.integer))
+    fileprivate var document: JSON {
+        let line: JSON = .integer(Int64(line))
         return switch content {
-        case .entry(let entry): .object([line, wall, ("body", entry.json)])
-        case .unknown(let json): .object([line, ("unknown", json)])
-        case .damaged: .object([line, ("damaged", true)])
+        case .entry: .object([JSON.Member("line", line)] + (json?.members ?? []))
+        case .unknown: .object([("line", line), ("unknown", json)])
+        case .damaged: ["line": line, "damaged": true]
         }
     }
 }
