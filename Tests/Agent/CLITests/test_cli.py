@@ -53,6 +53,15 @@ class TestInject:
             "  run a worker  in effect",
         ]
 
+    def test_says_what_the_fault_achieves(self, cli, gateway, key):
+        told = report()
+        told["steps"][0]["effect"] = {"summary": "used 1.5 s of CPU time", "cpuSeconds": 1.5}
+        gateway.answers["POST /v1/sessions"] = (201, told)
+        assert cli.run(*INJECT, *key).stdout.splitlines()[-2:] == [
+            "  run a worker              in effect",
+            "    used 1.5 s of CPU time",
+        ]
+
     def test_prints_the_apis_own_document_as_json(self, cli, gateway, key):
         gateway.answers["POST /v1/sessions"] = (201, report())
         assert documents(cli.run(*INJECT, *key, "--output", "json").stdout) == [report()]

@@ -71,9 +71,8 @@ extension SessionText {
     func stepLines(for output: Output) -> [String] {
         var table = Table()
         for step in report["steps"]?.arrayValue ?? [] {
-            table.add(
-                Table.Cell(step["summary"]?.stringValue ?? "?"),
-                Table.Cell(step["effect"]?["summary"]?.stringValue ?? ""), Self.outcome(of: step))
+            table.add(Table.Cell(step["summary"]?.stringValue ?? "?"), Self.outcome(of: step))
+            if let effect = step["effect"]?["summary"]?.stringValue { table.add(Table.Cell("  \(effect)"), "") }
         }
         return table.lines(for: output, indentation: 2)
     }
