@@ -75,7 +75,8 @@ def test_the_journal_says_what_lives_while_the_agent_runs(squall, agent, target)
     agent.tenant.end(session)
     entries, live = journal()
     assert live == []
-    assert {"entry": "ended", "session": session, "ending": "cancelled"} in entries
+    (ended,) = [entry for entry in entries if entry["entry"] == "ended" and entry["session"] == session]
+    assert (ended["ending"], ended["steps"][0]["undo"]) == ("cancelled", {"outcome": "restored"})
 
 
 def test_one_version_is_told_by_all(squall, agent):
