@@ -12,7 +12,7 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "NodeKit")]
 
 IN_NODE = Path("/usr/lib/squall-node").exists()
-PROGRAMS = Path(os.environ.get("SQUALL_PROGRAMS", HERE.parent.parent / ".build" / "static"))
+PROGRAMS = Path(os.environ.get("SQUALL_PROGRAMS", HERE.parent.parent / ".build" / "programs"))
 
 
 def pytest_configure(config):

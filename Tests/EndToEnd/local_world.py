@@ -62,8 +62,8 @@ class LocalTarget:
 
     TMP_BYTES = 256 << 20
 
-    def __init__(self, name, memory=256 << 20, user_namespace=False):
-        """`memory` is its limit in bytes. It has a /tmp of its own."""
+    def __init__(self, name, memory=256 << 20, user_namespace=False, tmp=None):
+        """`memory` is its limit in bytes. It has a /tmp of its own, with `tmp` as options."""
         self.name = name
         self.ip = None
         root = Path("/sys/fs/cgroup")
@@ -81,15 +81,39 @@ class LocalTarget:
                 for directory in self.directories:
                     if (directory / file).exists():
                         (directory / file).write_text(str(memory))
-        namespaces = ["--net", "--mount"] + (["--user", "--map-root-user"] if user_namespace else [])
-        begin = f"mount -t tmpfs -o size={self.TMP_BYTES},mode=1777 none /tmp && exec sleep 3600"
-        self.process = subprocess.Popen(["unshare", *namespaces, "sh", "-c", begin])
+        begin = f"mount -t tmpfs -o {tmp or f'size={self.TMP_BYTES}'},mode=1777 none /tmp && exec sleep 3600"
+        if user_namespace:
+            self.process = self.begin_in_user_namespace(begin)
+        else:
+            self.process = subprocess.Popen(["unshare", "--net", "--mount", "sh", "-c", begin])
         for directory in self.directories:
             (directory / "cgroup.procs").write_text(str(self.process.pid))
         # unshare, then the shell, then sleep: the last is the target.
         while "sleep" not in Path(f"/proc/{self.process.pid}/cmdline").read_text().split("\0")[0]:
             assert self.process.poll() is None, "the target could not be made"
             time.sleep(0.01)
+
+    @staticmethod
+    def begin_in_user_namespace(script):
+        """Where root is another user of this machine, as in a pod with a user namespace."""
+        NEWNS, NEWUSER, NEWNET = 0x20000, 0x10000000, 0x40000000
+        program = f"""
+import ctypes, os, sys
+assert ctypes.CDLL(None).unshare({NEWNS | NEWUSER | NEWNET}) == 0
+print("unshared", flush=True)
+sys.stdin.readline()
+os.setgroups([]); os.setgid(0); os.setuid(0)
+os.execvp("sh", ["sh", "-c", sys.argv[1]])
+"""
+        process = subprocess.Popen(
+            ["python3", "-c", program, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout.readline() == "unshared\n"
+        for file in ("uid_map", "gid_map"):
+            Path(f"/proc/{process.pid}/{file}").write_text("0 100000 65536\n")
+        process.stdin.write("go\n")
+        process.stdin.flush()
+        return process
 
     @property
     def selector(self):

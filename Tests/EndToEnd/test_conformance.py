@@ -3,6 +3,7 @@ the kernel counts, and after it, or after the engine was killed anywhere in it, 
 
 import json
 import subprocess
+import threading
 import time
 
 import pytest
@@ -50,49 +51,74 @@ def effect(report):
     return sum(step.get("effect", {}).get(count, 0) for step in report["steps"] for count in COUNTS)
 
 
-# A tracer kills the engine as it is about to make a call: what was written, or changed, until then has happened.
-WORK = {"network-latency": ("sendto", "sendto")}
-WORKER = ("clone3", "pidfd_send_signal")
+# What a tracer does to the engine, and when it is put in place. It kills it as it is about to make a call, or holds it
+# where a call has just returned, for the test to kill it there.
+BEFORE, HOLD = "signal=SIGKILL:when=1", "delay_exit=5000000:when=1"
+# The first call of undoing, by what a fault needs.
+UNDOING = {"traffic-shaping": "sendto", "workers": "pidfd_send_signal"}
 BOUNDARIES = ["before it is on disk", "before its first change", "before it is undone", "before its end is on disk"]
 
 
-def call_at(boundary, kind):
-    performing, undoing = WORK.get(kind, WORKER)
-    return dict(zip(BOUNDARIES, ("fdatasync", performing, undoing, "fdatasync")))[boundary]
+def tampering(boundary, kind):
+    """The call, what happens at it, and whether the session has begun by then."""
+    return {
+        "before it is on disk": ("fdatasync", BEFORE, False),
+        "before its first change": ("fdatasync", HOLD, False),
+        "before it is undone": (UNDOING[FAULTS[kind]["needs"][0]], BEFORE, True),
+        "before its end is on disk": ("fdatasync", BEFORE, True),
+    }[boundary]
 
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_may_be_killed_at_each_boundary(agent, target, node, kind, boundary):
-    parameters = FAULTS[kind]["examples"][0]["parameters"]
+    # The last example: a visible file, where there are invisible ones too.
+    parameters = FAULTS[kind]["examples"][-1]["parameters"]
+    call, what, has_begun = tampering(boundary, kind)
     engine = agent.role("engine")
+    tenant = agent.tenant
+    claims = tenant.claims("inject", fault=kind, parameters=parameters, target=target.selector, duration="6s")
 
-    def inject(duration):
+    def inject():
         try:
-            return agent.tenant.inject(kind, target.selector, parameters, duration=duration).body.get("id")
+            return tenant.call("POST", "/v1/sessions", tenant.sign(claims))
         except OSError:
             return None  # The answer died with the engine.
 
-    is_ending = BOUNDARIES.index(boundary) >= 2
-    session = inject("6s") if is_ending else None
-    call = call_at(boundary, kind)
+    if has_begun:
+        assert inject().status == 201
     tracer = subprocess.Popen(
-        ["strace", "-f", "-p", str(engine), "-e", f"trace={call}", "-e", f"inject={call}:signal=SIGKILL:when=1"],
+        ["strace", "-f", "-p", str(engine), "-e", f"trace={call}", "-e", f"inject={call}:{what}"],
         stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
+    asking = threading.Thread(target=inject)
     try:
         assert "attached" in tracer.stderr.readline()
-        if not is_ending:
-            inject("2s")
+        if not has_begun:
+            asking.start()
+        if what == HOLD:
+            # Said as the call returns, before the tracer lets the engine go on.
+            while "fdatasync" not in tracer.stderr.readline():
+                pass
+            time.sleep(1)
+            agent.kill(engine)
         agent.wait_for_another("engine", engine, timeout=20)
     finally:
         if tracer.poll() is None:
             tracer.terminate()
         tracer.communicate()
+    if not has_begun:
+        asking.join()
     agent.wait_until_ready()
+    # Of what was not on disk nobody knows, so the gateway's next offer of the same request begins a session.
+    for report in tenant.list().body["sessions"]:
+        tenant.wait_until_ended(report["id"])
     assert node.differences() == []
-    for report in agent.tenant.list().body["sessions"]:
+    for report in tenant.list().body["sessions"]:
         assert report["state"] == "ended" and report["revertVerified"], report
-    if session:
-        # What was written, if not made durable, outlives the process: it may have been said before.
-        assert agent.tenant.read(session).body["ending"] in ("recovered", "expired")
+    if boundary != "before it is on disk":
+        # The same token again names the session, whichever engine is asked.
+        answer = inject()
+        assert (answer.status, answer.code) == (409, "replayed")
+        # What was written, if not made durable, outlives the process: its end may have been said before.
+        assert tenant.read(answer.body["session"]).body["ending"] in ("recovered", "expired")

@@ -158,6 +158,43 @@ def test_a_target_in_a_user_namespace(agent, world, visible):
         target.remove()
 
 
+@pytest.mark.skipif(Path("/usr/lib/squall-node").exists(), reason="needs a target that the test makes by hand")
+def test_a_file_system_that_lies_about_its_size(agent, world):
+    # 2^51 blocks of 4 KiB are more bytes than there are numbers for.
+    target = world.make_target(tmp="nr_blocks=2251799813685248")
+    engine = agent.role("engine")
+    try:
+        for parameters in ({"size": "4KiB"}, {"percent": 50}, {"size": "16TiB"}):
+            answer = agent.tenant.plan("disk-fill", target.selector, parameters)
+            assert answer.status in (200, 422), answer
+        assert agent.role("engine") == engine
+    finally:
+        target.remove()
+
+
+def test_a_file_that_the_target_renames_is_emptied_and_said_to_be_left(agent, target):
+    before = used(target)
+    session = inject(agent, target, {"size": "16MiB", "visible": True})
+    target.run(f"mv /tmp/.squall-{session}-0 /tmp/mine")
+    report = agent.tenant.end(session).body
+    assert report["steps"][0]["undo"]["outcome"] == "drifted"
+    assert not report["revertVerified"]
+    assert abs(used(target) - before) < MIB
+    target.run("rm /tmp/mine")
+
+
+def test_something_else_of_the_files_name_is_left_alone(agent, target):
+    before = used(target)
+    session = inject(agent, target, {"size": "16MiB", "visible": True})
+    name = f"/tmp/.squall-{session}-0"
+    target.run(f"rm {name}; mkdir {name}")
+    report = agent.tenant.end(session).body
+    assert report["steps"][0]["undo"]["outcome"] == "drifted"
+    assert agent.tenant.call("GET", "/readyz").status == 200
+    assert abs(used(target) - before) < MIB
+    target.run(f"rmdir {name}")
+
+
 @pytest.mark.node
 def test_a_read_only_tree_is_refused(agent, world):
     target = world.make_target(container={"readonly_root": True})

@@ -8,6 +8,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -16,7 +17,6 @@ sys.path[:0] = [str(ROOT / "Tests/EndToEnd"), str(ROOT / "Tests/NodeKit")]
 
 IN_NODE = Path("/usr/lib/squall-node").exists()
 PROGRAMS = Path(os.environ["SQUALL_PROGRAMS"])
-KEYS = Path("/tmp/squall-quickstart-keys")
 
 
 def say(text):
@@ -28,9 +28,10 @@ class Cli:
 
     def __init__(self, agent):
         self.agent = agent
-        KEYS.mkdir(exist_ok=True)
-        self.run("keygen", "--tenant", "quickstart", "--out", KEYS, "--force", quiet=True)
-        public = KEYS / "quickstart.jwks.json"
+        self.folder = tempfile.TemporaryDirectory(prefix="squall-quickstart.")
+        self.keys = Path(self.folder.name)
+        self.run("keygen", "--tenant", "quickstart", "--out", self.keys, quiet=True)
+        public = self.keys / "quickstart.jwks.json"
         (agent.tenants_directory / public.name).write_text(public.read_text())
         # The engine looks at its keys once a second.
         time.sleep(1.2)
@@ -46,7 +47,7 @@ class Cli:
 
     def signed(self, *words):
         return self.run(
-            *words, "--key", KEYS / "quickstart.key.jwk", "--socket", self.agent.api_socket, "--output", "json"
+            *words, "--key", self.keys / "quickstart.key.jwk", "--socket", self.agent.api_socket, "--output", "json"
         )
 
     def inject(self, fault, target, *parameters):

@@ -8,6 +8,9 @@ package enum OperatorCommand: Hashable, Sendable {
     case revert(SessionID)
     /// What the agent knows of what a selector names.
     case target(TargetSelector)
+    /// Ends every session, and opens none until `resume`; why, for people.
+    case halt(reason: String?)
+    case resume
 
     /// - Throws: `request-malformed`, or what is wrong with the selector.
     package init(payload: some Collection<UInt8>) throws(Problem) {
@@ -31,6 +34,8 @@ package enum OperatorCommand: Hashable, Sendable {
                 throw Problem(.requestMalformed, "the command names no target", field: "target")
             }
             self = .target(try TargetSelector(selector))
+        case "halt": self = .halt(reason: try Self.reason(json))
+        case "resume": self = .resume
         case let name:
             throw Problem(
                 .requestMalformed, name.map { "there is no command \"\($0)\"" } ?? "no command", field: "command")
@@ -39,6 +44,16 @@ package enum OperatorCommand: Hashable, Sendable {
         if let unknown = json.members?.first(where: { known[$0.name] == nil }) {
             throw Problem(.fieldUnknown, "the command takes no \"\(unknown.name)\"", field: unknown.name)
         }
+    }
+
+    private static let longestReason = 256
+
+    private static func reason(_ json: JSON) throws(Problem) -> String? {
+        guard let value = json["reason"] else { return nil }
+        guard let reason = value.stringValue, reason.utf8.count <= longestReason else {
+            throw Problem(.fieldInvalid, "a reason is a text of at most \(longestReason) bytes", field: "reason")
+        }
+        return reason
     }
 
     private static func session(_ json: JSON) throws(Problem) -> SessionID {
@@ -55,6 +70,8 @@ package enum OperatorCommand: Hashable, Sendable {
         case .events(let session): ["command": "events", "session": .string(session.text)]
         case .revert(let session): ["command": "revert", "session": .string(session.text)]
         case .target(let selector): ["command": "target", "target": selector.json]
+        case .halt(let reason): .object([("command", "halt"), ("reason", reason.map(JSON.string))])
+        case .resume: ["command": "resume"]
         }
     }
 }

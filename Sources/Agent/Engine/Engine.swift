@@ -74,7 +74,7 @@ package final class Engine: Sendable {
     }
 
     private static func recover(_ scan: JournalScan, with scheduler: Scheduler) async {
-        await scheduler.remember(scan.past)
+        await scheduler.remember(scan.past, halt: scan.halt)
         if !scan.live.isEmpty {
             log("taking back \(scan.live.count) sessions that an earlier engine left")
             await scheduler.recover(scan.live)

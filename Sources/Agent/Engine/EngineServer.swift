@@ -10,6 +10,7 @@ import Sessions
 actor EngineServer {
     /// More than the gateway's own bound on clients, so that the gateway is the one who refuses.
     private static let maximumConnections = 512
+    private static let operatorConnections = 32
 
     private let executor = DispatchExecutor(label: "squall.server")
     nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
@@ -49,12 +50,15 @@ actor EngineServer {
     }
 
     private func admit(_ socket: consuming OwnedDescriptor) {
-        guard connections.count < Self.maximumConnections, let peer = try? PeerCredentials(of: socket),
-            peer.user == geteuid() || peer.user == gatewayUser
-        else { return }
+        guard let peer = try? PeerCredentials(of: socket) else { return }
+        let isOperator = peer.user == geteuid()
+        // A gateway that is taken over locks no operator out.
+        let others = connections.values.count { $0.isOperator != isOperator }
+        let most = isOperator ? Self.operatorConnections : Self.maximumConnections - Self.operatorConnections
+        guard isOperator || peer.user == gatewayUser, connections.count - others < most else { return }
         let number = nextConnection
         nextConnection += 1
-        let connection = Connection(socket: socket, isOperator: peer.user == geteuid(), queue: executor.queue)
+        let connection = Connection(socket: socket, isOperator: isOperator, queue: executor.queue)
         connections[number] = connection
         connection.start { [weak self] in
             self?.assumeIsolated { $0.connections[number] = nil }

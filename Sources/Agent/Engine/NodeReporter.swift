@@ -56,6 +56,7 @@ actor NodeReporter {
             ("capabilities", capabilities.json),
             ("journal", ["path": .string(journal.path), "problem": await journal.failure.map(JSON.string) ?? .null]),
             ("tenants", ["problem": await gate.failure.map(JSON.string) ?? .null]),
+            ("halt", await scheduler.halt?.json),
             (
                 "sessions",
                 [
@@ -70,6 +71,9 @@ actor NodeReporter {
     func reasonsNotReady() async -> [String] {
         var reasons: [String] = []
         if await scheduler.isDraining { reasons.append("the agent is stopping") }
+        if let halt = await scheduler.halt {
+            reasons.append("an operator has halted this node\(halt.reason.map { ": \($0)" } ?? "")")
+        }
         let stuck = await scheduler.stuckCount
         if stuck > 0 { reasons.append("\(stuck) sessions cannot be undone: see `squall session list`") }
         return reasons

@@ -91,6 +91,11 @@ struct RequestService: Sendable {
             _ = await reply(Answer(status: 200, body: try await scheduler.report(of: session).json).frame)
         case .revert(let session):
             _ = await reply(Answer(status: 200, body: try await scheduler.revert(session).json).frame)
+        case .halt(let reason):
+            _ = await reply(Self.list(try await scheduler.halt(reason: reason)).frame)
+        case .resume:
+            try await scheduler.resume()
+            _ = await reply(Self.list([]).frame)
         case .events(let session):
             await stream(try await scheduler.events(of: session), reply: reply)
         case .target(let selector):
@@ -98,9 +103,24 @@ struct RequestService: Sendable {
         }
     }
 
+    /// As many as fit into a frame: those that are over are left out first, the oldest first of all.
     private static func list(_ reports: [SessionReport]) -> Answer {
-        Answer(status: 200, body: ["sessions": .array(reports.map(\.json))])
+        let ordered = reports.filter { $0.state != .ended } + reports.filter { $0.state == .ended }
+        var bytes = 0
+        let fitting = ordered.map(\.json).prefix { json in
+            bytes += json.bytes.count + 1
+            return bytes < Self.roomForReports
+        }
+        let omitted = reports.count - fitting.count
+        return Answer(
+            status: 200,
+            body: .object([
+                ("sessions", .array(Array(fitting))), ("omitted", omitted > 0 ? .integer(Int64(omitted)) : nil),
+            ]))
     }
+
+    /// A frame has a little more.
+    private static let roomForReports = Frame.maximumLength - 4096
 
     private func stream(_ events: AsyncStream<SessionEvent>, reply: Reply) async {
         for await event in events {

@@ -50,7 +50,8 @@ package enum Effect: Hashable, Sendable {
 extension Effect {
     package var json: JSON {
         switch self {
-        case .cpu(let used, let over): ["cpu": ["used": .string(used.text), "over": .string(over.text)]]
+        case .cpu(let used, let over):
+            ["cpu": ["usedSeconds": .number(used.seconds), "overSeconds": .number(over.seconds)]]
         case .memory(let resident): ["memory": .integer(resident.value)]
         case .disk(let allocated): ["disk": .integer(allocated.value)]
         case .traffic(let packets, let dropped):
@@ -63,8 +64,8 @@ extension Effect {
         func bytes(_ name: String) -> ByteCount? {
             json[name]?.integerValue.flatMap { $0 >= 0 ? ByteCount($0) : nil }
         }
-        func duration(_ name: String) -> Duration? { json["cpu"]?[name]?.stringValue.flatMap { Duration(text: $0) } }
-        if let used = duration("used"), let over = duration("over") {
+        func duration(_ name: String) -> Duration? { json["cpu"]?[name]?.doubleValue.map { .seconds($0) } }
+        if let used = duration("usedSeconds"), let over = duration("overSeconds") {
             self = .cpu(used: used, over: over)
         } else if let resident = bytes("memory") {
             self = .memory(resident: resident)

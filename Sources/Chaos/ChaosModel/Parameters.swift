@@ -157,9 +157,10 @@ package struct ParameterValues: Sendable {
     }
 
     private static func isPath(_ text: String) -> Bool {
-        guard text.hasPrefix("/"), text.utf8.count <= Parameter.longestPath, !text.utf8.contains(0) else {
-            return false
-        }
+        // What would move a terminal's cursor is no part of a path that anybody means.
+        guard text.hasPrefix("/"), text.utf8.count <= Parameter.longestPath,
+            !text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control })
+        else { return false }
         return !text.split(separator: "/").contains { $0 == "." || $0 == ".." }
     }
 }
@@ -169,6 +170,11 @@ package struct ParameterValues: Sendable {
 extension ParameterValues {
     package func duration(_ name: String) -> Duration { Self.declared(optionalDuration(name), name) }
     package func percentage(_ name: String) -> Percentage { Self.declared(optionalPercentage(name), name) }
+    package func integer(_ name: String) -> Int64 { Self.declared(optionalInteger(name), name) }
+    package func bytes(_ name: String) -> ByteCount { Self.declared(optionalBytes(name), name) }
+    package func boolean(_ name: String) -> Bool { Self.declared(optionalBoolean(name), name) }
+    /// Of a path or a choice.
+    package func text(_ name: String) -> String { Self.declared(optionalText(name), name) }
 
     package func optionalDuration(_ name: String) -> Duration? {
         guard case .duration(let value)? = values[name] else { return nil }
@@ -180,8 +186,8 @@ extension ParameterValues {
         return value
     }
 
-    package func integer(_ name: String) -> Int64 {
-        guard case .integer(let value)? = values[name] else { return Self.declared(nil, name) }
+    package func optionalInteger(_ name: String) -> Int64? {
+        guard case .integer(let value)? = values[name] else { return nil }
         return value
     }
 
@@ -190,14 +196,13 @@ extension ParameterValues {
         return value
     }
 
-    package func boolean(_ name: String) -> Bool {
-        guard case .boolean(let value)? = values[name] else { return Self.declared(nil, name) }
+    package func optionalBoolean(_ name: String) -> Bool? {
+        guard case .boolean(let value)? = values[name] else { return nil }
         return value
     }
 
-    /// Of a path or a choice.
-    package func text(_ name: String) -> String {
-        guard case .text(let value)? = values[name] else { return Self.declared(nil, name) }
+    package func optionalText(_ name: String) -> String? {
+        guard case .text(let value)? = values[name] else { return nil }
         return value
     }
 

@@ -70,6 +70,7 @@ package enum ProblemCode: String, CaseIterable, Sendable {
     case journalUnavailable = "journal-unavailable"
     case engineUnavailable = "engine-unavailable"
     case draining = "draining"
+    case halted = "halted"
     case applyFailed = "apply-failed"
     case notFound = "not-found"
     case methodNotAllowed = "method-not-allowed"
@@ -89,7 +90,7 @@ package enum ProblemCode: String, CaseIterable, Sendable {
         case .targetNotFound, .sessionNotFound, .notFound: 404
         case .targetGone: 410
         case .methodNotAllowed: 405
-        case .runtimeUnavailable, .journalUnavailable, .engineUnavailable, .draining: 503
+        case .runtimeUnavailable, .journalUnavailable, .engineUnavailable, .draining, .halted: 503
         case .applyFailed, .internalError: 500
         }
     }

@@ -21,6 +21,8 @@ package enum Ending: String, CaseIterable, Sendable {
     case recovered
     /// The agent was told to stop.
     case drained
+    /// An operator halted the node.
+    case halted
 
     /// For people.
     package var words: String {
@@ -33,6 +35,7 @@ package enum Ending: String, CaseIterable, Sendable {
         case .faultEnded: "its fault stopped by itself"
         case .recovered: "the agent was restarted"
         case .drained: "the agent is stopping"
+        case .halted: "an operator halted the node"
         }
     }
 }

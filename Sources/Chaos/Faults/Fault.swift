@@ -61,16 +61,32 @@ package struct TargetObservation: Sendable {
     package let isOnHostNetwork: Bool
     /// The tightest limit that applies to its memory; nil when there is none.
     package let memoryLimit: ByteCount?
+    /// What the whole node could still give, and what it has; nil where nobody asked.
+    package let nodeMemory: NodeMemory?
     /// When memory runs out, all of its processes are killed together (`memory.oom.group`).
     package let diesTogether: Bool
 
     package init(
-        facts: TargetFacts, cpuCount: Int, isOnHostNetwork: Bool, memoryLimit: ByteCount?, diesTogether: Bool
+        facts: TargetFacts, cpuCount: Int, isOnHostNetwork: Bool, memoryLimit: ByteCount?,
+        nodeMemory: NodeMemory? = nil,
+        diesTogether: Bool
     ) {
         self.facts = facts
         self.cpuCount = cpuCount
         self.isOnHostNetwork = isOnHostNetwork
         self.memoryLimit = memoryLimit
+        self.nodeMemory = nodeMemory
         self.diesTogether = diesTogether
+    }
+}
+
+/// Memory of the whole node, as the kernel estimates it.
+package struct NodeMemory: Hashable, Sendable {
+    package let total: ByteCount
+    package let available: ByteCount
+
+    package init(total: ByteCount, available: ByteCount) {
+        self.total = total
+        self.available = available
     }
 }

@@ -1,5 +1,5 @@
 package import Authorization
-import ChaosModel
+package import ChaosModel
 import Dispatch
 import Glibc
 package import LinuxSystem
@@ -110,12 +110,13 @@ package final class Journal: Sendable {
     ///
     /// - Parameter highWater: The latest wall time that the journal knew, which it goes on knowing.
     package func compact(
-        keeping live: [OpenedSession], past: [PastSession], tokens: [TakenToken], highWater: Int64
+        keeping live: [OpenedSession], past: [PastSession], tokens: [TakenToken], halt: Halt?, highWater: Int64
     ) async throws(JournalError) {
         let wall = max(wallSeconds(), highWater)
         let kept = past.map(\.opened) + live
         let entries =
-            [.clockSeen] + past.flatMap { [JournalEntry.opened($0.opened), .ended($0.ended)] }
+            [.clockSeen] + (halt.map { [JournalEntry.halted($0)] } ?? [])
+            + past.flatMap { [JournalEntry.opened($0.opened), .ended($0.ended)] }
             + live.map { .opened($0) }
             + tokens.filter { token in token.expires >= wall - 60 && !kept.contains { $0.token == token } }
             .map { .tokenTaken($0) }

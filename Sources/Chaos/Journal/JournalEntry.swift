@@ -8,6 +8,9 @@ package enum JournalEntry: Sendable {
     case opened(OpenedSession)
     /// A session is over: nothing of it is left to undo.
     case ended(EndedSession)
+    /// No session is to be opened until `resumed`.
+    case halted(Halt)
+    case resumed
     /// Nothing but the wall time that every line carries.
     case clockSeen
     /// A token was taken for something else than to open a session.
@@ -118,6 +121,10 @@ extension JournalEntry {
                 "entry": "ended", "session": .string(session.id.text), "ending": .string(session.ending.rawValue),
                 "steps": .array(session.steps.map(\.json)),
             ]
+        case .halted(let halt):
+            ["entry": "halted", "halt": halt.json]
+        case .resumed:
+            ["entry": "resumed"]
         case .clockSeen:
             ["entry": "clock-seen"]
         case .tokenTaken(let token):
@@ -134,6 +141,11 @@ extension JournalEntry {
         case "ended":
             guard let session = EndedSession(json) else { return nil }
             self = .ended(session)
+        case "halted":
+            guard let halt = json["halt"].flatMap(Halt.init) else { return nil }
+            self = .halted(halt)
+        case "resumed":
+            self = .resumed
         case "clock-seen":
             self = .clockSeen
         case "token-taken":

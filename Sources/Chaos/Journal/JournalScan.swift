@@ -1,5 +1,5 @@
 package import Authorization
-import ChaosModel
+package import ChaosModel
 
 /// What a journal says about the moment the agent last stopped.
 package struct JournalScan: Sendable {
@@ -9,6 +9,8 @@ package struct JournalScan: Sendable {
     package private(set) var past: [PastSession] = []
     /// Tokens that were taken, opened sessions' included.
     package private(set) var tokens: [TakenToken] = []
+    /// Whether the node was halted, and not resumed.
+    package private(set) var halt: Halt?
     /// The latest wall time that the journal knows, in seconds.
     package private(set) var highWater: Int64 = 0
     /// Lines that were complete and yet cannot be read, by number from 1.
@@ -59,6 +61,10 @@ package struct JournalScan: Sendable {
         case .entry(.ended(let ended)):
             guard let index = live.firstIndex(where: { $0.id == ended.id }) else { break }
             past.append(PastSession(opened: live.remove(at: index), ended: ended))
+        case .entry(.halted(let halt)):
+            self.halt = halt
+        case .entry(.resumed):
+            halt = nil
         case .entry(.clockSeen):
             break
         case .entry(.tokenTaken(let token)):

@@ -71,7 +71,7 @@ final class LiveSession {
 
     func tell(_ kind: String, _ message: String) {
         let event = SessionEvent(
-            sequence: events.count, offset: BootInstant.now - openedAt, kind: kind, message: message)
+            sequence: events.count, offset: max(.zero, BootInstant.now - openedAt), kind: kind, message: message)
         events.append(event)
         for subscriber in subscribers.values { subscriber.yield(event) }
     }

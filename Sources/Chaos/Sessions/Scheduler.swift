@@ -43,6 +43,8 @@ package actor Scheduler {
     /// Places taken by requests that are not sessions yet.
     private var opening = 0
     package private(set) var isDraining = false
+    /// While it is set no session is opened.
+    package internal(set) var halt: Halt?
     private let timer: BootTimer
     private var timerWatch: DescriptorWatch?
 
@@ -101,7 +103,7 @@ extension Scheduler {
     ///   with everything undone.
     package func inject(_ request: VerifiedRequest) async throws(Problem) -> SessionReport {
         guard case .inject(let injection) = request.demand else { throw Self.mismatch }
-        if isDraining { throw Problem(.draining, "the agent is stopping and takes no new session") }
+        try refuseIfClosed()
         guard live.count + opening < limits.liveSessions else {
             throw Problem(
                 .limitExceeded, "this node has \(live.count) live sessions, its limit is \(limits.liveSessions)")
@@ -113,7 +115,7 @@ extension Scheduler {
 
         let (target, plan) = try await prepare(injection)
         // Said again: much may have happened while the runtime was asked.
-        if isDraining { throw Problem(.draining, "the agent is stopping and takes no new session") }
+        try refuseIfClosed()
         let openedAt = BootInstant.now
         let record = OpenedSession(
             id: id, token: authorized.token, bootID: bootID, openedAt: openedAt.nanoseconds,
@@ -130,6 +132,7 @@ extension Scheduler {
         for note in plan.notes { session.tell("note", note) }
         watch(session, target)
         if isDraining { session.post(.drained) }
+        if halt != nil { session.post(.halted) }
         drive(session, session.machine.handle(.journaled))
         armTimer()
         await session.waitUntilSettled()
@@ -192,6 +195,15 @@ extension Scheduler {
         Problem(.operationMismatch, "the token is for another operation", field: "op")
     }
 
+    private func refuseIfClosed() throws(Problem) {
+        if isDraining { throw Problem(.draining, "the agent is stopping and takes no new session") }
+        if let halt {
+            throw Problem(
+                .halted, "an operator has halted this node\(halt.reason.map { ": \($0)" } ?? "")",
+                hint: "`squall resume` on the node, by an operator")
+        }
+    }
+
     private func prepare(
         _ injection: InjectionRequest
     ) async throws(Problem) -> (target: ResolvedTarget, plan: Plan) {
@@ -211,11 +223,28 @@ extension Scheduler {
         return (target, plan)
     }
 
+    /// `/proc/meminfo`; nil where it does not say.
+    private static func nodeMemory() throws(CgroupFileError) -> NodeMemory? {
+        let text: String
+        do throws(SystemCallError) {
+            text = try TextFile.read("/proc/meminfo")
+        } catch {
+            throw .system(error)
+        }
+        func bytes(_ name: String) -> ByteCount? {
+            let line = text.split(separator: "\n").first { $0.hasPrefix(name + ":") }
+            return line.flatMap { Int64($0.filter(\.isNumber)) }.map { ByteCount($0 * 1024) }
+        }
+        guard let total = bytes("MemTotal"), let available = bytes("MemAvailable") else { return nil }
+        return NodeMemory(total: total, available: available)
+    }
+
     private func observe(_ target: ResolvedTarget) throws(Problem) -> TargetObservation {
         do throws(CgroupFileError) {
             return TargetObservation(
                 facts: target.facts, cpuCount: target.cpuCount, isOnHostNetwork: target.isOnHostNetwork,
                 memoryLimit: try target.cgroup.memoryLimit().map { ByteCount($0.bytes) },
+                nodeMemory: try Self.nodeMemory(),
                 diesTogether: try target.cgroup.diesTogether())
         } catch {
             throw Problem(.targetUnresolvable, "\(error)", field: "target")
@@ -233,7 +262,7 @@ extension Scheduler {
         try replay.take(request, for: session, now: wallSeconds())
     }
 
-    private func write(_ entries: [JournalEntry]) async throws(Problem) {
+    func write(_ entries: [JournalEntry]) async throws(Problem) {
         do {
             try await journal.commit(entries)
         } catch {
@@ -267,7 +296,12 @@ extension Scheduler {
     /// Takes no new session and reverts all that live. Returns when none is left, or none but stuck ones.
     package func drain() async {
         isDraining = true
-        for session in live.values { session.post(.drained) }
+        await endAll(.drained)
+    }
+
+    /// Returns when no session is left, or none but stuck ones. New ones are refused meanwhile.
+    func endAll(_ ending: Ending) async {
+        for session in live.values { session.post(ending) }
         // A request that was being opened when this began either ends by itself or becomes a session first.
         while opening > 0 || live.values.contains(where: { $0.machine.state != .stuck }) {
             if let session = live.values.first(where: { $0.machine.state != .stuck }) {
@@ -288,7 +322,9 @@ extension Scheduler {
     }
 
     private func reports(where isWanted: (LiveSession) -> Bool) -> [SessionReport] {
-        (past + live.values).filter(isWanted).sorted { $0.record.openedAt > $1.record.openedAt }.map(\.report)
+        (past + live.values).filter(isWanted).sorted {
+            ($0.record.openedAtWall, $0.id.text) > ($1.record.openedAtWall, $1.id.text)
+        }.map(\.report)
     }
 
     private func end(_ session: LiveSession, _ ending: Ending) async -> SessionReport {
@@ -363,7 +399,9 @@ extension Scheduler {
     }
 
     private func undo(_ step: Int, of session: LiveSession) async -> SessionMachine.Event {
-        switch await runner.undo(session.record.intents[step], step: step, of: session.id) {
+        let progress = await runner.undo(
+            session.record.intents[step], step: step, of: session.id, isOfThisBoot: session.record.bootID == bootID)
+        switch progress {
         case .unfinished(let delay):
             return .undoUnfinished(callAgainAfter: delay)
         case .done(let outcome):
@@ -454,23 +492,16 @@ extension Scheduler {
             if session.record.bootID == bootID {
                 session.tell("recovering", "the agent was restarted and takes the session back")
             } else {
-                session.tell("rebooted", "the node was restarted: nothing of the session can be left")
+                session.tell("rebooted", "the node was restarted: only what lies on a disk can be left")
             }
         }
-        let present = all.filter { $0.record.bootID == bootID }
-        for session in all {
-            if session.record.bootID == bootID {
-                drive(session, session.machine.recoveryAction)
-            } else {
-                for step in session.steps.indices { session.steps[step].undo = .alreadyRestored }
-                await finish(session, .recovered)
-            }
-        }
-        for session in present { await session.waitUntilSettled() }
+        for session in all { drive(session, session.machine.recoveryAction) }
+        for session in all { await session.waitUntilSettled() }
     }
 
-    /// Remembers sessions that an earlier agent saw to their end, the oldest first.
-    package func remember(_ sessions: [PastSession]) {
+    /// Remembers sessions that an earlier agent saw to their end, the oldest first, and that it was halted.
+    package func remember(_ sessions: [PastSession], halt: Halt?) {
+        self.halt = halt
         past = sessions.suffix(limits.remembered).map { LiveSession($0) } + past
     }
 
@@ -483,7 +514,7 @@ extension Scheduler {
         }
         try await journal.compact(
             keeping: live.values.map(\.record), past: over.suffix(limits.rememberedAcrossRestarts),
-            tokens: scan.tokens, highWater: scan.highWater)
+            tokens: scan.tokens, halt: scan.halt, highWater: scan.highWater)
     }
 }
 

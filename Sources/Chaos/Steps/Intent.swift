@@ -23,6 +23,14 @@ extension Intent {
         }
     }
 
+    /// Whether something of it can be left when the node was restarted.
+    var outlivesBoot: Bool {
+        switch self {
+        case .shapeTraffic, .runWorker: false
+        case .fillDisk(let file, _): file.isVisible
+        }
+    }
+
     package var json: JSON {
         switch self {
         case .shapeTraffic(let layer, let network, let base):

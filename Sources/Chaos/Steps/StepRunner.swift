@@ -32,8 +32,8 @@ package enum UndoProgress: Sendable {
     case unfinished(callAgainAfter: Duration)
 }
 
-/// The only place that changes the kernel. Steps run one after the other, so a resource that several sessions share is
-/// never changed by two at once.
+/// The only place that changes the kernel. What several sessions share is changed without a pause in between, so never by
+/// two at once; whatever may take long (a process that starts, a file system that is asked) is waited for elsewhere.
 package actor StepRunner {
     let executor = DispatchExecutor(label: "squall.steps")
     package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
@@ -67,14 +67,14 @@ package actor StepRunner {
     }
 
     /// Reads what undoing the steps will need. Changes nothing.
-    package func prepare(_ steps: [Step], on target: ResolvedTarget) throws(Problem) -> [Intent] {
+    package func prepare(_ steps: [Step], on target: ResolvedTarget) async throws(Problem) -> [Intent] {
         var intents: [Intent] = []
         for step in steps {
             switch step {
             case .shapeTraffic(let layer): intents.append(try prepareShaping(layer, on: target))
             case .runWorker(let task, let score):
                 intents.append(try prepareWorker(task, outOfMemoryScore: score, on: target))
-            case .fillDisk(let fill): intents.append(try prepareFill(fill, on: target))
+            case .fillDisk(let fill): intents.append(try await prepareFill(fill, on: target))
             }
         }
         return intents
@@ -98,20 +98,27 @@ package actor StepRunner {
     }
 
     /// What a step has achieved so far, as the kernel counts it; nil when that cannot be told.
-    package func effect(of intent: Intent, step: Int, of session: SessionID) -> Effect? {
+    package func effect(of intent: Intent, step: Int, of session: SessionID) async -> Effect? {
         switch intent {
         case .shapeTraffic(_, let network, _): trafficEffect(in: network, of: session)
-        case .runWorker, .fillDisk: effect(of: WorkerKey(session: session, step: step))
+        case .runWorker, .fillDisk: await effect(of: WorkerKey(session: session, step: step))
         }
     }
 
     /// Takes a step back, whoever performed it and however far it came.
-    package func undo(_ intent: Intent, step: Int, of session: SessionID) -> UndoProgress {
+    ///
+    /// - Parameter isOfThisBoot: Whether it was performed since the node was started. Of an earlier boot only what lies
+    ///   on a disk can be left, and nothing may be found by numbers that the kernel gives anew.
+    package func undo(
+        _ intent: Intent, step: Int, of session: SessionID, isOfThisBoot: Bool = true
+    ) async -> UndoProgress {
+        guard isOfThisBoot || intent.outlivesBoot else { return .done(.alreadyRestored) }
         let key = WorkerKey(session: session, step: step)
         return switch intent {
         case .shapeTraffic(_, let network, let base): unshape(network, base: base, for: session)
         case .runWorker(_, _, let cgroup): endWorker(key, in: cgroup)
-        case .fillDisk(let file, let cgroup): unfill(file, as: key, in: cgroup)
+        case .fillDisk(let file, let cgroup):
+            await unfill(file, as: key, in: cgroup, isOfThisBoot: isOfThisBoot)
         }
     }
 }

@@ -87,6 +87,13 @@ package final class TargetResolver: TargetDirectory {
                 field: "target.process.startTime")
         }
         let cgroup = try open { () throws(CgroupOpeningError) in try cgroups.cgroup(ofProcess: id) }
+        if let container, id == 1 || !cgroup.path.split(separator: "/").contains(where: { $0.contains(container.id) }) {
+            // Whatever answered for the runtime does not decide what is hit.
+            throw Problem(
+                .targetUnresolvable,
+                "process \(id), which the runtime names, is in cgroup \(cgroup.path) and not in the container's",
+                field: "target.container")
+        }
         let cookie = try cookie(of: network)
         // All that was read by number is this process's, if it still runs now.
         guard handle.isRunning else { throw Problem(.targetGone, "process \(id) has ended", field: "target") }

@@ -57,14 +57,25 @@ int clinux_open_unnamed(int directory, unsigned mode) {
     return openat(directory, ".", O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, mode);
 }
 
+// A file system may say anything: nothing that overflows, and nothing negative, leaves here.
+static int64_t bytes(uint64_t blocks, int64_t unit) {
+    const int64_t most = INT64_C(1) << 60;
+    int64_t product;
+    if (unit <= 0 || blocks > (uint64_t)most || __builtin_mul_overflow((int64_t)blocks, unit, &product)) return most;
+    return product < most ? product : most;
+}
+
 int clinux_get_space(int file, clinux_space *space) {
     struct statfs status;
     if (fstatfs(file, &status) != 0) return -1;
     int64_t unit = status.f_frsize;
     space->type = status.f_type;
-    space->total = (int64_t)status.f_blocks * unit;
-    space->free = (int64_t)status.f_bfree * unit;
-    space->available = (int64_t)status.f_bavail * unit;
+    space->total = bytes(status.f_blocks, unit);
+    space->free = bytes(status.f_bfree, unit);
+    // What is below 0 (more than the reserve of root is used) arrives as a huge number: none is free then.
+    space->available = status.f_bavail > status.f_bfree ? 0 : bytes(status.f_bavail, unit);
+    if (space->free > space->total) space->free = space->total;
+    if (space->available > space->free) space->available = space->free;
     space->read_only = (status.f_flags & ST_RDONLY) != 0;
     return 0;
 }

@@ -42,20 +42,17 @@ package struct Directory: ~Copyable, Sendable {
         try FilesystemSpace(of: descriptor, subject: path)
     }
 
-    /// The mount that it is in, and its path from the root of that mount's file system. Nil where the process no longer
-    /// sees that mount.
+    /// The mount that it is in, and its path from the root of that mount's file system. Nil where the process does not
+    /// see that mount, or sees it elsewhere than the kernel says the directory is.
     package func place(seenBy process: Int32) throws(SystemCallError) -> (mount: MountEntry, path: String)? {
         let facts = try TextFile.read("/proc/thread-self/fdinfo/\(descriptor.rawValue)")
         guard let line = facts.split(separator: "\n").first(where: { $0.hasPrefix("mnt_id:") }),
             let id = Int(line.dropFirst("mnt_id:".count).filter(\.isNumber)),
             let mount = try MountEntry.all(seenBy: "\(process)").first(where: { $0.id == id })
         else { return nil }
-        // From the root of the mount namespace, which is where mount points are counted from too.
         let seen = try TextFile.destination(ofLink: "/proc/thread-self/fd/\(descriptor.rawValue)")
-        let prefix = mount.mountPoint == "/" ? "" : mount.mountPoint
-        guard seen.hasPrefix(prefix) else { return nil }
-        let below = seen.dropFirst(prefix.utf8.count)
-        return (mount, (mount.root == "/" ? "" : mount.root) + (below == "/" ? "" : below))
+        guard let below = seen.below(mount.mountPoint) else { return nil }
+        return (mount, (mount.root == "/" ? "" : mount.root) + below)
     }
 
     /// Makes a file that only who has it open can reach; the kernel frees it with the last of them. Where the file
@@ -106,10 +103,38 @@ package struct Directory: ~Copyable, Sendable {
         }
     }
 
-    /// Removes a file of this directory. False when there is none of this name.
+    /// What is found under a name.
+    package enum Entry: Hashable, Sendable {
+        case file(FileIdentity)
+        case somethingElse
+    }
+
+    /// Nil when there is nothing of this name. No link is followed.
+    ///
+    /// The corresponding system call is `fstatat(2)`.
+    package func entry(_ name: String) throws(SystemCallError) -> Entry? {
+        guard let status = try status(of: name) else { return nil }
+        guard status.st_mode & S_IFMT == S_IFREG else { return .somethingElse }
+        return .file(FileIdentity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino)))
+    }
+
+    /// Removes a file of this directory, as its owner where root of the node may not. False when there is none of this
+    /// name.
     ///
     /// The corresponding system call is `unlinkat(2)`.
     package func remove(_ name: String) throws(SystemCallError) -> Bool {
+        do throws(SystemCallError) {
+            return try unlink(name)
+        } catch let error where error.errno == .notPermitted || error.errno == .permissionDenied {
+            // A directory with the sticky bit lets only owners remove, and it takes CAP_FOWNER to be nobody's equal.
+            guard let status = try status(of: name) else { return false }
+            clinux_set_file_user(status.st_uid, status.st_gid)
+            defer { clinux_set_file_user(geteuid(), getegid()) }
+            return try unlink(name)
+        }
+    }
+
+    private func unlink(_ name: String) throws(SystemCallError) -> Bool {
         let raw = descriptor.rawValue
         do throws(SystemCallError) {
             try systemCall("unlinkat", on: "\(name) in \(path)") { unlinkat(raw, name, 0) }
@@ -117,6 +142,29 @@ package struct Directory: ~Copyable, Sendable {
         } catch let error where error.errno == .noEntry {
             return false
         }
+    }
+
+    private func status(of name: String) throws(SystemCallError) -> stat? {
+        var status = stat()
+        let raw = descriptor.rawValue
+        do throws(SystemCallError) {
+            try systemCall("fstatat", on: "\(name) in \(path)") { fstatat(raw, name, &status, AT_SYMLINK_NOFOLLOW) }
+            return status
+        } catch let error where error.errno == .noEntry {
+            return nil
+        }
+    }
+}
+
+extension String {
+    /// The rest of an absolute path below another one: empty for that itself, nil where it is not below.
+    package func below(_ parent: String) -> String? {
+        let parent = parent == "/" ? [] : Array(parent.utf8)
+        let path = Array(utf8)
+        guard path.starts(with: parent) else { return nil }
+        let rest = path[parent.count...]
+        if rest.isEmpty || rest.elementsEqual("/".utf8) { return "" }
+        return rest.first == UInt8(ascii: "/") ? String(decoding: rest, as: UTF8.self) : nil
     }
 }
 
@@ -130,7 +178,7 @@ package struct FileIdentity: Hashable, Sendable {
         self.inode = inode
     }
 
-    init(of file: borrowing OwnedDescriptor, subject: String) throws(SystemCallError) {
+    package init(of file: borrowing OwnedDescriptor, subject: String) throws(SystemCallError) {
         var status = stat()
         let raw = file.rawValue
         try systemCall("fstat", on: subject) { fstat(raw, &status) }
@@ -145,5 +193,19 @@ package func allocatedBytes(ofDescriptor number: Int32, in process: Int32) throw
     let path = "/proc/\(process)/fd/\(number)"
     var status = stat()
     try systemCall("stat", on: path) { stat(path, &status) }
-    return Int64(status.st_blocks) * 512
+    let (bytes, overflows) = Int64(status.st_blocks).multipliedReportingOverflow(by: 512)
+    return overflows ? .max : max(0, bytes)
+}
+
+extension OwnedDescriptor {
+    /// Frees what the file takes, whatever names it has, and says how many those are.
+    ///
+    /// The corresponding system calls are `ftruncate(2)` and `fstat(2)`.
+    package func empty(subject: String) throws(SystemCallError) -> Int {
+        let raw = rawValue
+        try systemCall("ftruncate", on: subject) { ftruncate(raw, 0) }
+        var status = stat()
+        try systemCall("fstat", on: subject) { fstat(raw, &status) }
+        return Int(clamping: status.st_nlink)
+    }
 }

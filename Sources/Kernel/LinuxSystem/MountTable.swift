@@ -11,6 +11,12 @@ package struct MountEntry: Hashable, Sendable {
     /// The options of the file system (not those of the mount).
     package let options: [String]
 
+    /// Of an overlay: the directory that holds what is written into it.
+    package var upperDirectory: String? {
+        guard type == "overlay", let option = options.first(where: { $0.hasPrefix("upperdir=") }) else { return nil }
+        return Self.unescaped(option.dropFirst("upperdir=".count))
+    }
+
     package init?(line: Substring) {
         // 36 35 98:0 /root /mount/point rw,noatime shared:1 - ext3 /dev/root rw,errors=continue
         let fields = line.split(separator: " ")

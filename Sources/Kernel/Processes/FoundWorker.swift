@@ -38,12 +38,12 @@ extension FoundWorker {
     /// Nil when the process is no worker.
     fileprivate init?(process id: Int32) throws(SystemCallError) {
         let startTime = try ProcessFacts(ofProcess: id).startTime
-        let arguments = try TextFile.read("/proc/\(id)/cmdline").split(separator: "\0")
-        guard arguments.count >= 2, arguments[0] == WorkerOrder.programName else { return nil }
-        // Anybody can choose these arguments. This keeps an ordinary program that did from being killed.
+        // Asked first: arguments are in the process's own memory, which it can make anybody wait for who reads it.
         guard try TextFile.destination(ofLink: "/proc/\(id)/exe").hasPrefix("/memfd:\(WorkerOrder.programName)") else {
             return nil
         }
+        let arguments = try TextFile.read("/proc/\(id)/cmdline").split(separator: "\0")
+        guard arguments.count >= 2, arguments[0] == WorkerOrder.programName else { return nil }
         self.init(id: id, startTime: startTime, session: String(arguments[1]))
     }
 

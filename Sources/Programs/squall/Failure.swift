@@ -58,7 +58,7 @@ struct Failure: Error {
         for name in ["field", "hint", "session"] {
             if let text = document[name]?.stringValue { lines.append("  \(name): \(text)") }
         }
-        return lines
+        return lines.map(Output.printable)
     }
 }
 

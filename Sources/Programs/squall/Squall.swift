@@ -17,8 +17,8 @@ struct Squall: ParsableCommand {
         version: VersionCommand.text,
         subcommands: [
             InjectCommand.self, SessionCommand.self, TargetCommand.self, FaultCommand.self, DoctorCommand.self,
-            JournalCommand.self, KeygenCommand.self, TokenCommand.self, CompletionCommand.self, ExitCodesCommand.self,
-            VersionCommand.self,
+            HaltCommand.self, ResumeCommand.self, JournalCommand.self, KeygenCommand.self, TokenCommand.self,
+            CompletionCommand.self, ExitCodesCommand.self, VersionCommand.self,
         ])
 
     /// Nothing here is asynchronous: a main thread in the hands of the concurrency runtime would take SIGINT

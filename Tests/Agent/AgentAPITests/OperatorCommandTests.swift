@@ -6,7 +6,8 @@ struct OperatorCommandTests {
     private static let session = SessionID.random()
     private static let commands: [OperatorCommand] = [
         .list, .show(session), .events(session), .revert(session), .target(.container("0123456789ab")),
-        .target(.process(id: 4711, startTime: 812_345)), .target(.cgroup("/kubepods/web")),
+        .target(.process(id: 4711, startTime: 812_345)), .target(.cgroup("/kubepods/web")), .halt(reason: nil),
+        .halt(reason: "incident"), .resume,
     ]
 
     @Test(arguments: commands)
@@ -22,7 +23,7 @@ struct OperatorCommandTests {
 
     @Test(
         arguments: [
-            ("{}", .requestMalformed, "command"), (#"{"command":"halt"}"#, .requestMalformed, "command"),
+            ("{}", .requestMalformed, "command"), (#"{"command":"stop"}"#, .requestMalformed, "command"),
             (#"{"command":"show"}"#, .requestMalformed, "session"),
             (#"{"command":"revert","session":"all"}"#, .requestMalformed, "session"),
             (#"{"command":"target"}"#, .requestMalformed, "target"),
@@ -30,6 +31,8 @@ struct OperatorCommandTests {
             (#"{"command":"target","target":{"pod":"web"}}"#, .fieldUnknown, "target.pod"),
             (#"{"command":"target","target":{"process":{"pid":4711}}}"#, .fieldMissing, "target.process.startTime"),
             (#"{"command":"list","session":"s-0123456789abcdef"}"#, .fieldUnknown, "session"),
+            (#"{"command":"halt","reason":1}"#, .fieldInvalid, "reason"),
+            (#"{"command":"resume","reason":"x"}"#, .fieldUnknown, "reason"),
             ("[]", .requestMalformed, "command"), (#""list""#, .requestMalformed, "command"),
             ("{", .requestMalformed, nil),
         ] as [(String, ProblemCode, String?)])

@@ -9,7 +9,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from fakes import FakeEngine, FakeGateway  # noqa: E402
 
 ROOT = pathlib.Path(__file__).parents[3]
-PROGRAM = os.environ.get("SQUALL_PROGRAM", str(ROOT / ".build/debug/squall"))
+PROGRAM = str(pathlib.Path(os.environ.get("SQUALL_PROGRAM", ROOT / ".build/debug/squall")).resolve())
 
 
 class CLI:

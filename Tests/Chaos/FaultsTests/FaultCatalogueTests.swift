@@ -107,6 +107,22 @@ struct FaultCatalogueTests {
         #expect((problem.code, problem.field) == (.fieldInvalid, "parameters.percent"))
     }
 
+    @Test func `memory stress leaves something to the node`() throws {
+        func plan(_ size: String, limit: ByteCount?) throws -> [Step] {
+            let (fault, _) = try FaultCatalogue.fault(of: "memory-stress", parameters: ["size": .string(size)])
+            return try fault.plan(
+                for: TargetObservation(
+                    facts: pod.facts, cpuCount: 4, isOnHostNetwork: false, memoryLimit: limit,
+                    nodeMemory: NodeMemory(total: ByteCount(1 << 30), available: ByteCount(512 << 20)),
+                    diesTogether: false))
+        }
+        let problem = try #require(throws: Problem.self) { try plan("500MiB", limit: nil) }
+        #expect((problem.code, problem.field) == (.fieldInvalid, "parameters.size"))
+        #expect(try !plan("400MiB", limit: nil).isEmpty)
+        // The limit stops it long before.
+        #expect(try !plan("16TiB", limit: ByteCount(256 << 20)).isEmpty)
+    }
+
     @Test func `memory stress says whom the kernel will kill`() throws {
         func notes(_ parameters: JSON, diesTogether: Bool = false) throws -> String {
             let (fault, _) = try FaultCatalogue.fault(of: "memory-stress", parameters: parameters)
@@ -130,11 +146,14 @@ struct FaultCatalogueTests {
         ] as [(JSON, DiskFill.Amount)])
     func `disk fill says how much of what`(parameters: JSON, amount: DiskFill.Amount) throws {
         let (fault, _) = try FaultCatalogue.fault(of: "disk-fill", parameters: parameters)
+        let field = parameters["percent"] == nil ? "parameters.size" : "parameters.percent"
         #expect(
             try fault.plan(for: pod)
                 == [
                     .fillDisk(
-                        DiskFill(directory: "/tmp", amount: amount, reserve: Percentage(10)!, isVisible: false))
+                        DiskFill(
+                            directory: "/tmp", amount: amount, reserve: Percentage(10)!, isVisible: false,
+                            amountField: field))
                 ])
     }
 }

@@ -181,7 +181,8 @@ struct JournalTests {
         try await journal.commit([.opened(kept), .opened(gone)])
         try await journal.commit([.ended(ended(gone, .cancelled))])
         try await journal.compact(
-            keeping: [kept], past: [], tokens: [kept.token, gone.token], highWater: 2_100_000_000)
+            keeping: [kept], past: [], tokens: [kept.token, gone.token], halt: Halt(since: 7, reason: "x"),
+            highWater: 2_100_000_000)
         let scan = try Journal.open(in: directory.path).scan
         #expect(scan.live.map(\.id) == [kept.id])
         #expect(scan.tokens == [kept.token], "the other had expired by the time that the journal knew")

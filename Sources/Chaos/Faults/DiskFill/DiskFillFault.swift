@@ -9,8 +9,8 @@ package struct DiskFillFault: Fault {
         A file in a directory of the target grows as asked. It has no name, so that the kernel itself frees it when \
         everything of the agent's dies; with visible it has one, which the kubelet's accounting of ephemeral storage \
         sees, and which the agent takes away, after a crash too. The path is followed inside the target's root, and \
-        nowhere else. A reserve always stays free: the file shrinks when others need it. A container's own file tree \
-        and an emptyDir lie on the node's disk: then everything on the node that writes there is hit.
+        nowhere else. A reserve stays free: once a second the file shrinks by what others took of it. What \
+        is written to a tmpfs is memory of the target's cgroup. A container's own file tree and an emptyDir lie on the node's disk: then everything on the node that writes there is hit.
         """
     package static let reach = Reach.node
     package static let needs: [NodeFeature] = [.workers]
@@ -86,7 +86,8 @@ package struct DiskFillFault: Fault {
         }
         fill = DiskFill(
             directory: directory, amount: amount, reserve: values.percentage("reserve"),
-            isVisible: values.boolean("visible"))
+            isVisible: values.boolean("visible"), amountField: percent == nil ? "parameters.size" : "parameters.percent"
+        )
     }
 
     private static let standardSize = ByteCount(500_000_000)

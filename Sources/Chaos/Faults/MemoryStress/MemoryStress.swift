@@ -69,8 +69,11 @@ package struct MemoryStress: Fault {
 
     package func notes(on target: TargetObservation) -> [String] {
         var notes: [String] = []
-        if case .size(let size) = amount, let limit = target.memoryLimit, size >= limit {
+        if let limit = target.memoryLimit, let size = bytes(for: target), size >= limit {
             notes.append("\(size) is not below the target's limit of \(limit): memory will run out")
+        }
+        if target.memoryLimit == nil {
+            notes.append("the target has no memory limit: what it holds is missing on the whole node")
         }
         if target.diesTogether {
             notes.append(
@@ -84,21 +87,43 @@ package struct MemoryStress: Fault {
     }
 
     package func plan(for target: TargetObservation) throws(Problem) -> [Step] {
-        let bytes: Int64
-        switch amount {
-        case .size(let size): bytes = size.value
-        case .ofLimit(let share):
-            guard let limit = target.memoryLimit else {
-                throw Problem(
-                    .fieldInvalid, "the target has no memory limit that \(share) could be a share of",
-                    field: "parameters.percent", hint: "ask for a size, as size=256MiB")
-            }
-            bytes = Int64(Double(limit.value) * share.fraction)
+        guard let size = bytes(for: target) else {
+            throw Problem(
+                .fieldInvalid, "the target has no memory limit that a percentage could be a share of",
+                field: "parameters.percent", hint: "ask for a size, as size=256MiB")
         }
+        try refuseToStarveTheNode(size, target)
         return [
             .runWorker(
-                .memory(bytes: bytes, rampNanoseconds: Int64(ramp / .nanoseconds(1))),
+                .memory(bytes: size.value, rampNanoseconds: Int64(ramp / .nanoseconds(1))),
                 outOfMemoryScore: outOfMemoryScore)
         ]
     }
+
+    /// Nil for a share of no limit.
+    private func bytes(for target: TargetObservation) -> ByteCount? {
+        switch amount {
+        case .size(let size): size
+        case .ofLimit(let share):
+            target.memoryLimit.map { ByteCount(Int64(Double($0.value) * share.fraction)) }
+        }
+    }
+
+    /// Where no limit stops it before, the node itself would run out of memory, and its kernel choose among everybody.
+    private func refuseToStarveTheNode(_ size: ByteCount, _ target: TargetObservation) throws(Problem) {
+        guard let node = target.nodeMemory else { return }
+        let taken = min(size, target.memoryLimit ?? size)
+        let reserve = Int64(Double(node.total.value) * Self.nodeReserve)
+        let most = max(0, node.available.value - reserve)
+        if taken.value > most {
+            throw Problem(
+                .fieldInvalid,
+                "\(taken) would leave less than \(ByteCount(reserve)) of memory to the node, which has "
+                    + "\(node.available) available",
+                field: "parameters.size", hint: "at most \(most) bytes")
+        }
+    }
+
+    /// The share of the node's memory that stays available.
+    private static let nodeReserve = 0.05
 }

@@ -15,10 +15,15 @@ package struct DiskFill: Hashable, Sendable {
     package let reserve: Percentage
     /// Whether the file has a name, so that whoever counts files finds it.
     package let isVisible: Bool
+    /// The request's field that says how much, for refusals.
+    package let amountField: String
 
-    package init(directory: String, amount: Amount, reserve: Percentage, isVisible: Bool) {
+    package init(
+        directory: String, amount: Amount, reserve: Percentage, isVisible: Bool, amountField: String = "parameters.size"
+    ) {
         self.directory = directory
         self.amount = amount
+        self.amountField = amountField
         self.reserve = reserve
         self.isVisible = isVisible
     }

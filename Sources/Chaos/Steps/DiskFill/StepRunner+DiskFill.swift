@@ -2,16 +2,36 @@ import ChaosModel
 import Filesystems
 import Glibc
 import LinuxSystem
-import Namespaces
 import Targets
 import WorkerProtocol
 
-/// The directory in which a worker of this engine fills a file.
-final class FilledDirectory {
+/// Where a worker of this engine fills a file.
+final class FilledDirectory: Sendable {
     let directory: Directory
+    /// A file with a name, open: so it can be emptied wherever the target moves it. One without a name is only open in
+    /// its worker, with which it goes.
+    let file: OwnedDescriptor?
 
-    init(_ directory: consuming Directory) {
+    init(_ directory: consuming Directory, file: consuming OwnedDescriptor?) {
         self.directory = directory
+        self.file = file
+    }
+
+    var identity: FileIdentity? {
+        get throws(SystemCallError) {
+            switch file {
+            case .some(let file): try FileIdentity(of: file, subject: "the file")
+            case .none: nil
+            }
+        }
+    }
+
+    /// Frees the file, and says how many names it has; nil for one that never had any.
+    func emptyFile() throws(SystemCallError) -> Int? {
+        switch file {
+        case .some(let file): try file.empty(subject: "the file")
+        case .none: nil
+        }
     }
 }
 
@@ -20,49 +40,86 @@ extension WorkerKey {
     var fileName: String { ".squall-\(session.text)-\(step)" }
 }
 
+/// A directory of the target as it was found.
+private struct FoundDirectory: Sendable {
+    let identity: FileIdentity
+    let space: FilesystemSpace
+    let pathInFilesystem: String?
+    let upperDirectory: String?
+
+    init(at path: String, seenBy process: Int32) throws(SystemCallError) {
+        let directory = try Directory(at: path, seenBy: process)
+        identity = directory.identity
+        space = try directory.space()
+        let place = try directory.place(seenBy: process)
+        pathInFilesystem = place?.path
+        let upper = place?.mount.upperDirectory
+        // What a target mounts itself may name any directory of the node.
+        let isOfTheNode = try MountEntry.all(seenBy: "1").contains {
+            $0.device == place?.mount.device && $0.upperDirectory == upper
+        }
+        upperDirectory = isOfTheNode ? upper : nil
+    }
+}
+
+/// A file that was made, on its way from the thread that made it.
+private final class MadeFile: Sendable {
+    let descriptor: OwnedDescriptor
+    let filled: FilledDirectory
+
+    init(_ descriptor: consuming OwnedDescriptor, _ filled: FilledDirectory) {
+        self.descriptor = descriptor
+        self.filled = filled
+    }
+}
+
+/// Every call into a target's file tree is made `inTime`: it may be on a file system that never answers, and must not
+/// keep anything else from being undone.
 extension StepRunner {
-    func prepareFill(_ fill: DiskFill, on target: ResolvedTarget) throws(Problem) -> Intent {
+    func prepareFill(_ fill: DiskFill, on target: ResolvedTarget) async throws(Problem) -> Intent {
         guard let process = target.facts.process else {
             throw Problem(
                 .targetRefused, "the target is a cgroup, which has no files", field: "target",
                 hint: "name a container or a process")
         }
         try refuseIfFrozen(target)
-        let field = "parameters.path"
-        let identity: FileIdentity
-        let space: FilesystemSpace
-        let place: (mount: MountEntry, path: String)?
+        let found: FoundDirectory
         do throws(SystemCallError) {
-            let directory = try Directory(at: fill.directory, seenBy: process.id)
-            identity = directory.identity
-            space = try directory.space()
-            place = try directory.place(seenBy: process.id)
-        } catch {
-            switch error.errno.rawValue {
-            case ENOENT: throw Problem(.fieldInvalid, "the target has no directory \(fill.directory)", field: field)
-            case ENOTDIR: throw Problem(.fieldInvalid, "\(fill.directory) is no directory", field: field)
-            case ELOOP: throw Problem(.fieldInvalid, "\(fill.directory) is a loop of symbolic links", field: field)
-            default: throw Problem(.targetUnresolvable, "\(error)", field: field)
+            found = try await inTime(on: fill.directory) { () throws(SystemCallError) in
+                try FoundDirectory(at: fill.directory, seenBy: process.id)
             }
+        } catch {
+            throw Self.refusal(of: fill.directory, error)
         }
         guard target.isRunning else { throw Problem(.targetGone, "the target has ended", field: "target") }
-        if space.isOfTheKernel || space.capacity == 0 {
+        if found.space.isOfTheKernel || found.space.capacity == 0 {
             throw Problem(
-                .fieldInvalid, "\(fill.directory) is on a file system that holds no files of people", field: field)
+                .fieldInvalid, "\(fill.directory) is on a file system that holds no files of people",
+                field: "parameters.path")
         }
-        if space.isReadOnly {
+        if found.space.isReadOnly {
             throw Problem(
-                .targetRefused, "\(fill.directory) of the target is read-only", field: field,
+                .targetRefused, "\(fill.directory) of the target is read-only", field: "parameters.path",
                 hint: "choose a volume that the target may write to")
         }
-        let (bytes, reserve) = try Self.amount(of: fill, in: space)
-        let upper = place?.mount.options.first { $0.hasPrefix("upperdir=") }?.dropFirst("upperdir=".count)
+        let (bytes, reserve) = try Self.amount(of: fill, in: found.space)
         return .fillDisk(
             FillFile(
                 bytes: bytes, reserve: reserve, isVisible: fill.isVisible, directory: fill.directory, process: process,
-                device: identity.device, inode: identity.inode, pathInFilesystem: place?.path,
-                upperDirectory: upper.map(String.init)),
+                device: found.identity.device, inode: found.identity.inode, pathInFilesystem: found.pathInFilesystem,
+                upperDirectory: found.upperDirectory),
             in: target.facts.cgroup)
+    }
+
+    private static func refusal(of directory: String, _ error: SystemCallError) -> Problem {
+        let field = "parameters.path"
+        return switch error.errno.rawValue {
+        case ENOENT: Problem(.fieldInvalid, "the target has no directory \(directory)", field: field)
+        case ENOTDIR: Problem(.fieldInvalid, "\(directory) is no directory", field: field)
+        case ELOOP: Problem(.fieldInvalid, "\(directory) is a loop of symbolic links", field: field)
+        case ETIMEDOUT: Problem(.targetUnresolvable, "the file system of \(directory) does not answer", field: field)
+        default: Problem(.targetUnresolvable, "\(error)", field: field)
+        }
     }
 
     private static func amount(
@@ -71,19 +128,16 @@ extension StepRunner {
         let reserve = Int64(Double(space.capacity) * fill.reserve.fraction)
         let most = max(0, space.available - reserve)
         let bytes: Int64
-        let field: String
         switch fill.amount {
         case .bytes(let wanted):
             bytes = wanted.value
-            field = "parameters.size"
         case .filesystem(let share):
             bytes = Int64(Double(space.capacity) * share.fraction) - space.used
-            field = "parameters.percent"
             if bytes <= 0 {
                 let used = (Double(space.used) / Double(space.capacity) * 1000).rounded() / 10
                 throw Problem(
-                    .fieldInvalid, "the file system of \(fill.directory) is \(used) % full already", field: field,
-                    hint: "ask for more than that, or for a size")
+                    .fieldInvalid, "the file system of \(fill.directory) is \(used) % full already",
+                    field: "parameters.percent", hint: "ask for more than that, or for a size")
             }
         }
         if bytes > most {
@@ -91,7 +145,7 @@ extension StepRunner {
                 .fieldInvalid,
                 "\(ByteCount(bytes)) do not fit: \(ByteCount(space.available)) are free on the file system of "
                     + "\(fill.directory), of which \(ByteCount(reserve)) (\(fill.reserve)) stay free",
-                field: field, hint: "at most \(most) bytes; or a smaller reserve")
+                field: fill.amountField, hint: "at most \(most) bytes; or a smaller reserve")
         }
         return (bytes, reserve)
     }
@@ -100,85 +154,141 @@ extension StepRunner {
         _ file: FillFile, as key: WorkerKey, on target: ResolvedTarget, until deadline: BootInstant,
         news: @escaping @Sendable (StepNews) -> Void
     ) async throws(StepError) {
-        let descriptor: OwnedDescriptor
+        let made: MadeFile
         do throws(SystemCallError) {
-            descriptor = try create(file, as: key, on: target)
+            made = try await inTime(on: file.directory) { () throws(SystemCallError) in
+                try Self.make(file, as: key, on: target)
+            }
         } catch {
             throw StepError("\(error)")
         }
+        filled[key] = made.filled
         try await startWorker(
-            .disk(bytes: file.bytes, reserve: file.reserve), outOfMemoryScore: 1000, file: descriptor.rawValue,
+            .disk(bytes: file.bytes, reserve: file.reserve), outOfMemoryScore: 1000, file: made.descriptor.rawValue,
             as: key, on: target, until: deadline, news: news)
-        // From here on only the worker has the file open: with it, a file without a name is gone.
+        // From here on only the worker has a file without a name open: with the worker it is gone.
+        withExtendedLifetime(made) {}
     }
 
-    private func create(
+    private static func make(
         _ file: FillFile, as key: WorkerKey, on target: ResolvedTarget
-    ) throws(SystemCallError) -> OwnedDescriptor {
-        let known = FilledDirectory(try Directory(at: file.directory, seenBy: file.process.id))
+    ) throws(SystemCallError) -> MadeFile {
+        let directory = try Directory(at: file.directory, seenBy: file.process.id)
         // What the target has put there meanwhile is not what was planned.
-        guard known.directory.identity == FileIdentity(device: file.device, inode: file.inode), target.isRunning else {
+        guard directory.identity == FileIdentity(device: file.device, inode: file.inode), target.isRunning else {
             throw SystemCallError("open", on: file.directory, errno: Errno(rawValue: ESTALE))
         }
-        filled[key] = known
-        return try thread.run { () throws(SystemCallError) in
-            if file.isVisible { return try known.directory.createFile(key.fileName) }
-            return try known.directory.createUnnamedFile(orForAMoment: key.fileName)
+        if file.isVisible {
+            let descriptor = try directory.createFile(key.fileName)
+            let kept = try descriptor.duplicate()
+            return MadeFile(descriptor, FilledDirectory(directory, file: kept))
         }
+        let descriptor = try directory.createUnnamedFile(orForAMoment: key.fileName)
+        return MadeFile(descriptor, FilledDirectory(directory, file: nil))
     }
 
-    func unfill(_ file: FillFile, as key: WorkerKey, in cgroup: TargetFacts.Cgroup) -> UndoProgress {
-        let end = endWorker(key, in: cgroup)
-        guard case .done(let outcome) = end else { return end }
-        if case .failed = outcome { return end }
+    func unfill(
+        _ file: FillFile, as key: WorkerKey, in cgroup: TargetFacts.Cgroup, isOfThisBoot: Bool
+    ) async -> UndoProgress {
+        var workerOutcome = UndoOutcome.alreadyRestored
+        if isOfThisBoot {
+            let end = endWorker(key, in: cgroup)
+            guard case .done(let outcome) = end else { return end }
+            if case .failed = outcome { return end }
+            workerOutcome = outcome
+        }
+        let known = filled[key]
         do throws(SystemCallError) {
-            let wasThere = try removeName(of: file, as: key)
+            let outcome = try await inTime(on: file.directory) { () throws(SystemCallError) in
+                if let known { return try Self.free(known, as: key) }
+                return try Self.freeByName(file, as: key, isOfThisBoot: isOfThisBoot)
+            }
             filled[key] = nil
-            return .done(wasThere ? .restored : outcome)
+            return .done(outcome == .alreadyRestored ? workerOutcome : outcome)
         } catch {
+            // A file without a name has gone with its worker, whatever its directory says.
+            guard file.isVisible else {
+                filled[key] = nil
+                return .done(workerOutcome)
+            }
             return .done(.failed("the file \(key.fileName) in \(file.directory): \(error)"))
         }
     }
 
-    /// False when there was no such name.
-    private func removeName(of file: FillFile, as key: WorkerKey) throws(SystemCallError) -> Bool {
-        if let known = filled[key] { return try known.directory.remove(key.fileName) }
-        guard let directory = try find(file) else { return false }
-        return try directory.remove(key.fileName)
+    /// Undoes what this engine did: the file is emptied first, so that it takes no room wherever it is now.
+    private static func free(_ known: FilledDirectory, as key: WorkerKey) throws(SystemCallError) -> UndoOutcome {
+        guard let identity = try known.identity else { return .alreadyRestored }
+        _ = try known.emptyFile()
+        switch try known.directory.entry(key.fileName) {
+        case .file(identity)?: _ = try known.directory.remove(key.fileName)
+        case nil: break
+        case .file?, .somethingElse?:
+            return .drifted(found: "something else is called \(key.fileName) now; the file itself is emptied")
+        }
+        if let names = try known.emptyFile(), names > 0 {
+            return .drifted(found: "the file was given another name; it is emptied and stays there")
+        }
+        return .restored
+    }
+
+    /// Undoes what an earlier engine did, or may have been about to do.
+    private static func freeByName(
+        _ file: FillFile, as key: WorkerKey, isOfThisBoot: Bool
+    ) throws(SystemCallError) -> UndoOutcome {
+        guard let directory = try find(file, isOfThisBoot: isOfThisBoot) else {
+            guard file.isVisible, isOfThisBoot, try isRunning(file.process) else { return .alreadyRestored }
+            return .drifted(found: "\(file.directory) is another directory now; a file in the former one may be left")
+        }
+        switch try directory.entry(key.fileName) {
+        case nil: return .alreadyRestored
+        case .somethingElse?: return .drifted(found: "\(key.fileName) is no file any more")
+        case .file?: return try directory.remove(key.fileName) ? .restored : .alreadyRestored
+        }
     }
 
     /// The directory, after a restart: by the target while that runs, by the node's own mounts, or, for a container's
-    /// own tree that is not mounted any more, where the node keeps what was written into it. Nil when it is gone.
-    private func find(_ file: FillFile) throws(SystemCallError) -> Directory? {
-        let identity = FileIdentity(device: file.device, inode: file.inode)
-        if let facts = try Self.ifThere({ () throws(SystemCallError) in try ProcessFacts(ofProcess: file.process.id) }),
-            facts.startTime == file.process.startTime,
-            let directory = try Self.ifThere({ () throws(SystemCallError) in
+    /// own tree that is not mounted any more, where the node keeps what was written into it. Nil when it is not there.
+    private static func find(_ file: FillFile, isOfThisBoot: Bool) throws(SystemCallError) -> Directory? {
+        if isOfThisBoot, try isRunning(file.process),
+            let directory = try ifThere({ () throws(SystemCallError) in
                 try Directory(at: file.directory, seenBy: file.process.id)
-            }), directory.identity == identity
+            }), directory.identity == FileIdentity(device: file.device, inode: file.inode)
         {
             return directory
         }
         guard let path = file.pathInFilesystem else { return nil }
-        let mounts = try MountEntry.all(seenBy: "1").filter { $0.device == file.device }
+        let mounts = try MountEntry.all(seenBy: "1")
         for mount in mounts {
-            let root = mount.root == "/" ? "" : mount.root
-            guard path == root || path.hasPrefix(root + "/") else { continue }
-            let onNode = mount.mountPoint + path.dropFirst(root.utf8.count)
-            if let directory = try Self.ifThere({ () throws(SystemCallError) in try Directory(onNodeAt: onNode) }),
-                directory.identity == identity
+            guard let below = path.below(mount.root) else { continue }
+            let place = (mount.mountPoint == "/" ? "" : mount.mountPoint) + below
+            // Devices get other numbers with each boot, and btrfs has several: the inode and the file's name tell.
+            if let directory = try ifThere({ () throws(SystemCallError) in
+                try Directory(onNodeAt: place.isEmpty ? "/" : place)
+            }), directory.identity.inode == file.inode,
+                !isOfThisBoot || directory.identity.device == file.device
             {
                 return directory
             }
         }
         // What lies under a mounted overlay is only changed through it.
-        guard mounts.isEmpty, let upper = file.upperDirectory else { return nil }
-        return try Self.ifThere { () throws(SystemCallError) in try Directory(onNodeAt: upper + path) }
+        guard let upper = file.upperDirectory, !mounts.contains(where: { $0.upperDirectory == upper }) else {
+            return nil
+        }
+        return try ifThere { () throws(SystemCallError) in try Directory(onNodeAt: upper + path) }
     }
 
-    private static func ifThere<Value: ~Copyable>(
-        _ open: () throws(SystemCallError) -> Value
-    ) throws(SystemCallError) -> Value? {
+    private static func isRunning(_ process: TargetFacts.Process) throws(SystemCallError) -> Bool {
+        do throws(SystemCallError) {
+            return try ProcessFacts(ofProcess: process.id).startTime == process.startTime
+        } catch {
+            if error.errno == .noEntry || error.errno == .noProcess { return false }
+            throw error
+        }
+    }
+
+    private static func ifThere(
+        _ open: () throws(SystemCallError) -> Directory
+    ) throws(SystemCallError) -> Directory? {
         do throws(SystemCallError) {
             return try open()
         } catch {

@@ -25,8 +25,11 @@ final class RunningWorker {
     var watches: [DescriptorWatch] = []
     /// Looks whether the kernel kills for want of memory, as long as the worker takes some.
     var memoryWatch: (any DispatchSourceTimer)?
-    /// Such kills so far; nil where the kernel does not count them.
-    var knownKills: Int64?
+    /// Such kills when the worker began, and when its fellows were last looked at; nil where the kernel does not count
+    /// them.
+    let killsAtStart: Int64?
+    var seenKills: Int64?
+    var toldKills: Int64?
     /// Whoever waits until it is at work.
     var readiness: CheckedContinuation<Result<Void, StepError>, Never>?
     /// The beginning of a line.
@@ -46,7 +49,9 @@ final class RunningWorker {
         self.worker = worker
         self.task = task
         self.cgroup = cgroup
-        self.knownKills = knownKills
+        self.killsAtStart = knownKills
+        self.seenKills = knownKills
+        self.toldKills = knownKills
         self.news = news
     }
 }
@@ -55,6 +60,7 @@ extension StepRunner {
     /// How long a killed worker may take to end before its session counts as stuck. In a cgroup without CPU time left
     /// that is a few of its periods.
     private static let patience = Duration.seconds(5)
+    private static let longestLine = 4096
     /// How long a worker may take to say that it is at work.
     private static let startPatience = Duration.seconds(5)
 
@@ -166,6 +172,13 @@ extension StepRunner {
             return
         }
         running.unread += chunk[..<count]
+        if running.unread.count > Self.longestLine {
+            // No worker of ours, or not any more: it goes, and its session with it.
+            running.complaint = "it said more than a worker says"
+            running.unread = []
+            running.watches[0].cancel()
+            _ = try? running.worker.process.send(signal: SIGKILL)
+        }
         while let end = running.unread.firstIndex(of: 0x0A) {
             let line = String(decoding: running.unread[..<end], as: UTF8.self)
             running.unread.removeSubrange(...end)
@@ -185,9 +198,9 @@ extension StepRunner {
         guard running.toldToEnd == nil else { return }
         // What it said last, and what it used, are still to be had.
         workerSpoke(key)
-        lookAt(running)
+        if let effect = try? measure(running) { running.effect = effect }
         running.hasEnded = true
-        let kills = newKills(in: running)
+        let kills = (self.kills(in: running) ?? 0) - (running.killsAtStart ?? 0)
         do throws(SystemCallError) {
             guard let exit = try running.worker.process.reap() else { return }
             let words = [exit.words, running.complaint].compactMap(\.self).joined(separator: ": ")
@@ -209,28 +222,23 @@ extension StepRunner {
         timer.setEventHandler { [weak self] in
             self?.assumeIsolated { runner in
                 guard let running = runner.workers[key], !running.hasEnded else { return }
-                runner.lookAt(running)
-                // Its own death is told by its own watch.
-                guard running.worker.process.isRunning else { return }
-                let kills = runner.newKills(in: running)
-                if kills > 0 { running.news(.outOfMemory(kills: kills)) }
+                if let effect = try? runner.measure(running) { running.effect = effect }
+                // The kernel counts a kill before the victim is gone: what is counted now is told with the next look, if
+                // this worker still runs then, for its own death is told by its own watch.
+                let kills = runner.kills(in: running)
+                let others = (running.seenKills ?? 0) - (running.toldKills ?? 0)
+                running.toldKills = running.seenKills
+                running.seenKills = kills
+                if others > 0 { running.news(.outOfMemory(kills: others)) }
             }
         }
         timer.resume()
         running.memoryWatch = timer
     }
 
-    private func newKills(in running: RunningWorker) -> Int64 {
-        guard let known = running.knownKills,
-            case .success(let now?) = Result(catching: running.cgroup.outOfMemoryKills)
-        else { return 0 }
-        running.knownKills = now
-        return now - known
-    }
-
-    /// Remembers what the worker has achieved; what cannot be read any more stays as it was.
-    private func lookAt(_ running: RunningWorker) {
-        if let effect = try? measure(running) { running.effect = effect }
+    private func kills(in running: RunningWorker) -> Int64? {
+        guard case .success(let kills) = Result(catching: running.cgroup.outOfMemoryKills) else { return nil }
+        return kills
     }
 
     private func measure(_ running: RunningWorker) throws(SystemCallError) -> Effect? {
@@ -241,15 +249,28 @@ extension StepRunner {
         case .memory:
             return try anonymousMemory(ofProcess: id).map { .memory(resident: ByteCount($0)) }
         case .disk:
-            return .disk(
-                allocated: ByteCount(try allocatedBytes(ofDescriptor: WorkerTask.diskFile, in: id)))
+            // Asked of a file system, which may never answer: see `effect(of:)`.
+            return nil
         }
     }
 
-    /// What the worker has achieved so far; nil when there is none, or it has ended too early to tell.
-    func effect(of key: WorkerKey) -> Effect? {
+    /// What the worker has achieved so far; nil when there is none, or it has ended too early to tell. What cannot be read
+    /// any more stays as it was seen last.
+    func effect(of key: WorkerKey) async -> Effect? {
         guard let running = workers[key] else { return nil }
-        if !running.hasEnded { lookAt(running) }
+        if running.hasEnded { return running.effect }
+        if case .disk = running.task {
+            let id = running.worker.process.id
+            let allocated = try? await inTime(atMost: .seconds(1), on: "the file of worker \(id)") {
+                () throws(SystemCallError) in try allocatedBytes(ofDescriptor: WorkerTask.diskFile, in: id)
+            }
+            // Another process has the number only when this one was reaped.
+            if let allocated, workers[key] === running, !running.hasEnded {
+                running.effect = .disk(allocated: ByteCount(allocated))
+            }
+        } else if let effect = try? measure(running) {
+            running.effect = effect
+        }
         return running.effect
     }
 
@@ -264,11 +285,11 @@ extension StepRunner {
             // Ended between the two calls.
             if error.errno != .noProcess { return .done(.failed("\(error)")) }
         }
-        guard running.worker.process.waitUntilEnded(atMost: .milliseconds(20)) else {
+        guard running.worker.process.waitUntilEnded(atMost: .zero) else {
             if now - first > Self.patience {
                 return .done(.failed("worker \(running.worker.process.id) does not end although it was killed"))
             }
-            return .unfinished(callAgainAfter: .milliseconds(20))
+            return .unfinished(callAgainAfter: .milliseconds(5))
         }
         // Already taken when it had ended by itself.
         _ = try? running.worker.process.reap()

@@ -1,5 +1,6 @@
 internal import CNetlink
 internal import Glibc
+internal import LinuxSystem
 
 /// A network interface as the kernel lists it.
 package struct Link: Hashable, Sendable {
@@ -41,7 +42,15 @@ extension NetlinkSocket {
     /// The corresponding request is `RTM_GETLINK`.
     package func links() throws(NetlinkError) -> [Link] {
         let request = NetlinkRequest("RTM_GETLINK", type: RTM_GETLINK, flags: NLM_F_DUMP, header: ifinfomsg())
-        return try dump(request, on: "links", Link.init)
+        var links: [Link] = []
+        for message in try dump(request, on: "links", { $0.type == RTM_NEWLINK ? $0 : nil }) {
+            // An interface that cannot be read is not one that is not there.
+            guard let link = Link(message) else {
+                throw NetlinkError("RTM_GETLINK", on: "links", errno: Errno(rawValue: EBADMSG))
+            }
+            links.append(link)
+        }
+        return links
     }
 
     /// Makes an intermediate functional block, up from the start: what is redirected to it passes its qdisc and then

@@ -36,7 +36,7 @@ struct SessionWatchCommand: ReportingCommand {
     private static func status(of session: SessionText) -> ExitStatus {
         switch session.ending.flatMap({ Ending(rawValue: $0) }) {
         case .expired, .cancelled: session.isVerified ? .success : .notAsAsked
-        case .leaseLapsed, .targetGone, .applyFailed, .faultEnded, .recovered, .drained, nil: .notAsAsked
+        case .leaseLapsed, .targetGone, .applyFailed, .faultEnded, .recovered, .drained, .halted, nil: .notAsAsked
         }
     }
 }

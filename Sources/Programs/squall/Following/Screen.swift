@@ -26,7 +26,7 @@ struct Screen {
             try output.document(event)
         case .table:
             try clear()
-            let message = event["message"]?.stringValue ?? ""
+            let message = Output.printable(event["message"]?.stringValue ?? "")
             lastEvent = message
             let offset = Self.seconds(event["offsetSeconds"]?.doubleValue ?? 0)
             try output.line("\(output.styled(offset, .dim))  \(event["kind"]?.stringValue ?? "?"): \(message)")

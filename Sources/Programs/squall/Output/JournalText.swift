@@ -35,6 +35,11 @@ struct JournalText {
                 line, written, Table.Cell(token.session?.text ?? "-"),
                 Table.Cell(
                     "token \(token.tokenID) of \(token.tenant) taken; it could be used until \(utc(token.expires))"))
+        case .entry(.halted(let halt)):
+            table.add(
+                line, written, "-", Table.Cell("halted by an operator\(halt.reason.map { ": \($0)" } ?? "")", .bold))
+        case .entry(.resumed):
+            table.add(line, written, "-", "resumed by an operator")
         case .entry(.clockSeen):
             table.add(line, written, "-", "compacted: what was over by then is not here")
         case .unknown:
@@ -68,7 +73,7 @@ struct JournalText {
         return scan.live.map { session in
             let since = "since \(utc(session.openedAtWall)): \(session.fault) on \(session.target.summary)"
             let isGone = boot.map { $0 != session.bootID } ?? false
-            let remark = isGone ? "; the node was restarted since, so nothing of it can be left" : ""
+            let remark = isGone ? "; the node was restarted since, so only what lies on a disk can be left" : ""
             return "live: \(output.styled(session.id.text, .bold)) \(since)\(remark)"
         }
     }

@@ -46,6 +46,13 @@ struct Output: Sendable {
         return "\u{1B}[\(style.rawValue)m\(text)\u{1B}[0m"
     }
 
+    /// What came from elsewhere cannot move the cursor, nor set a title.
+    static func printable(_ text: String) -> String {
+        String(
+            String.UnicodeScalarView(
+                text.unicodeScalars.map { $0.properties.generalCategory == .control ? "\u{FFFD}" : $0 }))
+    }
+
     func line(_ text: String = "") throws(Failure) {
         try write(text + "\n")
     }

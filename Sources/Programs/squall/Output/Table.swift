@@ -5,7 +5,7 @@ struct Table {
         let style: Style?
 
         init(_ text: String, _ style: Style? = nil) {
-            self.text = text
+            self.text = Output.printable(text)
             self.style = style
         }
 

@@ -1,11 +1,10 @@
-internal import Glibc
-internal import LinuxSystem
+package import Glibc
 
 /// Starts a thread of the kernel's own making, never one of a pool, with all signals blocked.
 ///
 /// The corresponding call is `pthread_create(3)`.
 @discardableResult
-func startThread(_ body: @escaping @Sendable () -> Void) throws(SystemCallError) -> pthread_t {
+package func startThread(_ body: @escaping @Sendable () -> Void) throws(SystemCallError) -> pthread_t {
     var previous = sigset_t()
     var all = sigset_t()
     sigfillset(&all)
@@ -23,7 +22,7 @@ func startThread(_ body: @escaping @Sendable () -> Void) throws(SystemCallError)
         }, start.toOpaque())
     if failure != 0 {
         start.release()
-        throw SystemCallError("pthread_create", on: "namespace thread", errno: Errno(rawValue: failure))
+        throw SystemCallError("pthread_create", on: "a thread", errno: Errno(rawValue: failure))
     }
     return thread
 }
