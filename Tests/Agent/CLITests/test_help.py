@@ -71,7 +71,8 @@ def test_each_example_works(cli, gateway, engine, example):
     }
     engine.answers |= {
         "list": (200, {"sessions": []}), "show": (200, ended), "events": [event(0, "ended", "over")],
-        "revert": (200, ended), "target": (200, {"target": report()["target"]}),
+        "revert": (200, ended), "halt": (200, {"sessions": [ended]}), "resume": (200, {"sessions": []}),
+        "target": (200, {"target": report()["target"]}),
     }
     example = re.split(r" [>|] ", example)[0]
     places = {
