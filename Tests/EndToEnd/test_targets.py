@@ -1,0 +1,52 @@
+"""Every fault on targets that are not as one would like them."""
+
+from pathlib import Path
+
+import pytest
+from conftest import Node
+
+IN_NODE = Path("/usr/lib/squall-node").exists()
+FAULTS = {
+    "cpu-stress": {"load": 10, "workers": 1},
+    "memory-stress": {"size": "8MiB"},
+    "disk-fill": {"size": "8MiB", "visible": True},
+    "network-latency": {"latency": "20ms"},
+}
+# Here a target has no interface that traffic could leave by, and the kernel may lack netem.
+HERE = [fault for fault in FAULTS if IN_NODE or fault != "network-latency"]
+
+
+@pytest.mark.parametrize("fault", HERE)
+def test_a_target_that_vanishes_ends_the_session(agent, mortal_target, fault):
+    answer = agent.tenant.inject(fault, mortal_target.selector, FAULTS[fault], duration="60s")
+    assert answer.status == 201, answer
+    mortal_target.kill()
+    report = agent.tenant.wait_until_ended(answer.body["id"])
+    assert (report["ending"], report["revertVerified"]) == ("target-gone", True)
+
+
+@pytest.mark.parametrize("fault", HERE)
+def test_a_target_that_is_gone_is_refused(agent, world, fault):
+    target = world.make_target()
+    selector = target.process_selector
+    target.remove()
+    answer = agent.tenant.inject(fault, selector, FAULTS[fault])
+    assert answer.code in ("target-not-found", "target-gone"), answer
+
+
+@pytest.mark.node
+def test_a_container_without_a_shell_is_as_good(agent, world):
+    target = world.make_target(container={"image": "node.local/pause:1", "command": ["/busybox", "sleep", "3600"]})
+    node = Node(agent)
+    try:
+        assert not (target.root / "bin/sh").exists()
+        sessions = []
+        for fault, parameters in FAULTS.items():
+            answer = agent.tenant.inject(fault, target.selector, parameters, duration="60s")
+            assert answer.status == 201, answer
+            sessions.append(answer.body["id"])
+        for session in sessions:
+            assert agent.tenant.end(session).body["revertVerified"]
+        assert node.differences() == []
+    finally:
+        target.remove()
