@@ -54,8 +54,8 @@ class Storm:
         # The same token again and again: one session, however often the answer is lost.
         claims = tenant.claims(
             "inject", fault=kind, parameters=FAULTS[kind](r), target=pod.selector, duration=f"{r.randint(2, 15)}s"
-        ) | {"exp": int(time.time()) + 60}
-        token = tenant.sign(claims)
+        )
+        token = tenant.sign(claims | {"exp": claims["iat"] + 60})
         answer = self.persistently(lambda: tenant.call("POST", "/v1/sessions", token))
         if answer.status == 409 and answer.code == "replayed":
             # Taken in by an engine that died with the answer: its successor took the session back.
