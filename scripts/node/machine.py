@@ -158,9 +158,8 @@ class Machine:
 
     # Ways to start
 
-    def boot(self, options=(), kernel=KERNEL, writable=False):
-        """Boots from root.img; changes to the disk are dropped unless it is `writable`."""
-        snapshot = "off" if writable else "on"
+    def boot(self, options=(), kernel=KERNEL):
+        """Boots from root.img; changes to the disk are dropped."""
         extra = []
         if self.share:
             options = [*options, "squall.share=1"]
@@ -168,7 +167,7 @@ class Machine:
         with self._locked():
             self._launch(
                 memory=f"memory-backend-memfd,id=memory,size={MEMORY_MIB}M,share=on",
-                disk=f"file={self.node}/root.img,format=raw,snapshot={snapshot}",
+                disk=f"file={self.node}/root.img,format=raw,snapshot=on",
                 kernel=kernel,
                 options=options,
                 extra=extra,
