@@ -8,7 +8,8 @@ RUN scripts/build
 
 FROM scratch
 COPY --from=build /squall/.build/programs/squalld /squall/.build/programs/squall-gateway \
-    /squall/.build/programs/squall-runtimes /squall/.build/programs/squall-worker /squall/.build/programs/squall /
+    /squall/.build/programs/squall-runtimes /squall/.build/programs/squall-worker \
+    /squall/.build/programs/squall-deadman /squall/.build/programs/squall /
 LABEL org.opencontainers.image.title="Squall" \
     org.opencontainers.image.description="Node-local chaos injection agent" \
     org.opencontainers.image.licenses="Apache-2.0"

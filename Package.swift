@@ -59,6 +59,7 @@ let package = Package(
         .executable(name: "squall-gateway", targets: ["squall-gateway"]),
         .executable(name: "squall-runtimes", targets: ["squall-runtimes"]),
         .executable(name: "squall-worker", targets: ["squall-worker"]),
+        .executable(name: "squall-deadman", targets: ["squall-deadman"]),
         .executable(name: "squall", targets: ["squall"]),
     ],
     dependencies: [
@@ -84,6 +85,7 @@ let package = Package(
         module("WorkerProtocol", in: .kernel),
         module(
             "Processes", in: .kernel, imports: ["CLinux", "LinuxSystem", "Namespaces", "Cgroups", "WorkerProtocol"]),
+        module("DeadMan", in: .kernel, imports: ["CLinux", "LinuxSystem", "Namespaces", "Cgroups", "Processes"]),
         module("Hardening", in: .kernel, imports: ["CLibcap", "CLibseccomp", "LinuxSystem"]),
 
         // Chaos: what we do to targets, and back. No transport.
@@ -94,7 +96,7 @@ let package = Package(
             "Steps", in: .chaos,
             imports: [
                 "ChaosModel", "Targets", "LinuxSystem", "Netlink", "Cgroups", "Filesystems", "Namespaces",
-                "Processes", "WorkerProtocol",
+                "Processes", "WorkerProtocol", "DeadMan",
             ]),
         module("Faults", in: .chaos, imports: ["ChaosModel", "Targets", "Steps", "WorkerProtocol"]),
         module("Authorization", in: .chaos, imports: ["ChaosModel", "Signatures", "LinuxSystem"]),
@@ -121,6 +123,7 @@ let package = Package(
             imports: [
                 "AgentAPI", "ChaosModel", "Authorization", "ContainerRuntimes", "Sessions", "Faults", "Steps",
                 "Targets", "Journal", "Hardening", "LinuxSystem", "Netlink", "Cgroups", "Namespaces", "Processes",
+                "DeadMan",
             ]),
         module("Keeper", in: .agent, imports: ["LinuxSystem", "Namespaces", "Processes"]),
 
@@ -131,6 +134,21 @@ let package = Package(
         program("squall-gateway", in: "squall-gateway", imports: ["Gateway", "Hardening", "LinuxSystem"]),
         program("squall-runtimes", in: "squall-runtimes", imports: ["CRI", "Hardening", "LinuxSystem"]),
         program("squall-worker", in: "squall-worker", imports: ["WorkerProtocol", "Filesystems", "LinuxSystem"]),
+        // Without a C library or Swift's, so that it is a few kilobytes of nothing but system calls.
+        .executableTarget(
+            name: "squall-deadman", path: "Sources/Programs/squall-deadman",
+            cSettings: [
+                .headerSearchPath("../../Kernel/CLinux/include"),
+                .unsafeFlags([
+                    "-Wall", "-Wextra", "-Werror", "-Os", "-ffreestanding", "-fno-stack-protector", "-fno-pic",
+                    "-fno-strict-aliasing", "-fno-asynchronous-unwind-tables",
+                ]),
+            ],
+            linkerSettings: [
+                .unsafeFlags([
+                    "-static-executable", "-nostartfiles", "-Xclang-linker", "-nostdlib", "-Xlinker", "--gc-sections",
+                ])
+            ]),
         program(
             "squall", in: "squall",
             imports: [
@@ -156,6 +174,11 @@ let package = Package(
         tests(of: "ChaosModel", in: .chaos, imports: ["ChaosModel"]),
         tests(of: "Signatures", in: .chaos, imports: ["Signatures", "ChaosModel"]),
         tests(of: "Authorization", in: .chaos, imports: ["Authorization", "Signatures", "ChaosModel", "LinuxSystem"]),
+        tests(
+            of: "DeadMan", in: .kernel,
+            imports: [
+                "DeadMan", "squall-deadman", "Processes", "Cgroups", "Netlink", "Namespaces", "LinuxSystem", "TestKit",
+            ]),
         tests(of: "Steps", in: .chaos, imports: ["Steps", "Netlink", "Namespaces", "ChaosModel", "LinuxSystem"]),
         tests(of: "Faults", in: .chaos, imports: ["Faults", "Steps", "ChaosModel", "WorkerProtocol"]),
         tests(

@@ -68,16 +68,19 @@ class Node:
         from nodekit import snapshot
 
         self.agent, self.snapshot = agent, snapshot
-        self.engine, self.before = agent.role("engine"), snapshot.take()
+        self.processes, self.before = self.restarted(), snapshot.take()
 
     def differences(self):
         differences = self.snapshot.compare(self.before, self.snapshot.take())
-        successor = self.agent.role("engine")
-        if successor != self.engine:
-            # A test that kills the engine gets another one. That is the only process that may differ.
-            either = re.compile(rf"\b({self.engine}|{successor})\b")
+        successors = self.restarted()
+        if successors != self.processes:
+            # A test that kills the engine gets another one, with its dead-man's process. Only these two may differ.
+            either = re.compile(rf"\b({'|'.join(map(str, {*self.processes, *successors}))})\b")
             differences = [difference for difference in differences if not either.search(difference)]
         return differences
+
+    def restarted(self):
+        return [self.agent.role("engine"), self.agent.role("deadman")]
 
 
 @pytest.fixture(scope="module")

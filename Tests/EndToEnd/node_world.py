@@ -34,10 +34,13 @@ class ContainerAgent(RunningAgent):
     def __init__(self, programs):
         capabilities = Path(__file__).parents[2] / "daemonset/capabilities"
         self.container = Agent(programs, capabilities, node_name=self.node_name)
+        # Importing it takes long.
+        self.image = None
 
     def start(self):
         self.prepare_tenants()
-        self.container.start(image=self.container.image())
+        self.image = self.image or self.container.image()
+        self.container.start(image=self.image)
         self.wait_until_ready()
 
     def stop(self):
@@ -48,7 +51,8 @@ class ContainerAgent(RunningAgent):
 
     def processes(self):
         # A process's comm is a number between its exec and its first call; its arguments are right from the start.
-        return [(pid, role_of(pid)) for pid in all_processes() if role_of(pid) in ("keeper", "engine", "gateway", "runtimes")]
+        roles = ("keeper", "engine", "gateway", "runtimes", "deadman")
+        return [(pid, role_of(pid)) for pid in all_processes() if role_of(pid) in roles]
 
 
 class Pod:

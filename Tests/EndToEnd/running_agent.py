@@ -44,8 +44,14 @@ class RunningAgent:
         raise NotImplementedError
 
     def role(self, name):
-        (process,) = [pid for pid, role in self.processes() if role == name]
-        return process
+        deadline = time.monotonic() + 5
+        while True:
+            found = [pid for pid, role in self.processes() if role == name]
+            # For a moment after an engine's end there may be two dead-man's processes.
+            if len(found) == 1 or time.monotonic() > deadline:
+                (process,) = found
+                return process
+            time.sleep(0.02)
 
     def kill_engine(self):
         """Kills the engine, and returns once another one is there."""
@@ -84,13 +90,21 @@ def command_line(process):
         return []
 
 
+ROLES = {
+    "squall-gateway": "gateway",
+    "squall-runtimes": "runtimes",
+    "squall-worker": "worker",
+    "squall-deadman": "deadman",
+}
+
+
 def role_of(process):
     """What a process of the agent does, by its arguments; None for any other process."""
     words = command_line(process)
     name = re.sub(r".*/", "", words[0]) if words else ""
     if name == "squalld":
         return "engine" if words[1:2] == ["engine"] else "keeper"
-    return {"squall-gateway": "gateway", "squall-runtimes": "runtimes", "squall-worker": "worker"}.get(name)
+    return ROLES.get(name)
 
 
 def start_time(process):

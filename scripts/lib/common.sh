@@ -1,7 +1,7 @@
 # Sourced by the scripts beside it: where things are, and what a fresh Debian machine needs.
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 programs_directory=$root/.build/programs
-programs=(squalld squall-gateway squall-runtimes squall-worker squall)
+programs=(squalld squall-gateway squall-runtimes squall-worker squall-deadman squall)
 
 say() { printf '\033[1m==> %s\033[0m\n' "$*" | { [ -t 1 ] && cat || sed 's/\x1b\[[0-9;]*m//g'; }; }
 

@@ -2,6 +2,7 @@ import Authorization
 import Cgroups
 import ChaosModel
 import ContainerRuntimes
+import DeadMan
 import Dispatch
 import Glibc
 import Hardening
@@ -21,10 +22,12 @@ package struct EngineError: Error, CustomStringConvertible {
 /// The running engine: every part, in the order in which they start and stop.
 package final class Engine: Sendable {
     private let scheduler: Scheduler
+    private let runner: StepRunner
     private let server: EngineServer
 
-    private init(scheduler: Scheduler, server: EngineServer) {
+    private init(scheduler: Scheduler, runner: StepRunner, server: EngineServer) {
         self.scheduler = scheduler
+        self.runner = runner
         self.server = server
     }
 
@@ -47,7 +50,12 @@ package final class Engine: Sendable {
             journal: journal, runner: runner, directory: resolver, bootID: bootID,
             replay: ReplayStore(highWater: scan.highWater, taken: scan.tokens))
         await scheduler.start()
+        let mark = try directoryMark(configuration.stateDirectory)
+        let predecessors = findPredecessors(in: cgroups, mark: mark)
+        for each in predecessors { each.claimAll() }
         await recover(scan, with: scheduler)
+        // What could not be undone yet stays with whoever undoes it at its deadline.
+        if await scheduler.stuckCount == 0 { end(predecessors) }
         if configuration.isRecoveryOnly {
             await scheduler.drain()
             let stuck = await scheduler.stuckCount
@@ -55,7 +63,8 @@ package final class Engine: Sendable {
             return nil
         }
 
-        let features = await prepareFeatures(configuration, runner: runner, thread: thread)
+        let features = await prepareFeatures(
+            configuration, runner: runner, thread: thread, cgroups: cgroups, mark: mark)
         await scheduler.refuse(FeatureReport.missing(in: features))
         let gate = RequestGate(
             keys: KeyDirectory(watching: configuration.tenantsDirectory), node: configuration.nodeName)
@@ -70,7 +79,7 @@ package final class Engine: Sendable {
         // Everything has been opened that needs more.
         try SystemCallFilter.engine.load()
         await server.start()
-        return Engine(scheduler: scheduler, server: server)
+        return Engine(scheduler: scheduler, runner: runner, server: server)
     }
 
     private static func recover(_ scan: JournalScan, with scheduler: Scheduler) async {
@@ -91,9 +100,37 @@ package final class Engine: Sendable {
         }
     }
 
+    /// Names the agent by its journal: there is one engine with it.
+    private static func directoryMark(_ path: String) throws(SystemCallError) -> String {
+        var status = stat()
+        try systemCall("stat", on: path) { stat(path, &status) }
+        return "\(status.st_dev):\(status.st_ino)"
+    }
+
+    private static func findPredecessors(in cgroups: CgroupTree, mark: String) -> [DeadMansPredecessor] {
+        do {
+            return try DeadMansPredecessor.all(in: cgroups, mark: mark)
+        } catch {
+            // It undoes what it holds at the deadlines: what it finds undone by then is no error to it.
+            log("a dead-man's process of an earlier engine may be left: \(error)")
+            return []
+        }
+    }
+
+    private static func end(_ predecessors: [DeadMansPredecessor]) {
+        for each in predecessors {
+            do {
+                try each.end()
+            } catch {
+                log("the dead-man's process of an earlier engine stays until its last deadline: \(error)")
+            }
+        }
+    }
+
     /// Finds out what this node can do, and says what it cannot.
     private static func prepareFeatures(
-        _ configuration: EngineConfiguration, runner: StepRunner, thread: NamespaceThread
+        _ configuration: EngineConfiguration, runner: StepRunner, thread: NamespaceThread, cgroups: CgroupTree,
+        mark: String
     ) async -> [FeatureReport] {
         var features = [FeatureReport.trafficShaping(thread)]
         do {
@@ -104,6 +141,16 @@ package final class Engine: Sendable {
             features.append(
                 FeatureReport(feature: .workers, reason: "\(error)", remedy: "install squall-worker beside squalld"))
         }
+        do {
+            let program = try Executable(copying: configuration.deadManProgram, named: "squall-deadman")
+            await runner.use(deadMan: try DeadMansProcess(running: program, in: cgroups, mark: mark))
+            features.append(FeatureReport(feature: .deadMansProcess, reason: nil, remedy: nil))
+        } catch {
+            features.append(
+                FeatureReport(
+                    feature: .deadMansProcess, reason: "\(error)",
+                    remedy: "give the agent its capabilities, the host's /sys/fs/cgroup to write to and hostPID"))
+        }
         for (feature, reason) in FeatureReport.missing(in: features) {
             log("\(feature.rawValue) does not work here: \(reason)")
         }
@@ -113,6 +160,9 @@ package final class Engine: Sendable {
     /// Reverts every session. Returns when nothing is left, or nothing but what cannot be undone now.
     package func stop() async -> Bool {
         await scheduler.drain()
-        return await scheduler.stuckCount == 0
+        let isDone = await scheduler.stuckCount == 0
+        // With something left it stays, and undoes that at its deadline.
+        if isDone { await runner.dismissDeadMan() }
+        return isDone
     }
 }

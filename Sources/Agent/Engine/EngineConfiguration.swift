@@ -8,6 +8,7 @@ package struct EngineConfiguration: Sendable {
     package var tenantsDirectory = "/etc/squall/tenants"
     package var runtimesSocket = "/run/squalld/runtimes.sock"
     package var workerProgram: String
+    package var deadManProgram: String
     /// What the engine needs to do all that it can.
     package var capabilities: CapabilitySet
     package var gatewayUser: UInt32 = 65532
@@ -16,9 +17,11 @@ package struct EngineConfiguration: Sendable {
     /// Take back what an earlier engine left, and end.
     package var isRecoveryOnly = false
 
-    package init(nodeName: String, workerProgram: String, capabilities: CapabilitySet) {
+    /// - Parameter programDirectory: Where the agent's other programs are.
+    package init(nodeName: String, programDirectory: String, capabilities: CapabilitySet) {
         self.nodeName = nodeName
         self.capabilities = capabilities
-        self.workerProgram = workerProgram
+        self.workerProgram = "\(programDirectory)/squall-worker"
+        self.deadManProgram = "\(programDirectory)/squall-deadman"
     }
 }

@@ -208,7 +208,9 @@ extension Scheduler {
         _ injection: InjectionRequest
     ) async throws(Problem) -> (target: ResolvedTarget, plan: Plan) {
         let (fault, parameters) = try FaultCatalogue.fault(of: injection.fault, parameters: injection.parameters)
-        if let feature = type(of: fault).needs.first(where: { missing[$0] != nil }), let reason = missing[feature] {
+        if let feature = (type(of: fault).needs + [.deadMansProcess]).first(where: { missing[$0] != nil }),
+            let reason = missing[feature]
+        {
             throw Problem(
                 .faultUnsupported, "\(injection.fault) does not work on this node: \(reason)", field: "fault",
                 hint: "`squall doctor` on the node names the remedy")

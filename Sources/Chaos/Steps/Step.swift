@@ -19,4 +19,6 @@ package enum NodeFeature: String, CaseIterable, Sendable {
     case trafficShaping = "traffic-shaping"
     /// A process can be started in another cgroup.
     case workers
+    /// A process can be started that outlives the agent, and undoes what is overdue. Every step needs it.
+    case deadMansProcess = "dead-mans-process"
 }

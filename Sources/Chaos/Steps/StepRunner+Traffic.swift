@@ -1,4 +1,5 @@
 import ChaosModel
+import DeadMan
 import Dispatch
 import LinuxSystem
 package import Namespaces
@@ -10,6 +11,10 @@ final class ShapedNetwork {
     let shaper: TrafficShaper
     let base: TrafficBase
     var layers: [SessionID: TrafficLayer] = [:]
+    var deadlines: [SessionID: BootInstant] = [:]
+    /// A socket for the dead-man's process, and what is entrusted to it.
+    var standby: NetlinkSocket?
+    var slot: DeadMansProcess.Slot?
     /// What somebody else was found to have changed, until the last layer goes.
     var drift: [String] = []
     /// Packets of each session, as far as they were counted when last looked at.
@@ -71,7 +76,7 @@ extension StepRunner {
 
     func shape(
         _ facts: TargetFacts.NetworkNamespace, with layer: TrafficLayer, over base: TrafficBase,
-        for session: SessionID, on target: ResolvedTarget
+        for session: SessionID, on target: ResolvedTarget, until deadline: BootInstant
     ) throws(StepError) {
         let network: ShapedNetwork
         if let known = networks[facts] {
@@ -80,16 +85,22 @@ extension StepRunner {
             network = ShapedNetwork(shaper: try openShaper(of: target), base: base)
             networks[facts] = network
         }
+        if network.standby == nil { network.standby = try openSocket(of: target) }
         // What the present ifbs have counted would go with them.
         try? network.count()
         network.layers[session] = layer
+        network.deadlines[session] = deadline
         network.drainingSince = nil
+        try entrust(network, target: target.processDescriptor)
         let refusal: String
         do throws(TrafficError) {
             try settle(network)
             let differences = try network.shaper.verify(network.layers, base: network.base)
-            if differences.isEmpty { return }
-            refusal = "the kernel does not show what was asked of it: \(differences.joined(separator: "; "))"
+            if differences.isEmpty, handOver(network) { return }
+            refusal =
+                "the kernel does not show what was asked of it: "
+                + (differences.isEmpty
+                    ? "this took so long that it was taken back" : differences.joined(separator: "; "))
         } catch {
             refusal = "\(error)"
         }
@@ -105,11 +116,22 @@ extension StepRunner {
             networks[facts] = network
             if network.layers[session] != nil { try? network.count() }
             network.layers[session] = nil
+            network.deadlines[session] = nil
             network.counted[session] = nil
+            let wasTakenBack = !claim(network)
+            // Others in the namespace go on.
+            if network.slot == nil, !network.layers.isEmpty { try entrust(network, target: nil) }
             if let retry = try converge(network) { return .unfinished(callAgainAfter: retry) }
             let left = try network.shaper.verify(network.layers, base: network.base)
             if !left.isEmpty { return .done(.failed("still there: \(left.joined(separator: "; "))")) }
-            if network.layers.isEmpty { networks[facts] = nil }
+            if network.layers.isEmpty {
+                letGo(network)
+                networks[facts] = nil
+            } else {
+                try entrust(network, target: nil)
+                _ = handOver(network)
+            }
+            if wasTakenBack, network.drift.isEmpty { return .done(.alreadyRestored) }
             return .done(network.drift.isEmpty ? .restored : .drifted(found: network.drift.joined(separator: "; ")))
         } catch {
             return .done(.failed("\(error)"))
@@ -150,12 +172,59 @@ extension StepRunner {
         }
     }
 
-    private func openShaper(of target: ResolvedTarget) throws(StepError) -> TrafficShaper {
-        let shaper = try target.withNetworkNamespace { (namespace) throws(StepError) in
-            try Self.openShaper(in: namespace, on: thread)
+    // MARK: What the dead-man's process is to do
+
+    /// Entrusts whatever may be in the namespace from now on, under our claim.
+    private func entrust(_ network: ShapedNetwork, target: Int32?) throws(StepError) {
+        guard let deadMan, let standby = network.standby else { return }
+        let program = network.shaper.teardown(including: network.layers, base: network.base)
+        let overdue = (network.deadlines.values.min() ?? .now) + Self.grace
+        _ = claim(network)
+        do throws(DeadMansError) {
+            if let slot = network.slot {
+                network.slot = try deadMan.replace(slot, with: program, deadline: overdue)
+            } else {
+                network.slot = try deadMan.entrust(
+                    program, files: [standby.rawValue], target: target, deadline: overdue)
+            }
+        } catch {
+            throw StepError("\(error)")
         }
-        guard let shaper else { throw StepError("the target has no network namespace") }
-        return shaper
+    }
+
+    /// Takes the namespace to change it. False when everything in it was overdue, and has been taken out.
+    private func claim(_ network: ShapedNetwork) -> Bool {
+        guard let deadMan, let slot = network.slot, !deadMan.claim(slot) else { return true }
+        letGo(network)
+        network.shaper.forget()
+        return false
+    }
+
+    /// Ends our claim. False when it had lapsed, and everything has been taken out.
+    private func handOver(_ network: ShapedNetwork) -> Bool {
+        guard let deadMan, let slot = network.slot, !deadMan.arm(slot) else { return true }
+        letGo(network)
+        network.shaper.forget()
+        return false
+    }
+
+    private func letGo(_ network: ShapedNetwork) {
+        if let slot = network.slot { deadMan?.letGo(slot) }
+        network.slot = nil
+    }
+
+    // MARK: Sockets
+
+    private func openShaper(of target: ResolvedTarget) throws(StepError) -> TrafficShaper {
+        TrafficShaper(try openSocket(of: target))
+    }
+
+    private func openSocket(of target: ResolvedTarget) throws(StepError) -> NetlinkSocket {
+        let socket = try target.withNetworkNamespace { (namespace) throws(StepError) in
+            try Self.openSocket(in: namespace, on: thread)
+        }
+        guard let socket else { throw StepError("the target has no network namespace") }
+        return socket
     }
 
     /// Nil when the namespace is gone.
@@ -170,13 +239,18 @@ extension StepRunner {
         return ShapedNetwork(shaper: try Self.openShaper(in: namespace, on: thread), base: base)
     }
 
-    /// The socket is opened inside the namespace and keeps it; it is used from here on wherever the runner runs.
     private static func openShaper(
         in namespace: borrowing NamespaceHandle, on thread: NamespaceThread
     ) throws(StepError) -> TrafficShaper {
+        TrafficShaper(try openSocket(in: namespace, on: thread))
+    }
+
+    /// It is opened inside the namespace and keeps it; it is used from here on wherever the runner runs.
+    private static func openSocket(
+        in namespace: borrowing NamespaceHandle, on thread: NamespaceThread
+    ) throws(StepError) -> NetlinkSocket {
         do throws(NamespaceEntryError<NetlinkError>) {
-            return TrafficShaper(
-                try thread.run(inNetworkNamespaceOf: namespace) { () throws(NetlinkError) in try NetlinkSocket() })
+            return try thread.run(inNetworkNamespaceOf: namespace) { () throws(NetlinkError) in try NetlinkSocket() }
         } catch {
             throw StepError("\(error)")
         }

@@ -1,5 +1,6 @@
 package import Cgroups
 package import ChaosModel
+package import DeadMan
 import Dispatch
 package import LinuxSystem
 package import Namespaces
@@ -35,6 +36,9 @@ package enum UndoProgress: Sendable {
 /// The only place that changes the kernel. What several sessions share is changed without a pause in between, so never by
 /// two at once; whatever may take long (a process that starts, a file system that is asked) is waited for elsewhere.
 package actor StepRunner {
+    /// How long after its deadline a session is overdue.
+    static let grace = Duration.seconds(1)
+
     let executor = DispatchExecutor(label: "squall.steps")
     package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
@@ -46,12 +50,18 @@ package actor StepRunner {
     /// Nothing is taken back with it, so an engine recovers before it has one.
     var workerProgram: Executable?
 
+    /// Undoes what is overdue when this process does not; nil as long as nothing is performed.
+    var deadMan: DeadMansProcess?
+    private var deadMansWatch: DescriptorWatch?
+
     /// The namespaces in which sessions have layers.
     var networks: [TargetFacts.NetworkNamespace: ShapedNetwork] = [:]
     var workers: [WorkerKey: RunningWorker] = [:]
 
     /// The directories in which workers of this engine fill files.
     var filled: [WorkerKey: FilledDirectory] = [:]
+    /// Their files with names, entrusted to the dead-man's process.
+    var removals: [WorkerKey: DeadMansProcess.Slot] = [:]
 
     /// - Parameters:
     ///   - thread: Enters namespaces.
@@ -64,6 +74,42 @@ package actor StepRunner {
 
     package func use(workerProgram: Executable) {
         self.workerProgram = workerProgram
+    }
+
+    /// From here on everything that is performed is entrusted to this process too.
+    package func use(deadMan: sending DeadMansProcess) {
+        self.deadMan = deadMan
+        watchDeadMan()
+    }
+
+    /// Ends it. Whatever is still entrusted to it, it undoes at its deadline.
+    package func dismissDeadMan() {
+        deadMansWatch?.cancel()
+        deadMansWatch = nil
+        deadMan?.end()
+        deadMan = nil
+    }
+
+    private func watchDeadMan() {
+        deadMansWatch?.cancel()
+        deadMansWatch = deadMan.map { deadMan in
+            DescriptorWatch(deadMan.processDescriptor, on: executor.queue) { [weak self] in
+                self?.assumeIsolated { $0.deadManEnded() }
+            }
+        }
+    }
+
+    /// Without it nobody would undo what is overdue: another one takes its place at once, or as soon as that works.
+    private func deadManEnded() {
+        deadMansWatch?.cancel()
+        do {
+            try deadMan?.replace()
+            watchDeadMan()
+        } catch {
+            executor.queue.asyncAfter(deadline: .now() + 1) { [weak self] in
+                self?.assumeIsolated { $0.deadManEnded() }
+            }
+        }
     }
 
     /// Reads what undoing the steps will need. Changes nothing.
@@ -88,7 +134,7 @@ package actor StepRunner {
         let key = WorkerKey(session: session, step: step)
         switch intent {
         case .shapeTraffic(let layer, let network, let base):
-            try shape(network, with: layer, over: base, for: session, on: target)
+            try shape(network, with: layer, over: base, for: session, on: target, until: deadline)
         case .runWorker(let task, let score, _):
             try await startWorker(
                 task, outOfMemoryScore: score, as: key, on: target, until: deadline, news: news)

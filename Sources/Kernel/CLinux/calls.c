@@ -158,3 +158,35 @@ int clinux_affinity_count(void) {
 }
 
 int clinux_become_subreaper(void) { return prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); }
+
+int clinux_memfd_shared(const char *name, int64_t size) {
+    int memfd = memfd_create(name, MFD_CLOEXEC);
+    if (memfd < 0 || ftruncate(memfd, size) == 0) return memfd;
+    int error = errno;
+    close(memfd);
+    errno = error;
+    return -1;
+}
+
+ssize_t clinux_send_with_files(int socket, const void *data, size_t length, const int *files, size_t file_count) {
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(4 * sizeof(int))];
+    } control;
+    if (file_count > 4) {
+        errno = EINVAL;
+        return -1;
+    }
+    memset(&control, 0, sizeof control);
+    struct iovec vector = {.iov_base = (void *)data, .iov_len = length};
+    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
+    if (file_count > 0) {
+        message.msg_control = &control;
+        message.msg_controllen = CMSG_SPACE(file_count * sizeof(int));
+        control.header.cmsg_level = SOL_SOCKET;
+        control.header.cmsg_type = SCM_RIGHTS;
+        control.header.cmsg_len = CMSG_LEN(file_count * sizeof(int));
+        memcpy(CMSG_DATA(&control.header), files, file_count * sizeof(int));
+    }
+    return sendmsg(socket, &message, MSG_NOSIGNAL);
+}

@@ -1,3 +1,5 @@
+internal import LinuxSystem
+
 package enum CgroupController: String, Hashable, Sendable {
     case cpu
     case cpuacct
@@ -44,5 +46,34 @@ package final class CgroupTree: Sendable {
         } else {
             throw .noHierarchy
         }
+    }
+}
+
+extension CgroupTree {
+    /// The top of each hierarchy.
+    package var roots: [CgroupDirectory] {
+        get throws(CgroupOpeningError) {
+            do throws(SystemCallError) {
+                var roots: [CgroupDirectory] = []
+                for hierarchy in hierarchies {
+                    roots.append(CgroupDirectory(hierarchy, try hierarchy.directory(at: "/")))
+                }
+                return roots
+            } catch {
+                throw .system(error)
+            }
+        }
+    }
+
+    /// A cgroup directly below the top, in each hierarchy; one that is there already will do.
+    ///
+    /// The corresponding system call is `mkdirat(2)`.
+    package func makeCgroup(named name: String) throws(CgroupOpeningError) -> Cgroup {
+        do throws(SystemCallError) {
+            for hierarchy in hierarchies { try hierarchy.makeCgroup(named: name) }
+        } catch {
+            throw .system(error)
+        }
+        return try cgroup(at: "/\(name)")
     }
 }

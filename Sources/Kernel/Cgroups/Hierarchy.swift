@@ -53,6 +53,22 @@ final class Hierarchy: Sendable {
                     UInt64(resolve))
             })
     }
+
+    /// Below the root. On v1 it gets all CPUs and memory nodes, without which no process could enter it.
+    func makeCgroup(named name: String) throws(SystemCallError) {
+        let raw = root.rawValue
+        do throws(SystemCallError) {
+            try systemCall("mkdirat", on: "cgroup /\(name)") { mkdirat(raw, name, 0o755) }
+        } catch {
+            if error.errno == .exists { return }
+            throw error
+        }
+        guard version == .v1, names.contains(CgroupController.cpuset.rawValue) else { return }
+        for file in ["cpuset.cpus", "cpuset.mems"] {
+            let all = try TextFile.read(file, in: root)
+            try TextFile.write(all, to: file, in: try directory(at: "/\(name)"))
+        }
+    }
 }
 
 func status(of descriptor: borrowing OwnedDescriptor, subject: String) throws(SystemCallError) -> stat {

@@ -14,6 +14,9 @@ package final class NetlinkSocket {
     /// Called before each request that changes something; what it throws ends the request unsent.
     package var willChange: ((_ call: String, _ subject: String) throws(NetlinkError) -> Void)?
 
+    /// Open as long as this socket is held.
+    package var rawValue: Int32 { descriptor.rawValue }
+
     private static let answerTimeout = timeval(tv_sec: 5, tv_usec: 0)
     private static let dumpAttempts = 10
 

@@ -79,6 +79,7 @@ extension AgentOptions {
         .kill,  // end workers, which run as nobody
         .dacOverride,  // write to cgroup files and directories whoever owns them
         .setUID, .setGID, .setPCap,  // make a worker nobody, without capabilities
+        .sysChroot,  // let the dead-man's process leave the container's file system
         .sysResource,  // choose whom the out-of-memory killer takes
     ]
 
@@ -105,7 +106,7 @@ extension AgentOptions {
 
     var engine: EngineConfiguration {
         var configuration = EngineConfiguration(
-            nodeName: nodeName, workerProgram: "\(programDirectory)/squall-worker",
+            nodeName: nodeName, programDirectory: programDirectory,
             capabilities: Self.engineCapabilities)
         configuration.stateDirectory = stateDirectory
         configuration.tenantsDirectory = tenantsDirectory

@@ -16,7 +16,7 @@ import tempfile
 
 AGENT_IMAGE = "node.local/squall:test"
 AGENT_ARCHIVE = "squall.tar"
-AGENT_PROGRAMS = ("squalld", "squall-gateway", "squall-runtimes", "squall-worker", "squall")
+AGENT_PROGRAMS = ("squalld", "squall-gateway", "squall-runtimes", "squall-worker", "squall-deadman", "squall")
 
 EMPTY_DIRECTORIES = ("dev", "etc", "proc", "run", "sys", "tmp", "var")
 CREATED = 1700000000  # A constant, so that equal files make equal images.

@@ -1,4 +1,5 @@
 import ChaosModel
+import DeadMan
 import Filesystems
 import Glibc
 import LinuxSystem
@@ -15,6 +16,14 @@ final class FilledDirectory: Sendable {
     init(_ directory: consuming Directory, file: consuming OwnedDescriptor?) {
         self.directory = directory
         self.file = file
+    }
+
+    /// The directory and the file; nil for a file that goes by itself.
+    var descriptors: [Int32]? {
+        switch file {
+        case .some(let file): [directory.descriptor.rawValue, file.rawValue]
+        case .none: nil
+        }
     }
 
     var identity: FileIdentity? {
@@ -163,11 +172,28 @@ extension StepRunner {
             throw StepError("\(error)")
         }
         filled[key] = made.filled
+        try entrustRemoval(of: made.filled, as: key, on: target, deadline: deadline + Self.grace)
         try await startWorker(
             .disk(bytes: file.bytes, reserve: file.reserve), outOfMemoryScore: 1000, file: made.descriptor.rawValue,
             as: key, on: target, until: deadline, news: news)
         // From here on only the worker has a file without a name open: with the worker it is gone.
         withExtendedLifetime(made) {}
+    }
+
+    private func entrustRemoval(
+        of filled: FilledDirectory, as key: WorkerKey, on target: ResolvedTarget, deadline: BootInstant
+    ) throws(StepError) {
+        guard let deadMan, let files = filled.descriptors else { return }
+        var program = DeadMansProgram()
+        program.remove(fileNamed: key.fileName)
+        do throws(DeadMansError) {
+            let slot = try deadMan.entrust(
+                program, files: files, target: target.processDescriptor, deadline: deadline)
+            _ = deadMan.arm(slot)
+            removals[key] = slot
+        } catch {
+            throw StepError("\(error)")
+        }
     }
 
     private static func make(
@@ -204,6 +230,7 @@ extension StepRunner {
                 return try Self.freeByName(file, as: key, isOfThisBoot: isOfThisBoot)
             }
             filled[key] = nil
+            if let slot = removals.removeValue(forKey: key) { deadMan?.letGo(slot) }
             return .done(outcome == .alreadyRestored ? workerOutcome : outcome)
         } catch {
             // A file without a name has gone with its worker, whatever its directory says.

@@ -1,4 +1,5 @@
 package import ChaosModel
+package import DeadMan
 internal import LinuxSystem
 package import Netlink
 
@@ -12,6 +13,8 @@ package final class TrafficShaper {
     private var established: (composition: TrafficComposition, base: TrafficBase)?
     private var isDraining = false
     private var drift: [String] = []
+    /// All classes of which something may still be in the kernel.
+    private var touched: Set<TrafficClass> = []
 
     /// Enough for every change to be seen through, and to lose a race or two.
     private static let passes = 12
@@ -77,6 +80,19 @@ package final class TrafficShaper {
         throw .contested(differences: try verify(layers, base: base))
     }
 
+    /// What takes everything of ours out of the namespace, once these layers are in it too, in whatever state it is.
+    package func teardown(
+        including layers: [SessionID: TrafficLayer], base: TrafficBase
+    ) -> DeadMansProgram {
+        touched.formUnion(TrafficComposition(layers).classes)
+        return DeadMansProgram(removing: touched, from: base, resetsQueueLengths: established == nil)
+    }
+
+    /// Somebody else who acts for us has taken everything out: that is no drift.
+    package func forget() {
+        established = nil
+    }
+
     /// Reads back, and says what is not as it should be: nothing, if all is well. What still drains is as it should be.
     package func verify(
         _ layers: [SessionID: TrafficLayer], base: TrafficBase
@@ -112,6 +128,7 @@ package final class TrafficShaper {
         established = (composition, base)
         isDraining = wait != nil
         if let wait { return .draining(retryAfter: wait) }
+        touched = Set(composition.classes)
         defer { drift = [] }
         return .settled(drift: drift)
     }

@@ -1,5 +1,6 @@
 import Cgroups
 import ChaosModel
+import DeadMan
 import Dispatch
 import Filesystems
 import Glibc
@@ -34,6 +35,8 @@ final class RunningWorker {
     var readiness: CheckedContinuation<Result<Void, StepError>, Never>?
     /// The beginning of a line.
     var unread: [UInt8] = []
+    /// It ends by itself when it is overdue, but for one that is frozen with its target.
+    var slot: DeadMansProcess.Slot?
     /// When it was first told to end.
     var toldToEnd: BootInstant?
     var hasEnded = false
@@ -114,6 +117,7 @@ extension StepRunner {
                 [weak self] in self?.assumeIsolated { $0.workerEnded(key) }
             },
         ]
+        running.slot = try entrustEnd(of: running, deadline: deadline + Self.grace)
         try await waitUntilReady(running, key)
         if case .memory = task { watchMemory(of: running, key) }
     }
@@ -147,6 +151,22 @@ extension StepRunner {
                 preconditionFailure("spawned, and neither is nor failed")
             }
             return try outcome.get()
+        } catch {
+            throw StepError("\(error)")
+        }
+    }
+
+    private func entrustEnd(
+        of running: RunningWorker, deadline: BootInstant
+    ) throws(StepError) -> DeadMansProcess.Slot? {
+        guard let deadMan else { return nil }
+        var program = DeadMansProgram()
+        program.kill()
+        do throws(DeadMansError) {
+            let slot = try deadMan.entrust(
+                program, files: [running.worker.process.descriptor.rawValue], target: nil, deadline: deadline)
+            _ = deadMan.arm(slot)
+            return slot
         } catch {
             throw StepError("\(error)")
         }
@@ -291,6 +311,7 @@ extension StepRunner {
             }
             return .unfinished(callAgainAfter: .milliseconds(5))
         }
+        if let slot = running.slot { deadMan?.letGo(slot) }
         // Already taken when it had ended by itself.
         _ = try? running.worker.process.reap()
         for watch in running.watches { watch.cancel() }

@@ -84,6 +84,11 @@ int clinux_namespace_type(int descriptor);
 // A memfd that may be executed and sealed, and the seal that makes it immutable.
 int clinux_memfd_executable(const char *name);
 int clinux_memfd_seal(int memfd);
+// A memfd of this size, to be shared.
+int clinux_memfd_shared(const char *name, int64_t size);
+
+// sendmsg(2) with descriptors (at most 4) as SCM_RIGHTS.
+ssize_t clinux_send_with_files(int socket, const void *data, size_t length, const int *files, size_t file_count);
 
 // How many CPUs the calling thread may use: sched_getaffinity(2).
 int clinux_affinity_count(void);

@@ -5,7 +5,7 @@ extension SystemCallFilter {
     /// or write another's memory, mount, load code into the kernel, or change the clock.
     package static let engine = SystemCallFilter(
         name: "squalld",
-        rules: .runtime + .files + .sockets + .targets + .children)
+        rules: .runtime + .files + .sockets + .targets + .children + .deadMan)
 }
 
 extension [SystemCallRule] {
@@ -64,6 +64,12 @@ extension [SystemCallRule] {
         .allow("ioctl", when: .argument(1, is: 0xb703), because: "NS_GET_NSTYPE: see that a file is a namespace"),
         .allow("pidfd_open", because: "hold a target's processes"),
         .allow("pidfd_send_signal", because: "pause, resume and kill processes"),
+    ]
+
+    /// `squall-deadman` too is a child, should another one be needed.
+    fileprivate static let deadMan: [SystemCallRule] = [
+        .allow("setsid", because: "it belongs to no session of ours"),
+        .allow("clone", when: .argument(0, is: SIGCHLD), because: "it waits for a file system elsewhere"),
     ]
 
     /// A child comes to its program under its parent's filter.

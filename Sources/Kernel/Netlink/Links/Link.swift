@@ -101,12 +101,23 @@ extension NetlinkSocket {
 
     /// - Parameter set: Sets, in the `struct rtnl_link`, what shall change.
     private func change(_ index: Int32, _ set: (OpaquePointer) -> Void) throws(NetlinkError) {
+        try change(.changeLink(index, set), on: "interface \(index)")
+    }
+}
+
+extension NetlinkRequest {
+    static func changeLink(_ index: Int32, _ set: (OpaquePointer) -> Void) -> NetlinkRequest {
         let link = RouteLink(index: index)
         let changes = RouteLink()
         set(changes.pointer)
-        let request = NetlinkRequest("RTM_SETLINK") {
+        return NetlinkRequest("RTM_SETLINK") {
             rtnl_link_build_change_request(link.pointer, changes.pointer, 0, &$0)
         }
-        try change(request, on: "interface \(index)")
+    }
+
+    static func deleteLink(named name: String) -> NetlinkRequest {
+        let link = RouteLink()
+        rtnl_link_set_name(link.pointer, name)
+        return NetlinkRequest("RTM_DELLINK") { rtnl_link_build_delete_request(link.pointer, &$0) }
     }
 }

@@ -107,11 +107,9 @@ extension NetlinkSocket {
     ///
     /// The corresponding request is `RTM_GETTFILTER`.
     package func filters(of interface: Int32, at hook: ClsactHook) throws(NetlinkError) -> [Filter] {
-        var header = tcmsg()
-        header.tcm_ifindex = interface
-        header.tcm_parent = hook.parent
-        let request = NetlinkRequest("RTM_GETTFILTER", type: RTM_GETTFILTER, flags: NLM_F_DUMP, header: header)
-        return try dump(request, on: "\(hook) of interface \(interface)") { Filter($0, hook: hook) }
+        try dump(.listFilters(of: interface, at: hook), on: "\(hook) of interface \(interface)") {
+            Filter($0, hook: hook)
+        }
     }
 
     /// Adds a flower filter for all packets of the place's EtherType, or puts a new action into the one that has the
@@ -160,5 +158,23 @@ extension NetlinkSocket {
         request.put(TCA_KIND, string: filter.kind)
         request.put(TCA_CHAIN, filter.chain)
         try change(request, on: filter.place.subject)
+    }
+}
+
+extension NetlinkRequest {
+    static func listFilters(of interface: Int32, at hook: ClsactHook) -> NetlinkRequest {
+        var header = tcmsg()
+        header.tcm_ifindex = interface
+        header.tcm_parent = hook.parent
+        return NetlinkRequest("RTM_GETTFILTER", type: RTM_GETTFILTER, flags: NLM_F_DUMP, header: header)
+    }
+
+    /// All filters of a place.
+    static func deleteFilters(ofKind kind: String, at place: Filter.Place) -> NetlinkRequest {
+        let request = NetlinkRequest(
+            "RTM_DELTFILTER", type: RTM_DELTFILTER, flags: 0, header: place.header(handle: 0))
+        request.put(TCA_KIND, string: kind)
+        request.put(TCA_CHAIN, UInt32(0))
+        return request
     }
 }

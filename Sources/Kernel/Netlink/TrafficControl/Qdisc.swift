@@ -62,7 +62,7 @@ extension NetlinkSocket {
     package func addClsact(to interface: Int32) throws(NetlinkError) {
         let request = NetlinkRequest(
             "RTM_NEWQDISC", type: RTM_NEWQDISC, flags: NLM_F_CREATE | NLM_F_EXCL,
-            header: Self.clsactHeader(interface))
+            header: tcmsg.clsact(of: interface))
         request.put(TCA_KIND, string: "clsact")
         try change(request, on: "clsact of interface \(interface)")
     }
@@ -73,10 +73,7 @@ extension NetlinkSocket {
     ///
     /// The corresponding request is `RTM_DELQDISC`.
     package func deleteClsact(from interface: Int32) throws(NetlinkError) {
-        let request = NetlinkRequest(
-            "RTM_DELQDISC", type: RTM_DELQDISC, flags: 0, header: Self.clsactHeader(interface))
-        request.put(TCA_KIND, string: "clsact")
-        try change(request, on: "clsact of interface \(interface)")
+        try change(.deleteClsact(from: interface), on: "clsact of interface \(interface)")
     }
 
     /// Makes netem an interface's root qdisc, or changes the netem that is its root already: packets that wait in it
@@ -95,8 +92,19 @@ extension NetlinkSocket {
         request.nest(TCA_OPTIONS) { netem.write(to: request) }
         try change(request, on: "netem of interface \(interface)")
     }
+}
 
-    private static func clsactHeader(_ interface: Int32) -> tcmsg {
+extension NetlinkRequest {
+    static func deleteClsact(from interface: Int32) -> NetlinkRequest {
+        let request = NetlinkRequest(
+            "RTM_DELQDISC", type: RTM_DELQDISC, flags: 0, header: tcmsg.clsact(of: interface))
+        request.put(TCA_KIND, string: "clsact")
+        return request
+    }
+}
+
+extension tcmsg {
+    fileprivate static func clsact(of interface: Int32) -> tcmsg {
         var header = tcmsg()
         header.tcm_ifindex = interface
         header.tcm_parent = UInt32(TC_H_INGRESS)

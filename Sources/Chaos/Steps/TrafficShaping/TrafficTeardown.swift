@@ -1,0 +1,36 @@
+internal import DeadMan
+internal import Netlink
+
+extension DeadMansProgram {
+    /// Removes classes whose state nobody knows: in the order in which no packet is redirected to nowhere, and what comes
+    /// out of an ifb still meets the catch-all. clsact stays where it was before, and where others use it.
+    init(removing classes: Set<TrafficClass>, from base: TrafficBase, resetsQueueLengths: Bool) {
+        self.init()
+        let classes = classes.sorted { ($1.sessions.count, $0.interfaceName) < ($0.sessions.count, $1.interfaceName) }
+        for interface in base.interfaces {
+            for place in classes.reversed().flatMap({ $0.places(on: interface.index) }) {
+                send(PreparedRequest.deleteFilters(ofKind: "flower", at: place))
+            }
+        }
+        for each in classes { send(PreparedRequest.deleteLink(named: each.interfaceName)) }
+        for interface in base.interfaces {
+            send(PreparedRequest.deleteFilters(ofKind: "matchall", at: .catchAll(of: interface.index)))
+            if !interface.hadClsact {
+                send(
+                    PreparedRequest.deleteClsact(from: interface.index),
+                    ifNothingIsListedBy: ClsactHook.allCases.map {
+                        PreparedRequest.listFilters(of: interface.index, at: $0)
+                    })
+            }
+            if resetsQueueLengths, interface.transmitQueueLength == 0 {
+                send(PreparedRequest.setTransmitQueueLength(0, ofLink: interface.index))
+            }
+        }
+    }
+}
+
+extension TrafficClass {
+    fileprivate func places(on interface: Int32) -> [Filter.Place] {
+        boxes.map { Filter.Place(of: $0, in: self, on: interface) }
+    }
+}

@@ -1,0 +1,71 @@
+// What the engine and squall-deadman share: a memory of slots, one for each thing that must be undone in time, and the
+// messages on the socket between them. Nothing but data: it is compiled without a C library too.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    DEADMAN_MAGIC = 0x4d444153,
+    DEADMAN_VERSION = 1,
+    DEADMAN_SLOT_SIZE = 1024,
+    DEADMAN_SLOT_COUNT = 8192,  // the first is the memory's header
+    DEADMAN_MOST_FILES = 2,
+};
+
+// The descriptors that squall-deadman is started with; from the last on, the parents of its cgroup.
+enum { DEADMAN_MEMORY = 3, DEADMAN_CONTROL = 4, DEADMAN_CGROUPS = 5 };
+
+typedef struct {
+    uint32_t magic;
+    uint32_t version;
+    uint32_t highest;  // slot that was ever used
+} deadman_header;
+
+// Who may undo what a slot holds. Any other value: the engine is at it, and nobody else is until that instant.
+enum {
+    DEADMAN_FREE = 0,
+    DEADMAN_ARMED = 1,   // squall-deadman, from the deadline on
+    DEADMAN_FIRING = 2,  // squall-deadman does
+    DEADMAN_FIRED = 3,   // squall-deadman has
+};
+
+// Instants are nanoseconds of CLOCK_BOOTTIME.
+typedef struct {
+    uint64_t owner;     // changed only by compare and swap
+    int64_t deadline;
+    int64_t fired_at;
+    int32_t error;      // of the last attempt to undo; 0 when it went well
+    uint32_t length;    // of the program
+    uint32_t is_slow;   // its calls may wait for a file system
+    uint32_t reserved;
+} deadman_slot;  // followed by the program, which may fill the slots that come after it
+
+enum { DEADMAN_SEND = 1, DEADMAN_SKIP_IF_LISTED = 2, DEADMAN_KILL = 3, DEADMAN_EMPTY = 4, DEADMAN_UNLINK = 5 };
+
+// A program is a row of these, each followed by its data and filled up to a multiple of four bytes.
+typedef struct {
+    uint16_t kind;
+    uint8_t file;     // which of the slot's descriptors
+    uint8_t skip;     // SKIP_IF_LISTED: how many of the actions that follow
+    uint32_t length;  // of the data
+} deadman_action;
+
+enum { DEADMAN_HOLD = 1, DEADMAN_LET_GO = 2, DEADMAN_LEAVE = 3 };
+
+// HOLD: keep these descriptors for a slot that has been written: a pidfd of the target, then those that the program names.
+// LET_GO: close them. LEAVE: end. Each is answered by the same message with the result.
+typedef struct {
+    uint32_t request;
+    uint32_t slot;
+    int32_t result;  // 0, or a negative error number
+} deadman_message;
+
+static inline uint64_t deadman_owner(const void *slot) {
+    return __atomic_load_n(&((const deadman_slot *)slot)->owner, __ATOMIC_ACQUIRE);
+}
+
+static inline int deadman_change_owner(void *slot, uint64_t from, uint64_t to) {
+    return __atomic_compare_exchange_n(
+        &((deadman_slot *)slot)->owner, &from, to, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}

@@ -1,0 +1,65 @@
+package import Cgroups
+internal import Glibc
+package import LinuxSystem
+
+/// A dead-man's process that an earlier engine of this agent left, with what was entrusted to it.
+package final class DeadMansPredecessor {
+    private let process: ProcessHandle
+    private let memory: DeadMansMemory
+    private var claims: [Int: SlotOwner] = [:]
+
+    private init(_ process: consuming ProcessHandle, _ memory: DeadMansMemory) {
+        self.process = process
+        self.memory = memory
+    }
+
+    package var processID: Int32 { process.id }
+
+    /// Those of the agent with this mark.
+    ///
+    /// - Throws: When it cannot be told whether there are any.
+    package static func all(in tree: CgroupTree, mark: String) throws -> [DeadMansPredecessor] {
+        let cgroup: Cgroup
+        do throws(CgroupOpeningError) {
+            cgroup = try tree.cgroup(at: "/\(DeadMansProcess.cgroup)")
+        } catch {
+            if case .system(let error) = error, error.errno == .noEntry { return [] }
+            throw error
+        }
+        var found: [DeadMansPredecessor] = []
+        for id in try cgroup.processes() {
+            do throws(SystemCallError) {
+                let process = try ProcessHandle(openingProcess: id)
+                let words = try TextFile.read("/proc/\(id)/cmdline").split(separator: "\0")
+                guard words.count == 3, words[0] == "squall-deadman", words[1] == mark else { continue }
+                if let memory = try DeadMansMemory(ofProcess: id) { found.append(DeadMansPredecessor(process, memory)) }
+            } catch {
+                // It ended, all undone.
+                guard [.noProcess, .noEntry].contains(error.errno) else { throw error }
+            }
+        }
+        return found
+    }
+
+    /// Takes everything that is entrusted to it, for as long as a claim lasts.
+    package func claimAll() {
+        for index in memory.usedSlots.map(Array.init) ?? [] {
+            let claim = SlotOwner.claimed(until: .now + DeadMansProcess.claim)
+            let owner = memory.owner(of: index)
+            if owner == .armed || owner.isClaim, memory.change(index, from: owner, to: claim) { claims[index] = claim }
+        }
+    }
+
+    /// Ends it: all that it held is undone.
+    package func end() throws(SystemCallError) {
+        for (index, claim) in claims { _ = memory.change(index, from: claim, to: .free) }
+        do throws(SystemCallError) {
+            try process.send(signal: SIGKILL)
+        } catch {
+            if error.errno != .noProcess { throw error }
+        }
+        guard process.waitUntilEnded(atMost: .seconds(1)) else {
+            throw SystemCallError("kill", on: "process \(process.id)", errno: .timedOut)
+        }
+    }
+}

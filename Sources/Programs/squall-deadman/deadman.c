@@ -1,0 +1,380 @@
+// squall-deadman STATE CGROUP: undoes what is past its deadline when the engine does not, because it is gone or hangs.
+//
+// It knows no fault. The engine writes what undoing takes into a shared memory (see deadman.h) before it changes
+// anything, and hands over the sockets and files that it takes. So this needs no file, no name and no namespace of
+// anybody's: it can outlive the agent's container. When the engine is gone it ends with the last of its slots.
+//
+// Without a C library: a few pages of memory, and nothing that could start to behave otherwise.
+
+#include <asm/unistd.h>
+#include <deadman.h>
+#include <linux/errno.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <stdint.h>
+
+// ---- System calls
+
+#if defined(__x86_64__)
+static long call6(long number, long a, long b, long c, long d, long e, long f) {
+    register long r10 __asm__("r10") = d;
+    register long r8 __asm__("r8") = e;
+    register long r9 __asm__("r9") = f;
+    long result;
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+                     : "rcx", "r11", "memory");
+    return result;
+}
+__asm__(".globl _start\n_start: xor %ebp, %ebp; mov %rsp, %rdi; and $-16, %rsp; call run\n");
+#elif defined(__aarch64__)
+static long call6(long number, long a, long b, long c, long d, long e, long f) {
+    register long x8 __asm__("x8") = number;
+    register long x0 __asm__("x0") = a;
+    register long x1 __asm__("x1") = b;
+    register long x2 __asm__("x2") = c;
+    register long x3 __asm__("x3") = d;
+    register long x4 __asm__("x4") = e;
+    register long x5 __asm__("x5") = f;
+    __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5) : "memory");
+    return x0;
+}
+__asm__(".globl _start\n_start: mov x29, #0; mov x0, sp; bl run\n");
+#else
+#error "no system calls for this processor"
+#endif
+#define CALL(name, a, b, c, d, e, f) \
+    call6(__NR_##name, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
+
+// The compiler may call these, whatever the source says.
+void *memcpy(void *to, const void *from, size_t count) {
+    for (size_t i = 0; i < count; i++) ((volatile char *)to)[i] = ((const char *)from)[i];
+    return to;
+}
+void *memset(void *to, int byte, size_t count) {
+    for (size_t i = 0; i < count; i++) ((volatile char *)to)[i] = (char)byte;
+    return to;
+}
+
+// As the kernel has them; a C library's headers would bring its functions.
+struct timespec64 { int64_t seconds, nanoseconds; };
+struct timer_setting { struct timespec64 interval, value; };
+struct vector { void *base; size_t length; };
+struct message_header {
+    void *name;
+    int name_length;
+    struct vector *vectors;
+    size_t vector_count;
+    void *control;
+    size_t control_length;
+    unsigned flags;
+};
+struct control_header { size_t length; int level, type; };
+struct poll_file { int file; short events, returned; };
+struct signal_action { void *handler; unsigned long flags; void *restorer; uint64_t mask; };
+enum { CLOCK_BOOT = 7, TIMER_ABSOLUTE = 1, LEVEL_SOCKET = 1, PASS_RIGHTS = 1, CLOSE_ON_EXEC = 0x40000000 };
+enum { POLL_IN = 1, SIGNAL_KILL = 9, SIGNAL_CHILD = 17, SET_NAME = 15, REMOVE_DIRECTORY = 0x200, WRITE_ONLY = 1 };
+enum { SHARED = 1, READ_WRITE = 3 };
+
+static const int64_t second = 1000000000;
+
+static int64_t now(void) {
+    struct timespec64 time;
+    CALL(clock_gettime, CLOCK_BOOT, &time, 0, 0, 0, 0);
+    return time.seconds * second + time.nanoseconds;
+}
+
+// ---- Slots
+
+static unsigned char *memory;
+// One more than the descriptor; 0 is none. The last says when the target has ended.
+static int32_t files[DEADMAN_SLOT_COUNT][DEADMAN_MOST_FILES + 1];
+static int64_t retry_at[DEADMAN_SLOT_COUNT];
+static uint8_t attempts[DEADMAN_SLOT_COUNT];
+static unsigned highest;  // slot that was ever held
+static int engine_is_gone;
+
+enum { MOST_ATTEMPTS = 20 };
+static const int64_t retry_interval = 500000000;
+
+static deadman_slot *slot_at(unsigned index) { return (deadman_slot *)(memory + (size_t)index * DEADMAN_SLOT_SIZE); }
+
+static void close_file(unsigned index, int which) {
+    if (files[index][which]) CALL(close, files[index][which] - 1, 0, 0, 0, 0, 0);
+    files[index][which] = 0;
+}
+
+static void close_files(unsigned index) {
+    for (int i = 0; i <= DEADMAN_MOST_FILES; i++) close_file(index, i);
+}
+
+// When it is this process's turn.
+static int64_t due_at(unsigned index) {
+    deadman_slot *slot = slot_at(index);
+    uint64_t owner = deadman_owner(slot);
+    switch (owner) {
+    case DEADMAN_FREE:
+    case DEADMAN_FIRED: return INT64_MAX;
+    case DEADMAN_ARMED: return slot->deadline;
+    case DEADMAN_FIRING: return slot->is_slow ? INT64_MAX : retry_at[index];
+    default: return (int64_t)owner > slot->deadline ? (int64_t)owner : slot->deadline;
+    }
+}
+
+// ---- Undoing
+
+static unsigned char buffer[32768];
+
+// Sends a request and returns the kernel's answer: 0, a negative error number, or 1 when a list has something in it.
+static int ask(int socket, const unsigned char *request, size_t length) {
+    static uint32_t sequence;
+    if (length < sizeof(struct nlmsghdr) || length > sizeof buffer) return -EINVAL;
+    memcpy(buffer, request, length);
+    struct nlmsghdr *header = (struct nlmsghdr *)buffer;
+    header->nlmsg_seq = ++sequence;
+    long sent = CALL(sendto, socket, buffer, length, 0, 0, 0);
+    if (sent < 0) return (int)sent;
+    int found = 0;
+    for (;;) {
+        struct sockaddr_nl sender;
+        int size = sizeof sender;
+        long count = CALL(recvfrom, socket, buffer, sizeof buffer, 0, &sender, &size);
+        if (count == -EINTR) continue;
+        if (count < 0) return (int)count;
+        if (sender.nl_pid != 0) continue;
+        long offset = 0;
+        while (offset + (long)sizeof *header <= count) {
+            header = (struct nlmsghdr *)(buffer + offset);
+            if (header->nlmsg_len < sizeof *header || offset + (long)header->nlmsg_len > count) break;
+            if (header->nlmsg_seq == sequence) {
+                if (header->nlmsg_type == NLMSG_ERROR) return *(int32_t *)(header + 1);
+                if (header->nlmsg_type == NLMSG_DONE) return found;
+                found = 1;
+            }
+            offset += (header->nlmsg_len + 3) & ~3u;
+        }
+    }
+}
+
+// Whether an error says that there is nothing left to undo.
+static int is_undone(long error) {
+    return error >= 0 || error == -ENOENT || error == -ENODEV || error == -EINVAL || error == -ESRCH;
+}
+
+static int perform(const deadman_action *action, int file, int *skip) {
+    const unsigned char *data = (const unsigned char *)(action + 1);
+    long result;
+    switch (action->kind) {
+    case DEADMAN_SEND: result = ask(file, data, action->length); break;
+    case DEADMAN_SKIP_IF_LISTED:
+        result = ask(file, data, action->length);
+        // What could not be read may hold something.
+        *skip = result != 0 ? action->skip : 0;
+        break;
+    case DEADMAN_KILL: result = CALL(pidfd_send_signal, file, SIGNAL_KILL, 0, 0, 0, 0); break;
+    case DEADMAN_EMPTY: result = CALL(ftruncate, file, 0, 0, 0, 0, 0); break;
+    case DEADMAN_UNLINK: result = CALL(unlinkat, file, data, 0, 0, 0, 0); break;
+    default: result = -ENOSYS;
+    }
+    return is_undone(result) ? 0 : (int)result;
+}
+
+static int run_program(unsigned index) {
+    deadman_slot *slot = slot_at(index);
+    const unsigned char *program = (const unsigned char *)(slot + 1);
+    size_t length = slot->length, room = (size_t)(DEADMAN_SLOT_COUNT - index) * DEADMAN_SLOT_SIZE - sizeof *slot;
+    if (length > room) return -EINVAL;
+    int worst = 0, skip = 0;
+    for (size_t offset = 0; offset + sizeof(deadman_action) <= length;) {
+        const deadman_action *action = (const deadman_action *)(program + offset);
+        size_t next = offset + sizeof *action + ((action->length + 3) & ~3u);
+        if (next > length) return -EINVAL;
+        offset = next;
+        if (skip > 0) {
+            skip--;
+            continue;
+        }
+        if (action->file >= DEADMAN_MOST_FILES || !files[index][action->file]) return -EBADF;
+        int error = perform(action, files[index][action->file] - 1, &skip);
+        if (error) worst = error;
+    }
+    return worst;
+}
+
+static void attempt(unsigned index) {
+    deadman_slot *slot = slot_at(index);
+    slot->error = run_program(index);
+    if (slot->error && ++attempts[index] < MOST_ATTEMPTS) {
+        retry_at[index] = now() + retry_interval;
+        return;
+    }
+    slot->fired_at = now();
+    close_files(index);
+    deadman_change_owner(slot, DEADMAN_FIRING, DEADMAN_FIRED);
+}
+
+// A file system may keep its caller waiting for ever, and nobody else with it.
+static void attempt_elsewhere(unsigned index) {
+    deadman_slot *slot = slot_at(index);
+    long child = CALL(clone, SIGNAL_CHILD, 0, 0, 0, 0, 0);
+    if (child == 0) {
+        slot->error = run_program(index);
+        slot->fired_at = now();
+        deadman_change_owner(slot, DEADMAN_FIRING, DEADMAN_FIRED);
+        CALL(exit_group, 0, 0, 0, 0, 0, 0);
+    }
+    if (child < 0) attempt(index);
+    close_files(index);
+}
+
+static void fire(unsigned index) {
+    deadman_slot *slot = slot_at(index);
+    uint64_t owner = deadman_owner(slot);
+    if (owner == DEADMAN_FIRING) return attempt(index);
+    if (!deadman_change_owner(slot, owner, DEADMAN_FIRING)) return;
+    attempts[index] = 0;
+    if (slot->is_slow) attempt_elsewhere(index);
+    else attempt(index);
+}
+
+// ---- The engine
+
+static void answer(deadman_message message, int result) {
+    message.result = result;
+    CALL(sendto, DEADMAN_CONTROL, &message, sizeof message, 0x4000 /* no signal */, 0, 0);
+}
+
+static void hold(deadman_message message, const int *received, int count) {
+    unsigned index = message.slot;
+    int error = index == 0 || index >= DEADMAN_SLOT_COUNT ? -EINVAL : 0;
+    if (!error) close_files(index);
+    for (int i = 0; i < count; i++) {
+        // The first is the target's.
+        int which = i == 0 ? DEADMAN_MOST_FILES : i - 1;
+        if (error || which > DEADMAN_MOST_FILES) CALL(close, received[i], 0, 0, 0, 0, 0);
+        else files[index][which] = received[i] + 1;
+    }
+    if (!error && index > highest) highest = index;
+    answer(message, error);
+}
+
+// 0 when the engine has no more to say.
+static int obey(void) {
+    deadman_message message = {0, 0, 0};
+    union {
+        struct control_header header;
+        unsigned char bytes[sizeof(struct control_header) + 4 * sizeof(int)];
+    } control;
+    struct vector vector = {&message, sizeof message};
+    struct message_header header = {0, 0, &vector, 1, &control, sizeof control, 0};
+    long count = CALL(recvmsg, DEADMAN_CONTROL, &header, CLOSE_ON_EXEC, 0, 0, 0);
+    if (count == -EINTR) return 1;
+    if (count != sizeof message) return 0;
+    int received[4], files_received = 0;
+    if (header.control_length >= sizeof control.header && control.header.level == LEVEL_SOCKET &&
+        control.header.type == PASS_RIGHTS) {
+        files_received = (int)((control.header.length - sizeof control.header) / sizeof(int));
+        if (files_received > 4) files_received = 4;
+        memcpy(received, control.bytes + sizeof control.header, (size_t)files_received * sizeof(int));
+    }
+    switch (message.request) {
+    case DEADMAN_HOLD: hold(message, received, files_received); return 1;
+    case DEADMAN_LET_GO:
+        if (message.slot > 0 && message.slot < DEADMAN_SLOT_COUNT) close_files(message.slot);
+        answer(message, 0);
+        return 1;
+    case DEADMAN_LEAVE: answer(message, 0); return 0;
+    default: answer(message, -ENOSYS); return 1;
+    }
+}
+
+// ---- Coming and going
+
+// Its cgroup goes with it, unless a successor is in it already.
+static void leave(const char *cgroup, int parents) {
+    for (int i = 0; i < parents; i++) {
+        long file = CALL(openat, DEADMAN_CGROUPS + i, "cgroup.procs", WRITE_ONLY, 0, 0, 0);
+        if (file < 0) continue;
+        CALL(write, file, "0", 1, 0, 0, 0);
+        CALL(close, file, 0, 0, 0, 0, 0);
+        CALL(unlinkat, DEADMAN_CGROUPS + i, cgroup, REMOVE_DIRECTORY, 0, 0, 0);
+    }
+    CALL(exit_group, 0, 0, 0, 0, 0, 0);
+}
+
+static struct poll_file watched[2 + DEADMAN_SLOT_COUNT];
+static uint16_t slot_watched[DEADMAN_SLOT_COUNT];
+
+// With nobody else to notice, a target that ends lets go of its namespaces and files at once.
+static unsigned watch_targets(void) {
+    unsigned count = 0;
+    for (unsigned index = 1; index <= highest; index++) {
+        if (!files[index][DEADMAN_MOST_FILES]) continue;
+        slot_watched[count] = (uint16_t)index;
+        watched[2 + count++] = (struct poll_file){files[index][DEADMAN_MOST_FILES] - 1, POLL_IN, 0};
+    }
+    return count;
+}
+
+static void watch(const char *cgroup, int parents) {
+    long timer = CALL(timerfd_create, CLOCK_BOOT, 0, 0, 0, 0, 0);
+    for (;;) {
+        int64_t next = INT64_MAX, time = now();
+        for (unsigned index = 1; index <= highest; index++) {
+            int64_t due = due_at(index);
+            if (due <= time) {
+                fire(index);
+                due = due_at(index);
+            }
+            if (due < next) next = due;
+        }
+        if (engine_is_gone && next == INT64_MAX) leave(cgroup, parents);
+        struct timer_setting setting = {{0, 0}, {0, 0}};
+        if (next != INT64_MAX) {
+            setting.value.seconds = next / second;
+            setting.value.nanoseconds = next % second;
+            // All zero would mean never.
+            if (next <= 0) setting.value.nanoseconds = 1;
+        }
+        CALL(timerfd_settime, timer, TIMER_ABSOLUTE, &setting, 0, 0, 0);
+        watched[0] = (struct poll_file){(int)timer, POLL_IN, 0};
+        watched[1] = (struct poll_file){engine_is_gone ? -1 : DEADMAN_CONTROL, POLL_IN, 0};
+        unsigned count = engine_is_gone ? watch_targets() : 0;
+        CALL(ppoll, watched, 2 + count, 0, 0, 0, 0);
+        if (watched[1].returned && !obey()) {
+            engine_is_gone = 1;
+            CALL(close, DEADMAN_CONTROL, 0, 0, 0, 0, 0);
+        }
+        for (unsigned i = 0; i < count; i++) {
+            if (!watched[2 + i].returned) continue;
+            slot_at(slot_watched[i])->deadline = 0;
+            close_file(slot_watched[i], DEADMAN_MOST_FILES);
+        }
+    }
+}
+
+static int count_parents(void) {
+    int count = 0;
+    while (CALL(fcntl, DEADMAN_CGROUPS + count, 1 /* F_GETFD */, 0, 0, 0, 0) >= 0) count++;
+    return count;
+}
+
+void run(long *stack) {
+    long argument_count = stack[0];
+    const char **arguments = (const char **)(stack + 1);
+    if (argument_count != 3) CALL(exit_group, 64, 0, 0, 0, 0, 0);
+    CALL(prctl, SET_NAME, "squall-deadman", 0, 0, 0, 0);
+    CALL(setsid, 0, 0, 0, 0, 0, 0);
+    // They belong to the container.
+    for (int file = 0; file < DEADMAN_MEMORY; file++) CALL(close, file, 0, 0, 0, 0, 0);
+    struct signal_action ignore = {(void *)1, 0, 0, 0};
+    CALL(rt_sigaction, SIGNAL_CHILD, &ignore, 0, 8, 0, 0);
+    int parents = count_parents();
+    memory = (unsigned char *)CALL(
+        mmap, 0, (size_t)DEADMAN_SLOT_COUNT * DEADMAN_SLOT_SIZE, READ_WRITE, SHARED, DEADMAN_MEMORY, 0);
+    const deadman_header *header = (const deadman_header *)memory;
+    if ((unsigned long)memory > -4096UL || header->magic != DEADMAN_MAGIC || header->version != DEADMAN_VERSION)
+        CALL(exit_group, 65, 0, 0, 0, 0, 0);
+    watch(arguments[2], parents);
+}

@@ -1,0 +1,193 @@
+"""What ends a fault at its deadline when the agent does not: because it hangs, or is gone for good."""
+
+import contextlib
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from conftest import IN_NODE
+
+from running_agent import all_processes, role_of
+
+SECONDS = 4
+# How long after its deadline a fault may still be in effect.
+LATE = 2
+
+
+def deadmen():
+    return [pid for pid in all_processes() if role_of(pid) == "deadman"]
+
+
+def wait_until(condition, timeout):
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, "in vain"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def hung_engine(agent):
+    """Stops the engine when called."""
+    engine = agent.role("engine")
+    try:
+        yield lambda: os.kill(engine, signal.SIGSTOP)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(engine, signal.SIGCONT)
+
+
+def visible_files(target):
+    return [name for name in os.listdir(target.root / "tmp") if name.startswith(".squall-")]
+
+
+def freeze(target, frozen):
+    """As `docker pause` does."""
+    root = Path("/sys/fs/cgroup")
+    if (root / "cgroup.controllers").exists():
+        (root / target.cgroup.strip("/") / "cgroup.freeze").write_text("1" if frozen else "0")
+    else:
+        (root / "freezer" / target.name / "freezer.state").write_text("FROZEN" if frozen else "THAWED")
+
+
+def test_there_is_one_and_it_is_small(agent):
+    (deadman,) = deadmen()
+    status = agent.process_status(deadman)
+    assert int(status["VmRSS"].split()[0]) <= 1024
+    cgroups = Path(f"/proc/{deadman}/cgroup").read_text().splitlines()
+    assert all(line.endswith(":/squall-deadman") for line in cgroups), cgroups
+    for kind in ("mnt", "net", "ipc", "uts"):
+        assert os.readlink(f"/proc/{deadman}/ns/{kind}") == os.readlink(f"/proc/1/ns/{kind}")
+
+
+def test_a_hung_engine_keeps_no_file(agent, target, hung_engine):
+    parameters = {"size": "8MiB", "visible": True, "path": "/tmp"}
+    session = agent.tenant.inject("disk-fill", target.selector, parameters, duration=f"{SECONDS}s").body["id"]
+    assert visible_files(target) == [f".squall-{session}-0"]
+    hung_engine()
+    wait_until(lambda: not visible_files(target), SECONDS + LATE)
+    os.kill(agent.role("engine"), signal.SIGCONT)
+    wait_until(lambda: agent.tenant.read(session).body["state"] == "ended", 10)
+    report = agent.tenant.read(session).body
+    assert (report["ending"], report["revertVerified"]) == ("expired", True)
+
+
+@pytest.mark.skipif(not IN_NODE, reason="a process in a frozen v1 cgroup cannot be killed")
+def test_a_hung_engine_and_a_paused_target_keep_no_memory(agent, mortal_target, hung_engine):
+    begun = time.monotonic()
+    session = agent.tenant.inject(
+        "memory-stress", mortal_target.selector, {"size": "32MiB"}, duration=f"{SECONDS}s"
+    ).body["id"]
+    assert agent.workers(session)
+    freeze(mortal_target, True)
+    hung_engine()
+    try:
+        wait_until(lambda: not agent.workers(session), SECONDS + LATE - (time.monotonic() - begun))
+    finally:
+        freeze(mortal_target, False)
+
+
+@pytest.mark.node
+def test_a_hung_engine_delays_nothing_past_the_deadline(agent, target, world, node, hung_engine):
+    begun = time.monotonic()
+    session = agent.tenant.inject(
+        "network-latency", target.selector, {"latency": "200ms"}, duration=f"{SECONDS}s"
+    ).body["id"]
+    assert not target.network_is_plain()
+    hung_engine()
+    time.sleep(max(0, SECONDS + LATE - (time.monotonic() - begun)))
+    assert target.network_is_plain()
+    # The agent finds out, and says that it is over.
+    os.kill(agent.role("engine"), signal.SIGCONT)
+    wait_until(lambda: agent.tenant.read(session).body["state"] == "ended", 10)
+    report = agent.tenant.read(session).body
+    assert (report["ending"], report["revertVerified"]) == ("expired", True), report
+    assert "drifted" not in str(report), report
+    assert node.differences() == []
+
+
+@pytest.mark.node
+def test_an_engine_that_hung_gives_others_their_fault_back(agent, target, world, node, hung_engine):
+    """Of two sessions in one network the first one's deadline ends both; the second goes on once somebody is there."""
+    first, second = (
+        agent.tenant.inject(
+            "network-latency", target.selector, {"latency": "200ms"}, duration=duration
+        ).body["id"]
+        for duration in (f"{SECONDS}s", "60s")
+    )
+    hung_engine()
+    wait_until(target.network_is_plain, SECONDS + LATE)
+    os.kill(agent.role("engine"), signal.SIGCONT)
+    wait_until(lambda: agent.tenant.read(first).body["state"] == "ended", 10)
+    assert agent.tenant.read(second).body["state"] == "active"
+    assert min(target.ping(world.peer.ip, 5)) >= 200
+    assert agent.tenant.end(second).body["revertVerified"]
+    assert node.differences() == []
+
+
+def test_a_killed_one_is_replaced(agent, target, hung_engine):
+    parameters = {"size": "4MiB", "visible": True, "path": "/tmp"}
+    assert agent.tenant.inject("disk-fill", target.selector, parameters, duration=f"{SECONDS}s").status == 201
+    (old,) = deadmen()
+    os.kill(old, signal.SIGKILL)
+    wait_until(lambda: deadmen() not in ([], [old]), 5)
+    hung_engine()
+    wait_until(lambda: not visible_files(target), SECONDS + LATE)
+
+
+def test_a_new_engine_takes_over_from_the_old_ones(agent, target):
+    parameters = {"size": "4MiB", "visible": True, "path": "/tmp"}
+    assert agent.tenant.inject("disk-fill", target.selector, parameters, duration="60s").status == 201
+    (old,) = deadmen()
+    agent.kill_engine()
+    agent.wait_until_ready()
+    assert visible_files(target) == []
+    wait_until(lambda: len(deadmen()) == 1 and deadmen() != [old], 5)
+
+
+@pytest.mark.node
+def test_an_agent_that_is_deleted_by_force_leaves_nothing(agent, world):
+    """All its processes killed at once, its container and pod removed, and no other agent comes."""
+    from nodekit import snapshot
+
+    targets = [world.make_target(), world.make_target()]
+    agent.stop()
+    try:
+        before = snapshot.take()
+        agent.start()
+        container, pod = agent.container.container, agent.container.pod
+        begun = time.monotonic()
+        sessions = [
+            agent.tenant.inject(fault, target.selector, parameters, duration=f"{SECONDS * 4}s")
+            for target in targets
+            for fault, parameters in {
+                "network-latency": {"latency": "200ms"},
+                "disk-fill": {"size": "8MiB", "visible": True},
+                "memory-stress": {"size": "16MiB"},
+                "cpu-stress": {"load": 10, "workers": 1},
+            }.items()
+        ]
+        last = time.monotonic()
+        assert [each.status for each in sessions] == [201] * 8
+        cgroup = Path(f"/proc/{agent.role('keeper')}/cgroup").read_text().strip().split("::")[1]
+        freeze(targets[1], True)
+        (Path("/sys/fs/cgroup") / cgroup.strip("/") / "cgroup.kill").write_text("1")
+        # Not even its container is there to be looked into.
+        agent.container.stop(grace=0)
+        assert time.monotonic() - begun < SECONDS * 4, "too slow to prove anything"
+        assert len(deadmen()) == 1
+        time.sleep(max(0, SECONDS * 4 + LATE - (time.monotonic() - last)))
+        assert deadmen() == []
+        freeze(targets[1], False)
+        # The agent's journal and sockets, and what the runtime remembers of its pod.
+        names = [container.id, pod.id, pod.config.metadata.uid]
+        kept = ["/var/lib/squall", "/run/squall", "/etc/squall", "/var/lib/containerd/", "/var/lib/cni/"]
+        expected = re.compile("|".join(names + kept))
+        left = [each for each in snapshot.compare(before, snapshot.take()) if not expected.search(each)]
+        assert not left, "\n".join(left)
+    finally:
+        for target in targets:
+            target.remove()
+        agent.start()

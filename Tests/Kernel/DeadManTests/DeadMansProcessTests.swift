@@ -1,0 +1,207 @@
+import Cgroups
+import DeadMan
+import Glibc
+import LinuxSystem
+import Namespaces
+import Processes
+import TestKit
+import Testing
+
+/// What it undoes here is the life of a child.
+@Suite(
+    .serialized, .enabled(if: geteuid() == 0, "needs root"),
+    .enabled(if: (try? NamespaceHandle(.mount, ofProcess: 1)) != nil, "this machine hides its first process"))
+struct DeadMansProcessTests {
+    static let executable = Result {
+        let own = try TextFile.destination(ofLink: "/proc/self/exe")
+        let folder = own.split(separator: "/").dropLast().joined(separator: "/")
+        return try Executable(copying: "/\(folder)/squall-deadman", named: "squall-deadman")
+    }
+    let tree: CgroupTree
+    let mark = "test:\(getpid())"
+
+    init() throws { tree = try CgroupTree() }
+
+    func start() throws -> DeadMansProcess {
+        try DeadMansProcess(running: try Self.executable.get(), in: tree, mark: mark)
+    }
+
+    func entrustLife(
+        of child: borrowing Child, to process: DeadMansProcess, for time: Duration
+    ) throws -> DeadMansProcess.Slot {
+        var program = DeadMansProgram()
+        program.kill()
+        return try process.entrust(
+            program, files: [child.handle.descriptor.rawValue], target: nil, deadline: .now + time)
+    }
+
+    func expectEnd(
+        of process: borrowing ProcessHandle, within limit: Duration = .seconds(5),
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) {
+        let hasEnded = process.waitUntilEnded(atMost: limit)
+        #expect(hasEnded, sourceLocation: sourceLocation)
+    }
+
+    func expectLife(
+        of process: borrowing ProcessHandle, for time: Duration, sourceLocation: SourceLocation = #_sourceLocation
+    ) {
+        let hasEnded = process.waitUntilEnded(atMost: time)
+        #expect(!hasEnded, sourceLocation: sourceLocation)
+    }
+
+    @Test func `what is overdue is undone`() throws {
+        let process = try start()
+        let child = try Child()
+        let slot = try entrustLife(of: child, to: process, for: .milliseconds(300))
+        #expect(process.arm(slot))
+        expectLife(of: child.handle, for: .milliseconds(100))
+        expectEnd(of: child.handle)
+        #expect(!process.claim(slot))
+        process.letGo(slot)
+        process.end()
+        try child.end()
+    }
+
+    @Test func `what is claimed is left alone, until the claim lapses`() throws {
+        let process = try start()
+        let child = try Child()
+        _ = try entrustLife(of: child, to: process, for: .zero)
+        expectLife(of: child.handle, for: DeadMansProcess.claim - .milliseconds(300))
+        expectEnd(of: child.handle)
+        process.end()
+        try child.end()
+    }
+
+    @Test func `what is let go of is left alone`() throws {
+        let process = try start()
+        let child = try Child()
+        let slot = try entrustLife(of: child, to: process, for: .milliseconds(200))
+        #expect(process.arm(slot))
+        #expect(process.claim(slot))
+        process.letGo(slot)
+        expectLife(of: child.handle, for: .milliseconds(800))
+        process.end()
+        try child.end()
+    }
+
+    @Test func `a killed one is replaced, and nothing is forgotten`() throws {
+        let process = try start()
+        let child = try Child()
+        let slot = try entrustLife(of: child, to: process, for: .milliseconds(500))
+        #expect(process.arm(slot))
+        let first = process.processID
+        kill(first, SIGKILL)
+        try process.replace()
+        #expect(process.processID != first)
+        expectEnd(of: child.handle)
+        process.end()
+        try child.end()
+    }
+
+    @Test func `it outlives whoever started it, by its last deadline`() throws {
+        let child = try Child()
+        let left: ProcessHandle
+        do {
+            let process = try start()
+            let slot = try entrustLife(of: child, to: process, for: .seconds(1))
+            #expect(process.arm(slot))
+            left = try ProcessHandle(openingProcess: process.processID)
+        }
+        expectLife(of: left, for: .milliseconds(500))
+        expectEnd(of: child.handle)
+        expectEnd(of: left)
+        // Its cgroup went with it.
+        #expect(throws: CgroupOpeningError.self) { try tree.cgroup(at: "/\(DeadMansProcess.cgroup)") }
+        try child.end()
+    }
+
+    @Test func `with its target gone and nobody here, nothing is held open`() throws {
+        let target = try Child()
+        let child = try Child()
+        let left: ProcessHandle
+        do {
+            let process = try start()
+            var program = DeadMansProgram()
+            program.kill()
+            let slot = try process.entrust(
+                program, files: [child.handle.descriptor.rawValue], target: target.handle.descriptor.rawValue,
+                deadline: .now + .seconds(60))
+            #expect(process.arm(slot))
+            left = try ProcessHandle(openingProcess: process.processID)
+        }
+        expectLife(of: left, for: .milliseconds(300))
+        try target.end()
+        expectEnd(of: left)
+        expectEnd(of: child.handle, within: .seconds(1))
+        try child.end()
+    }
+
+    @Test func `a successor takes over, and is the only one to undo`() throws {
+        let child = try Child()
+        let left: ProcessHandle
+        do {
+            let process = try start()
+            let slot = try entrustLife(of: child, to: process, for: .milliseconds(700))
+            #expect(process.arm(slot))
+            left = try ProcessHandle(openingProcess: process.processID)
+        }
+        #expect(try DeadMansPredecessor.all(in: tree, mark: "other").isEmpty)
+        let found = try DeadMansPredecessor.all(in: tree, mark: mark)
+        let id = left.id
+        #expect(found.map(\.processID) == [id])
+        for each in found { each.claimAll() }
+        for each in found { try each.end() }
+        let stillRuns = left.isRunning
+        #expect(!stillRuns)
+        expectLife(of: child.handle, for: .seconds(1))
+        try child.end()
+        let cgroup = try tree.cgroup(at: "/\(DeadMansProcess.cgroup)")
+        #expect(try cgroup.processes().isEmpty)
+        try start().end()
+    }
+
+    @Test func `it has no namespace, file or capability of ours that it does not need`() throws {
+        let process = try start()
+        let child = try Child()
+        // With its answer it has come to its work.
+        process.letGo(try entrustLife(of: child, to: process, for: .seconds(60)))
+        let status = try TextFile.read("/proc/\(process.processID)/status")
+        #expect(status.contains("Name:\tsquall-deadman\n"))
+        #expect(status.contains("CapEff:\t0000000000001022\n"))
+        #expect(status.contains("NoNewPrivs:\t1\n"))
+        for kind in ["mnt", "net", "ipc", "uts"] {
+            #expect(
+                try TextFile.destination(ofLink: "/proc/\(process.processID)/ns/\(kind)")
+                    == TextFile.destination(ofLink: "/proc/1/ns/\(kind)"))
+        }
+        for file in try TextFile.names(in: "/proc/\(process.processID)/fd") {
+            let opened = try TextFile.destination(ofLink: "/proc/\(process.processID)/fd/\(file)")
+            #expect(
+                opened.hasPrefix("/memfd:squall-deadman-slots") || opened.hasPrefix("socket:")
+                    || opened == "anon_inode:[timerfd]" || opened.hasPrefix("/sys/fs/cgroup"))
+        }
+        let resident = try #require(status.split(separator: "\n").first { $0.hasPrefix("VmRSS:") })
+        let kilobytes = try #require(Int(resident.filter(\.isNumber)))
+        #expect(kilobytes <= 1024)
+        process.end()
+        try child.end()
+    }
+
+    @Test func `more than a slot holds takes several`() throws {
+        let process = try start()
+        let child = try Child()
+        var program = DeadMansProgram()
+        for _ in 0..<400 { program.kill() }
+        let slot = try process.entrust(
+            program, files: [child.handle.descriptor.rawValue], target: nil, deadline: .now + .seconds(60))
+        var longer = program
+        for _ in 0..<400 { longer.kill() }
+        let moved = try process.replace(slot, with: longer, deadline: .now)
+        #expect(moved != slot)
+        #expect(process.arm(moved))
+        expectEnd(of: child.handle)
+        process.end()
+        try child.end()
+    }
+}
