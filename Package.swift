@@ -130,7 +130,9 @@ let package = Package(
         // Programs: main, arguments, exit codes.
         program(
             "squalld", in: "squalld",
-            imports: ["Keeper", "Engine", "AgentAPI", "Journal", "Hardening", "LinuxSystem"]),
+            imports: [
+                "Keeper", "Engine", "AgentAPI", "ChaosModel", "Journal", "Hardening", "Namespaces", "LinuxSystem",
+            ]),
         program("squall-gateway", in: "squall-gateway", imports: ["Gateway", "Hardening", "LinuxSystem"]),
         program("squall-runtimes", in: "squall-runtimes", imports: ["CRI", "Hardening", "LinuxSystem"]),
         program("squall-worker", in: "squall-worker", imports: ["WorkerProtocol", "Filesystems", "LinuxSystem"]),

@@ -19,8 +19,8 @@ from running_agent import RunningAgent, role_of, start_time
 class LocalAgent(RunningAgent):
     node_name = "here"
 
-    def __init__(self, programs, root):
-        self.programs = programs
+    def __init__(self, programs, root, options=()):
+        self.programs, self.options = programs, options
         self.root = Path(root)
         self.api_socket = self.root / "run/squall.sock"
         self.engine_socket = self.root / "private/engine.sock"
@@ -38,6 +38,7 @@ class LocalAgent(RunningAgent):
                 "--private-directory", self.root / "private",
                 "--state-directory", self.state_directory,
                 "--tenants-directory", self.tenants_directory,
+                *self.options,
             ],
             stderr=self.log_file.open("ab"),
         )  # fmt: skip

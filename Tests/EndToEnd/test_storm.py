@@ -1,128 +1,17 @@
-"""Sessions of every fault on several pods, beginning and ending at random, with an engine that is killed every few
-seconds. SQUALL_STORM_SECONDS says for how long, SQUALL_STORM_SEED repeats one."""
+"""A storm: see storm.py. SQUALL_STORM_SECONDS says for how long, SQUALL_STORM_SEED repeats one."""
 
 import os
-import random
-import threading
 import time
 
 import pytest
 from conftest import Node
 
-from running_agent import all_processes, command_line
+from storm import Storm
 
 pytestmark = pytest.mark.node
 
 SECONDS = int(os.environ.get("SQUALL_STORM_SECONDS", 60))
 SEED = int(os.environ.get("SQUALL_STORM_SEED", time.time_ns() % 1_000_000))
-MOST_SESSIONS = 10
-# As many as an engine remembers of those that ended before it.
-MOST_REMEMBERED = 200
-FAULTS = {
-    "cpu-stress": lambda r: {"load": r.randint(1, 10), "workers": 1},
-    "memory-stress": lambda r: {"size": f"{r.randint(1, 16)}MiB", "ramp": r.choice(["0s", "1s"])},
-    "disk-fill": lambda r: {"size": f"{r.randint(1, 32)}MiB", "visible": r.random() < 0.5},
-    "network-latency": lambda r: {"latency": f"{r.randint(1, 50)}ms"},
-}
-LIVE = ("pending", "applying", "active", "reverting")
-
-
-class Storm:
-    def __init__(self, agent, pods):
-        self.agent, self.pods = agent, pods
-        self.random = random.Random(SEED)
-        self.over = threading.Event()
-        self.begun, self.failures = [], []
-        self.ended = self.kills = self.lost = self.most = 0
-        self.reports = {}
-
-    def persistently(self, request):
-        """An answer, whatever becomes of the engine meanwhile."""
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                answer = request()
-                if answer.status != 503:
-                    return answer
-            except OSError:
-                pass
-            assert time.monotonic() < deadline, "no answer for a minute"
-            time.sleep(0.05)
-
-    def begin(self, r):
-        kind, pod, tenant = r.choice(list(FAULTS)), r.choice(self.pods), self.agent.tenant
-        # The same token again and again: one session, however often the answer is lost.
-        claims = tenant.claims(
-            "inject", fault=kind, parameters=FAULTS[kind](r), target=pod.selector, duration=f"{r.randint(2, 15)}s"
-        )
-        token = tenant.sign(claims | {"exp": claims["iat"] + 60})
-        answer = self.persistently(lambda: tenant.call("POST", "/v1/sessions", token))
-        if answer.status == 409 and answer.code == "replayed":
-            # Taken in by an engine that died with the answer: its successor took the session back.
-            self.lost += 1
-            session = answer.body.get("session")
-        else:
-            assert answer.status == 201, answer
-            session = answer.body["id"]
-        if session:
-            self.begun.append(session)
-        return session
-
-    def end(self, session):
-        answer = self.persistently(lambda: self.agent.tenant.end(session))
-        assert answer.status == 200 and answer.body["revertVerified"], answer
-        self.ended += 1
-
-    def one_after_the_other(self, number):
-        r = random.Random(f"{SEED} {number}")
-        try:
-            while not self.over.is_set():
-                session = self.begin(r)
-                self.over.wait(r.uniform(0, 4))
-                if session and r.random() < 0.5:
-                    self.end(session)
-        except Exception as error:  # Told by the main thread.
-            self.failures.append(error)
-
-    def live(self):
-        reports = self.persistently(self.agent.tenant.list).body["sessions"]
-        self.reports = {report["id"]: report for report in reports}
-        live = [report["id"] for report in reports if report["state"] in LIVE]
-        self.most = max(self.most, len(live))
-        return live
-
-    def check_that_the_reports_are_true(self):
-        """Every active session that has a worker has it, and no worker belongs to a session that is over."""
-        self.live()
-        states = {session: report["state"] for session, report in self.reports.items()}
-        active = {
-            session
-            for session, report in self.reports.items()
-            if report["state"] == "active" and report["fault"] != "network-latency"
-        }
-        found = {words[1] for words in map(command_line, all_processes()) if words[:1] == ["squall-worker"]}
-        self.live()
-        missing = {session for session in active - found if self.reports[session]["state"] == "active"}
-        assert not missing, f"active without a worker: {missing}"
-        over = {session for session in found if states.get(session) == "ended"}
-        assert not over, f"over, and still at work: {over}"
-
-    def run(self):
-        threads = [threading.Thread(target=self.one_after_the_other, args=(each,)) for each in range(MOST_SESSIONS)]
-        for thread in threads:
-            thread.start()
-        try:
-            until = time.monotonic() + SECONDS
-            while time.monotonic() < until and not self.failures:
-                time.sleep(self.random.uniform(2, 5))
-                self.check_that_the_reports_are_true()
-                self.agent.kill_engine()
-                self.kills += 1
-        finally:
-            self.over.set()
-            for thread in threads:
-                thread.join()
-        assert not self.failures, self.failures
 
 
 def test_a_storm_leaves_nothing_and_is_told_truly(agent, target, world):
@@ -131,23 +20,16 @@ def test_a_storm_leaves_nothing_and_is_told_truly(agent, target, world):
     third = world.make_target()
     node = Node(agent)
     try:
-        storm = Storm(agent, [target, world.peer, third])
-        storm.run()
-        agent.wait_until_ready()
-        deadline = time.monotonic() + 40
-        while storm.live() and time.monotonic() < deadline:
-            time.sleep(0.5)
-        print(
-            f"{len(storm.begun)} sessions begun, at most {storm.most} at once, {storm.ended} ended on request, "
-            f"{storm.lost} answers lost, {storm.kills} kills survived"
+        storm = Storm(agent, [target, world.peer, third], SEED)
+        until = time.monotonic() + SECONDS
+        storm.run(
+            pause=(2, 5),
+            is_over=lambda _: time.monotonic() > until,
+            each=Storm.check_that_the_reports_are_true,
         )
-        assert not storm.live()
-        assert storm.begun and storm.kills
-        # Every one is remembered, across all those restarts, and says truly how it ended.
-        for session in storm.begun[-MOST_REMEMBERED:]:
-            report = storm.reports[session]
-            assert report["state"] == "ended" and report["revertVerified"], report
-            assert report["ending"] in ("expired", "cancelled", "recovered"), report
+        storm.calm_down()
+        print(storm)
+        storm.check_how_all_ended()
         assert node.differences() == [], f"seed {SEED}"
     finally:
         third.remove()

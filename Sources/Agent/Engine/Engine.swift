@@ -1,6 +1,6 @@
 import Authorization
 import Cgroups
-import ChaosModel
+package import ChaosModel
 import ContainerRuntimes
 import DeadMan
 import Dispatch
@@ -31,13 +31,55 @@ package final class Engine: Sendable {
         self.server = server
     }
 
-    /// Takes back what an earlier engine left, then serves. Nil when that was all there was to do.
+    /// What recovery needs, and everything after it.
+    private struct Foundation {
+        let bootID: String
+        let cgroups: CgroupTree
+        let thread: NamespaceThread
+        let journal: Journal
+        let runner: StepRunner
+        let runtimes: RuntimeClient
+        let scheduler: Scheduler
+        /// Names the agent by its journal's directory.
+        let mark: String
+        let takenBack: [SessionID]
+    }
+
+    /// Takes back what an earlier engine left, then serves.
     ///
     /// Recovery comes before everything that it does not need: no key, no runtime and no program of ours that is missing
     /// or bad may keep a fault in effect.
+    package static func start(_ configuration: EngineConfiguration) async throws -> Engine {
+        let foundation = try await takeBack(configuration)
+        let (runner, scheduler) = (foundation.runner, foundation.scheduler)
+        let features = await prepareFeatures(configuration, on: foundation)
+        await scheduler.refuse(FeatureReport.missing(in: features))
+        let gate = RequestGate(
+            keys: KeyDirectory(watching: configuration.tenantsDirectory), node: configuration.nodeName)
+        let node = NodeReporter(
+            name: configuration.nodeName, bootID: foundation.bootID, journal: foundation.journal,
+            capabilities: try CapabilityReport(needed: configuration.capabilities), cgroups: foundation.cgroups,
+            runtimes: foundation.runtimes, scheduler: scheduler, gate: gate, features: features)
+        let server = EngineServer(
+            listener: OwnedDescriptor(adopting: configuration.listener),
+            service: RequestService(scheduler: scheduler, gate: gate, node: node),
+            gatewayUser: configuration.gatewayUser)
+        // Everything has been opened that needs more.
+        try SystemCallFilter.engine.load()
+        await server.start()
+        return Engine(scheduler: scheduler, runner: runner, server: server)
+    }
+
+    /// Takes back what an earlier engine left, and serves nobody.
     ///
-    /// - Throws: `EngineError` when sessions remain that could not be undone and nothing else was to be done.
-    package static func start(_ configuration: EngineConfiguration) async throws -> Engine? {
+    /// - Returns: What became of each session. Those that are not over could not be undone now.
+    package static func recoverOnly(_ configuration: EngineConfiguration) async throws -> [SessionReport] {
+        let foundation = try await takeBack(configuration)
+        await foundation.scheduler.drain()
+        return await foundation.scheduler.reports().filter { foundation.takenBack.contains($0.id) }
+    }
+
+    private static func takeBack(_ configuration: EngineConfiguration) async throws -> Foundation {
         let bootID = try bootIdentifier()
         let cgroups = try CgroupTree()
         let thread = try NamespaceThread()
@@ -48,7 +90,8 @@ package final class Engine: Sendable {
             containers: RuntimeContainerDirectory(client: runtimes), cgroups: cgroups, thread: thread)
         let scheduler = try Scheduler(
             journal: journal, runner: runner, directory: resolver, bootID: bootID,
-            replay: ReplayStore(highWater: scan.highWater, taken: scan.tokens))
+            replay: ReplayStore(highWater: scan.highWater, taken: scan.tokens),
+            limits: Scheduler.Limits(journalBytes: configuration.journalBytes))
         await scheduler.start()
         let mark = try directoryMark(configuration.stateDirectory)
         let predecessors = findPredecessors(in: cgroups, mark: mark)
@@ -56,30 +99,9 @@ package final class Engine: Sendable {
         await recover(scan, with: scheduler)
         // What could not be undone yet stays with whoever undoes it at its deadline.
         if await scheduler.stuckCount == 0 { end(predecessors) }
-        if configuration.isRecoveryOnly {
-            await scheduler.drain()
-            let stuck = await scheduler.stuckCount
-            if stuck > 0 { throw EngineError(description: "\(stuck) sessions could not be undone") }
-            return nil
-        }
-
-        let features = await prepareFeatures(
-            configuration, runner: runner, thread: thread, cgroups: cgroups, mark: mark)
-        await scheduler.refuse(FeatureReport.missing(in: features))
-        let gate = RequestGate(
-            keys: KeyDirectory(watching: configuration.tenantsDirectory), node: configuration.nodeName)
-        let node = NodeReporter(
-            name: configuration.nodeName, bootID: bootID, journal: journal,
-            capabilities: try CapabilityReport(needed: configuration.capabilities), cgroups: cgroups,
-            runtimes: runtimes, scheduler: scheduler, gate: gate, features: features)
-        let server = EngineServer(
-            listener: OwnedDescriptor(adopting: configuration.listener),
-            service: RequestService(scheduler: scheduler, gate: gate, node: node),
-            gatewayUser: configuration.gatewayUser)
-        // Everything has been opened that needs more.
-        try SystemCallFilter.engine.load()
-        await server.start()
-        return Engine(scheduler: scheduler, runner: runner, server: server)
+        return Foundation(
+            bootID: bootID, cgroups: cgroups, thread: thread, journal: journal, runner: runner, runtimes: runtimes,
+            scheduler: scheduler, mark: mark, takenBack: scan.live.map(\.id))
     }
 
     private static func recover(_ scan: JournalScan, with scheduler: Scheduler) async {
@@ -100,7 +122,7 @@ package final class Engine: Sendable {
         }
     }
 
-    /// Names the agent by its journal: there is one engine with it.
+    /// There is one engine with a journal.
     private static func directoryMark(_ path: String) throws(SystemCallError) -> String {
         var status = stat()
         try systemCall("stat", on: path) { stat(path, &status) }
@@ -129,10 +151,10 @@ package final class Engine: Sendable {
 
     /// Finds out what this node can do, and says what it cannot.
     private static func prepareFeatures(
-        _ configuration: EngineConfiguration, runner: StepRunner, thread: NamespaceThread, cgroups: CgroupTree,
-        mark: String
+        _ configuration: EngineConfiguration, on foundation: Foundation
     ) async -> [FeatureReport] {
-        var features = [FeatureReport.trafficShaping(thread)]
+        let runner = foundation.runner
+        var features = [FeatureReport.trafficShaping(foundation.thread)]
         do {
             await runner.use(
                 workerProgram: try Executable(copying: configuration.workerProgram, named: "squall-worker"))
@@ -143,7 +165,8 @@ package final class Engine: Sendable {
         }
         do {
             let program = try Executable(copying: configuration.deadManProgram, named: "squall-deadman")
-            await runner.use(deadMan: try DeadMansProcess(running: program, in: cgroups, mark: mark))
+            await runner.use(
+                deadMan: try DeadMansProcess(running: program, in: foundation.cgroups, mark: foundation.mark))
             features.append(FeatureReport(feature: .deadMansProcess, reason: nil, remedy: nil))
         } catch {
             features.append(

@@ -12,10 +12,10 @@ package struct EngineConfiguration: Sendable {
     /// What the engine needs to do all that it can.
     package var capabilities: CapabilitySet
     package var gatewayUser: UInt32 = 65532
+    /// See `Scheduler.Limits`.
+    package var journalBytes = 1 << 20
     /// The engine's listening socket, opened by the keeper.
     package var listener: Int32 = 3
-    /// Take back what an earlier engine left, and end.
-    package var isRecoveryOnly = false
 
     /// - Parameter programDirectory: Where the agent's other programs are.
     package init(nodeName: String, programDirectory: String, capabilities: CapabilitySet) {

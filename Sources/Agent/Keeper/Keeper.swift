@@ -30,7 +30,7 @@ package final class Keeper {
         try becomeSubreaper()
         let group = configuration.gatewayUser
         try makeDirectory(configuration.stateDirectory, mode: 0o700)
-        lock = try Self.takeLock("\(configuration.stateDirectory)/lock")
+        lock = try AgentLock.take(in: configuration.stateDirectory)
         // Not earlier: an agent that waits for another may be ended by any signal.
         sigemptyset(&signals)
         for signal in [SIGTERM, SIGINT, SIGCHLD] { sigaddset(&signals, signal) }
@@ -160,19 +160,9 @@ package final class Keeper {
             if child.role != .engine, let process = child.process { kill(process, SIGTERM) }
         }
     }
-
-    // MARK: The lock
-
-    private static func takeLock(_ path: String) throws(SystemCallError) -> OwnedDescriptor {
-        let file = try OwnedDescriptor.open(path, O_RDWR | O_CREAT, mode: 0o600)
-        if flock(file.rawValue, LOCK_EX | LOCK_NB) == 0 { return file }
-        say("waiting for the agent that holds \(path)")
-        try systemCall("flock", on: path) { flock(file.rawValue, LOCK_EX) }
-        return file
-    }
 }
 
 /// A line for whoever reads the container's log.
-private func say(_ message: String) {
+func say(_ message: String) {
     StandardStream.error.writeLine("squalld: keeper: \(message)")
 }

@@ -53,6 +53,16 @@ package struct ReplayStore: Sendable {
 
     package var count: Int { taken.count }
 
+    /// All that are remembered.
+    package var tokens: [TakenToken] {
+        namesByExpiry.flatMap { expiry, names in
+            names.map { name in
+                TakenToken(
+                    tenant: name.tenant, tokenID: name.tokenID, expires: expiry, session: taken[name].flatMap(\.self))
+            }
+        }
+    }
+
     /// Uses a token up.
     ///
     /// - Parameter session: The session that it will begin or is about.

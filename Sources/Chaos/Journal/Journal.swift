@@ -82,18 +82,22 @@ package final class Journal: Sendable {
     }
 
     /// Returns once the entries are on disk. Entries of callers that wait at the same time share one `fdatasync`.
-    package func commit(_ entries: [JournalEntry]) async throws(JournalError) {
+    ///
+    /// - Returns: The journal's length in bytes.
+    @discardableResult
+    package func commit(_ entries: [JournalEntry]) async throws(JournalError) -> Int {
         let wall = wallSeconds()
         let lines = entries.flatMap { JournalLine.encode(["wall": .integer(wall), "body": $0.json]) }
+        let isBeginning = entries.contains { if case .opened = $0 { true } else { false } }
         let result = await withCheckedContinuation { continuation in
             queue.async { [self] in
-                if writer.add(lines, { continuation.resume(returning: $0) }) {
+                if writer.add(lines, isBeginning: isBeginning, { continuation.resume(returning: $0) }) {
                     // Behind every commit that is already in the queue: one flush serves them all.
                     queue.async { [self] in writer.flush() }
                 }
             }
         }
-        try result.get()
+        return try result.get()
     }
 
     /// Why it cannot be written, or could not the last time; nil when nothing is wrong with it.
@@ -109,21 +113,25 @@ package final class Journal: Sendable {
     /// tokens that have not expired. A crash at any point leaves either the old file or the new one.
     ///
     /// - Parameter highWater: The latest wall time that the journal knew, which it goes on knowing.
+    /// - Returns: The journal's length in bytes.
+    @discardableResult
     package func compact(
         keeping live: [OpenedSession], past: [PastSession], tokens: [TakenToken], halt: Halt?, highWater: Int64
-    ) async throws(JournalError) {
+    ) async throws(JournalError) -> Int {
         let wall = max(wallSeconds(), highWater)
-        let kept = past.map(\.opened) + live
+        let kept = Set((past.map(\.opened) + live).map(\.token))
         let entries =
             [.clockSeen] + (halt.map { [JournalEntry.halted($0)] } ?? [])
             + past.flatMap { [JournalEntry.opened($0.opened), .ended($0.ended)] }
             + live.map { .opened($0) }
-            + tokens.filter { token in token.expires >= wall - 60 && !kept.contains { $0.token == token } }
+            + tokens.filter { token in token.expires >= wall - 60 && !kept.contains(token) }
             .map { .tokenTaken($0) }
         let lines = entries.flatMap { JournalLine.encode(["wall": .integer(wall), "body": $0.json]) }
+        let bytes = JournalLine.header + lines
         let result: Result<Void, JournalError> = await withCheckedContinuation { continuation in
-            queue.async { [self] in continuation.resume(returning: writer.replace(with: JournalLine.header + lines)) }
+            queue.async { [self] in continuation.resume(returning: writer.replace(with: bytes)) }
         }
         try result.get()
+        return bytes.count
     }
 }

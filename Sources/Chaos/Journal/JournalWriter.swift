@@ -3,14 +3,24 @@ import LinuxSystem
 
 /// The file behind the journal, used from one queue.
 final class JournalWriter {
-    typealias Completion = (Result<Void, JournalError>) -> Void
+    /// With the journal's length after it.
+    typealias Completion = (Result<Int, JournalError>) -> Void
+
+    private struct Waiting {
+        let lines: [UInt8]
+        /// It begins something, and so needs room for its end too.
+        let isBeginning: Bool
+        let completion: Completion
+    }
+
+    /// Room that is kept for the ends of what has begun: a full disk must not make them unknown.
+    private static let reserve = 64 << 10
 
     private var file: OwnedDescriptor
     private let path: String
     private let directory: String
     private var length = 0
-    private var pending: [UInt8] = []
-    private var waiting: [Completion] = []
+    private var waiting: [Waiting] = []
     /// Why nothing more is written.
     private(set) var broken: String?
     /// Why the last write did not succeed; nil when it did.
@@ -54,23 +64,38 @@ final class JournalWriter {
     }
 
     /// Takes lines for the next flush. True when one has to be scheduled.
-    func add(_ lines: [UInt8], _ completion: @escaping Completion) -> Bool {
-        pending += lines
-        waiting.append(completion)
+    func add(_ lines: [UInt8], isBeginning: Bool, _ completion: @escaping Completion) -> Bool {
+        waiting.append(Waiting(lines: lines, isBeginning: isBeginning, completion: completion))
         return waiting.count == 1
     }
 
     func flush() {
-        let lines = pending
-        let completions = waiting
-        pending = []
+        var together = waiting
         waiting = []
-        let result = write(lines)
-        switch result {
-        case .success: lastFailure = nil
-        case .failure(let error): lastFailure = "\(error)"
+        if together.contains(where: \.isBeginning), let refusal = refusalToReserve(for: together) {
+            lastFailure = "\(refusal)"
+            for each in together where each.isBeginning { each.completion(.failure(refusal)) }
+            together.removeAll(where: \.isBeginning)
+            if together.isEmpty { return }
+        } else {
+            lastFailure = nil
         }
-        for completion in completions { completion(result) }
+        let result = write(together.flatMap(\.lines))
+        if case .failure(let error) = result { lastFailure = "\(error)" }
+        for each in together { each.completion(result.map { length }) }
+    }
+
+    /// Why there is no room for these lines and the reserve behind them; nil when there is.
+    private func refusalToReserve(for together: [Waiting]) -> JournalError? {
+        if let broken { return .broken(broken) }
+        let bytes = together.reduce(0) { $0 + $1.lines.count } + Self.reserve
+        do throws(SystemCallError) {
+            try file.reserve(bytes, at: length, subject: path)
+            return nil
+        } catch {
+            // Not every file system can.
+            return error.errno == Errno(rawValue: EOPNOTSUPP) ? nil : .system(error)
+        }
     }
 
     private func write(_ lines: [UInt8]) -> Result<Void, JournalError> {

@@ -17,11 +17,17 @@ package actor Scheduler {
         package let liveSessions: Int
         package let remembered: Int
         package let rememberedAcrossRestarts: Int
+        /// The journal is compacted when it has so many bytes, and twice as many as after the last time.
+        package let journalBytes: Int
 
-        package init(liveSessions: Int = 1000, remembered: Int = 1000, rememberedAcrossRestarts: Int = 250) {
+        package init(
+            liveSessions: Int = 1000, remembered: Int = 1000, rememberedAcrossRestarts: Int = 250,
+            journalBytes: Int = 1 << 20
+        ) {
             self.liveSessions = liveSessions
             self.remembered = remembered
             self.rememberedAcrossRestarts = rememberedAcrossRestarts
+            self.journalBytes = journalBytes
         }
     }
 
@@ -45,6 +51,12 @@ package actor Scheduler {
     package private(set) var isDraining = false
     /// While it is set no session is opened.
     package internal(set) var halt: Halt?
+    /// Commits that have not come back yet.
+    private var commitsUnderWay = 0
+    /// The length at which the journal is compacted next; nil when what it says must be kept as it is.
+    private var compactionLength: Int?
+    private var isCompacting = false
+    private var waitingForCompaction: [CheckedContinuation<Void, Never>] = []
     private let timer: BootTimer
     private var timerWatch: DescriptorWatch?
 
@@ -266,7 +278,7 @@ extension Scheduler {
 
     func write(_ entries: [JournalEntry]) async throws(Problem) {
         do {
-            try await journal.commit(entries)
+            try await commit(entries)
         } catch {
             throw Problem(
                 .journalUnavailable, "nothing was changed, because it could not be made durable: \(error)",
@@ -426,7 +438,7 @@ extension Scheduler {
 
     private func finish(_ session: LiveSession, _ ending: Ending) async {
         do {
-            try await journal.commit([.ended(session.ended(ending))])
+            try await commit([.ended(session.ended(ending))])
         } catch {
             // Undone all the same: a restart would find nothing left to undo.
             session.tell("journal-failed", "\(error)")
@@ -507,16 +519,64 @@ extension Scheduler {
         past = sessions.suffix(limits.remembered).map { LiveSession($0) } + past
     }
 
-    /// Rewrites the journal without what no longer matters.
+}
+
+// MARK: - The journal
+
+extension Scheduler {
+    private func commit(_ entries: [JournalEntry]) async throws(JournalError) {
+        while isCompacting { await withCheckedContinuation { waitingForCompaction.append($0) } }
+        commitsUnderWay += 1
+        defer { commitsUnderWay -= 1 }
+        let length = try await journal.commit(entries)
+        guard let compactionLength, length >= compactionLength, !isCompacting else { return }
+        isCompacting = true
+        // Whoever waits for this commit takes note of it first, in this turn of the actor.
+        Task { await compactAgain(length) }
+    }
+
+    /// Rewrites the journal without what no longer matters, and again whenever it has grown.
     ///
     /// - Parameter scan: What the journal said when it was opened.
     package func compactJournal(_ scan: JournalScan) async throws(JournalError) {
+        isCompacting = true
+        compactionLength = limits.journalBytes
+        try await whenQuiet { () async throws(JournalError) in
+            try await compact(tokens: scan.tokens, halt: scan.halt, highWater: scan.highWater)
+        }
+    }
+
+    private func compactAgain(_ length: Int) async {
+        do {
+            try await whenQuiet { () async throws(JournalError) in
+                try await compact(tokens: replay.tokens, halt: halt, highWater: replay.highWater)
+            }
+        } catch {
+            // A full disk, mostly. The journal is as it was, and this is tried again when it has grown.
+            compactionLength = length * 2
+        }
+    }
+
+    /// With no commit under way, and none beginning, what is remembered here is what the journal says.
+    private func whenQuiet(_ body: () async throws(JournalError) -> Void) async throws(JournalError) {
+        defer {
+            isCompacting = false
+            let waiting = waitingForCompaction
+            waitingForCompaction = []
+            for each in waiting { each.resume() }
+        }
+        while commitsUnderWay > 0 { await pause(.milliseconds(1)) }
+        try await body()
+    }
+
+    private func compact(tokens: [TakenToken], halt: Halt?, highWater: Int64) async throws(JournalError) {
         let over = past.compactMap { session in
             session.machine.ending.map { PastSession(opened: session.record, ended: session.ended($0)) }
         }
-        try await journal.compact(
+        let length = try await journal.compact(
             keeping: live.values.map(\.record), past: over.suffix(limits.rememberedAcrossRestarts),
-            tokens: scan.tokens, halt: scan.halt, highWater: scan.highWater)
+            tokens: tokens, halt: halt, highWater: highWater)
+        compactionLength = max(limits.journalBytes, 2 * length)
     }
 }
 

@@ -82,6 +82,10 @@ int clinux_get_space(int file, clinux_space *space) {
 
 int clinux_allocate(int file, int64_t offset, int64_t length) { return fallocate(file, 0, offset, length); }
 
+int clinux_reserve(int file, int64_t offset, int64_t length) {
+    return fallocate(file, FALLOC_FL_KEEP_SIZE, offset, length);
+}
+
 void clinux_set_file_user(uid_t user, gid_t group) {
     // The group first: a user without rights may not change it.
     setfsgid(group);

@@ -85,6 +85,16 @@ extension OwnedDescriptor {
         }
     }
 
+    /// Keeps room for a file to grow into, which it does not yet.
+    ///
+    /// - Throws: `ENOSPC`; `EOPNOTSUPP` where the file system cannot.
+    ///
+    /// The corresponding system call is `fallocate(2)` with `FALLOC_FL_KEEP_SIZE`.
+    package func reserve(_ count: Int, at offset: Int, subject: @autoclosure () -> String) throws(SystemCallError) {
+        let raw = rawValue
+        try systemCall("fallocate", on: subject()) { clinux_reserve(raw, Int64(offset), Int64(count)) }
+    }
+
     /// The next connection of a listening socket, not blocking; nil when none waits.
     ///
     /// The corresponding system call is `accept4(2)`.

@@ -11,6 +11,8 @@ struct AgentOptions {
     enum Role {
         case keeper
         case engine
+        /// Takes back what an agent that does not run has left.
+        case recovery
     }
 
     let role: Role
@@ -22,14 +24,15 @@ struct AgentOptions {
     let gatewayUser: UInt32
     let runtimeSockets: [String]
     let isRecoveryOnly: Bool
+    let journalBytes: Int
 
     init(_ arguments: [String]) throws(UsageError) {
-        role = arguments.first == "engine" ? .engine : .keeper
+        role = ["engine": .engine, "recover": .recovery][arguments.first ?? ""] ?? .keeper
         let given = try ProgramArguments(
-            role == .engine ? arguments.dropFirst() : arguments[...],
+            role == .keeper ? arguments[...] : arguments.dropFirst(),
             options: [
                 "node-name", "state-directory", "run-directory", "private-directory", "tenants-directory",
-                "gateway-user", "runtime-socket",
+                "gateway-user", "runtime-socket", "journal-bytes",
             ],
             flags: ["recover-only", "help", "version"])
         if given.has("help") { throw UsageError(Self.help, status: 0) }
@@ -44,17 +47,20 @@ struct AgentOptions {
         let user = try given.number("gateway-user") ?? 65532
         guard user > 0 else { throw UsageError("--gateway-user is not root") }
         gatewayUser = UInt32(user)
+        journalBytes = try given.number("journal-bytes").map(Int.init) ?? 1 << 20
     }
 
     private static let help = """
         squalld: the Squall agent of this node. Started without a role it is the keeper, which starts the rest.
 
         usage: squalld [options]
+               squalld recover [--state-directory DIR]     take back what an agent has left that does not run any more
 
           --node-name NAME           what requests must name as their audience (default: the host's name)
           --tenants-directory DIR    the tenants' public keys, NAME.jwks.json (default: /etc/squall/tenants)
           --runtime-socket PATH      a container runtime's CRI socket; may be repeated (default: the usual places)
           --state-directory DIR      the journal (default: \(Journal.standardDirectory))
+          --journal-bytes NUMBER     when the journal is compacted, at the least (default: 1048576)
           --run-directory DIR        the API's socket squall.sock (default: /run/squall)
           --private-directory DIR    the engine's own socket engine.sock (default: /run/squalld)
           --gateway-user NUMBER      the gateway's user and group (default: 65532)
@@ -100,6 +106,7 @@ extension AgentOptions {
         configuration.engineArguments = [
             "--node-name", nodeName, "--state-directory", stateDirectory, "--private-directory", privateDirectory,
             "--tenants-directory", tenantsDirectory, "--gateway-user", "\(gatewayUser)",
+            "--journal-bytes", "\(journalBytes)",
         ]
         return configuration
     }
@@ -112,7 +119,7 @@ extension AgentOptions {
         configuration.tenantsDirectory = tenantsDirectory
         configuration.runtimesSocket = "\(privateDirectory)/runtimes.sock"
         configuration.gatewayUser = gatewayUser
-        configuration.isRecoveryOnly = isRecoveryOnly
+        configuration.journalBytes = journalBytes
         return configuration
     }
 }

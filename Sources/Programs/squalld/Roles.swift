@@ -1,9 +1,11 @@
+import ChaosModel
 import Dispatch
 import Engine
 import Glibc
 import Hardening
 import Keeper
 import LinuxSystem
+import Namespaces
 
 func runKeeper(_ options: AgentOptions) -> Never {
     do {
@@ -31,7 +33,8 @@ func runEngine(_ options: AgentOptions) -> Never {
     }
     Task {
         do {
-            guard let engine = try await Engine.start(options.engine) else { exit(0) }
+            if options.isRecoveryOnly { exit(try await recover(options).isComplete ? 0 : 75) }
+            let engine = try await Engine.start(options.engine)
             for await _ in stopped { break }
             exit(await engine.stop() ? 0 : 75)
         } catch {
@@ -39,6 +42,51 @@ func runEngine(_ options: AgentOptions) -> Never {
         }
     }
     dispatchMain()
+}
+
+/// Without keeper, gateway and runtime. Status 0 says that nothing is left, 75 that something could not be undone now.
+func runRecovery(_ options: AgentOptions) -> Never {
+    do {
+        try AgentOptions.engineCapabilities.keepOnlyThese()
+        // Before anything opens a cgroup's file or has a thread.
+        try enterHostCgroupNamespace()
+        guard let lock = try AgentLock.takeIfFree(in: options.stateDirectory) else {
+            exit(code: 75, saying: "an agent runs with \(options.stateDirectory): it takes everything back itself")
+        }
+        raiseDescriptorLimit()
+        Task {
+            do {
+                let recovery = try await recover(options)
+                for line in recovery.lines { StandardStream.output.writeLine(line) }
+                withExtendedLifetime(lock) {}
+                exit(recovery.isComplete ? 0 : 75)
+            } catch {
+                exit(code: 71, saying: "cannot recover: \(error)")
+            }
+        }
+    } catch {
+        exit(code: 71, saying: "cannot recover: \(error)")
+    }
+    dispatchMain()
+}
+
+/// What became of the sessions that an agent had left.
+private struct Recovery {
+    let lines: [String]
+    let isComplete: Bool
+}
+
+private func recover(_ options: AgentOptions) async throws -> Recovery {
+    let reports = try await Engine.recoverOnly(options.engine)
+    let lines = reports.map { report in
+        let steps = report.steps.map { "\($0.undo?.word ?? "not undone"): \($0.summary)" }
+        return "\(report.id.text)  \(report.fault) on \(report.target.summary): \(steps.joined(separator: "; "))"
+    }
+    let stuck = reports.count { $0.state != .ended }
+    let all = "\(reports.count) session\(reports.count == 1 ? "" : "s")"
+    let summary =
+        stuck > 0 ? "\(stuck) of \(all) could not be undone now: try again" : "nothing is left: \(all) taken back"
+    return Recovery(lines: lines + [summary], isComplete: stuck == 0)
 }
 
 /// Each live session holds a few descriptors: as many are allowed as the container allows at all.

@@ -1,6 +1,6 @@
 import LinuxSystem
 
-// The keeper by default; `squalld engine` is what the keeper starts.
+// The keeper by default; `squalld engine` is what the keeper starts, `squalld recover` what an operator does.
 setProgramName("squalld")
 let options: AgentOptions
 do {
@@ -11,4 +11,5 @@ do {
 switch options.role {
 case .keeper: runKeeper(options)
 case .engine: runEngine(options)
+case .recovery: runRecovery(options)
 }

@@ -70,7 +70,7 @@ struct WorkerTests {
         let worker = try start(.cpu(load: 100, threads: 4), until: deadline, in: temporary)
         #expect(worker.process.waitUntilEnded(atMost: .seconds(5)) == true)
         let late = BootInstant.now - deadline
-        #expect(late >= .zero && late < .milliseconds(200))
+        #expect(late >= .zero && late < .seconds(3))
         #expect(try worker.process.reap() == .exited(WorkerExitStatus.deadline.rawValue))
     }
 

@@ -50,6 +50,8 @@ typedef struct {
 } clinux_space;
 int clinux_get_space(int file, clinux_space *space);
 int clinux_allocate(int file, int64_t offset, int64_t length);
+// The same, without the file growing: FALLOC_FL_KEEP_SIZE.
+int clinux_reserve(int file, int64_t offset, int64_t length);
 // As whom the calling thread, and no other, makes files: setfsuid(2), setfsgid(2).
 void clinux_set_file_user(uid_t user, gid_t group);
 int clinux_fcntl(int descriptor, int command, long argument);

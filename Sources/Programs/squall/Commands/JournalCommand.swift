@@ -8,6 +8,7 @@ struct JournalCommand: ParsableCommand {
             Examples:
               squall journal show
               squall journal show --output json
+              squall journal verify
             """,
-        subcommands: [JournalShowCommand.self])
+        subcommands: [JournalShowCommand.self, JournalVerifyCommand.self])
 }

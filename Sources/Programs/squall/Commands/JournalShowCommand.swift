@@ -1,7 +1,6 @@
 import ArgumentParser
 import ChaosModel
 import Journal
-import LinuxSystem
 
 struct JournalShowCommand: ReportingCommand {
     static let configuration = CommandConfiguration(
@@ -17,21 +16,11 @@ struct JournalShowCommand: ReportingCommand {
               squall journal show --output json | tail -n 1     # what is live, and what is damaged
             """)
 
-    @Option(
-        help: ArgumentHelp("The agent's state directory, which the journal is in.", valueName: "path"),
-        completion: .directory)
-    var stateDirectory = Journal.standardDirectory
-
+    @OptionGroup var journal: JournalOptions
     @OptionGroup(title: "Output") var outputOptions: OutputOptions
 
     func perform(_ output: Output) throws(Failure) -> ExitStatus {
-        var records: [JournalRecord] = []
-        let scan: JournalScan
-        do throws(JournalError) {
-            scan = try Journal.read(in: stateDirectory) { records.append($0) }
-        } catch {
-            throw refusal(error)
-        }
+        let (records, scan) = try journal.read()
         switch output.format {
         case .json:
             for record in records { try output.document(record.document) }
@@ -40,26 +29,6 @@ struct JournalShowCommand: ReportingCommand {
             try output.lines(JournalText(records: records, scan: scan).lines(for: output))
         }
         return .success
-    }
-
-    private func refusal(_ error: JournalError) -> Failure {
-        let hint =
-            switch error {
-            case .system(let error): Self.remedy(for: error.errno)
-            case .unknownFormat: "read it with the squall that came with the agent which wrote it"
-            case .locked, .broken: "look at the agent's log"
-            }
-        return Failure(
-            .invalid, "cannot read the journal in \(stateDirectory): \(error)", field: "--state-directory", hint: hint)
-    }
-
-    private static func remedy(for errno: Errno) -> String {
-        switch errno {
-        case .noEntry, .notDirectory:
-            "run this on the node or in the agent's container, and name the directory that squalld was given"
-        case .permissionDenied, .notPermitted: "the journal is root's: run this as root"
-        default: "see whether the volume of the directory is sound"
-        }
     }
 }
 
@@ -72,15 +41,5 @@ extension JournalRecord {
         case .unknown: .object([("line", line), ("unknown", json)])
         case .damaged: ["line": line, "damaged": true]
         }
-    }
-}
-
-extension JournalScan {
-    fileprivate var json: JSON {
-        [
-            "live": .array(live.map { .string($0.id.text) }),
-            "damagedLines": .array(damagedLines.map { .integer(Int64($0)) }),
-            "tornBytes": .integer(Int64(tornBytes)),
-        ]
     }
 }

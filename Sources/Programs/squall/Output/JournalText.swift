@@ -16,6 +16,16 @@ struct JournalText {
         return entries + [""] + liveLines(for: output) + damageLines(for: output)
     }
 
+    /// What an agent that started now would make of it.
+    func verdict(for output: Output) -> [String] {
+        let sessions = scan.live.count == 1 ? "1 session is" : "\(scan.live.count) sessions are"
+        let sound =
+            scan.damagedLines.isEmpty
+            ? "sound: all \(records.count) lines are what was once written"
+            : "damaged: \(records.count - scan.damagedLines.count) of \(records.count) lines are what was once written, and used"
+        return [sound, "\(sessions) to be taken back"] + damageLines(for: output)
+    }
+
     private static func add(_ record: JournalRecord, to table: inout Table) {
         let line = Table.Cell("\(record.line)")
         let written = Table.Cell(record.wall.map(utc) ?? "-")
