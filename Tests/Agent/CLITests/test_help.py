@@ -80,7 +80,7 @@ def test_each_example_works(cli, gateway, engine, example):
         "/mnt/node/var/lib/squall": "state",
     }
     words = [places.get(word, word) for word in shlex.split(example)[1:]]
-    if words[0] == "journal":
+    if words[0] in ("journal", "recover"):
         import test_journal
 
         (cli.directory / "state").mkdir()
@@ -90,7 +90,10 @@ def test_each_example_works(cli, gateway, engine, example):
         assert cli.run("keygen", "--tenant", "shop", connect=False).returncode == 0
     result = cli.run(*words, connect="engine-socket" in options(words))
     # Doctor finds that the agent's processes are not there, and is right.
-    assert result.returncode == (1 if words[0] == "doctor" else 0), result.stderr
+    status = 1 if words[0] == "doctor" else 0
+    if words[0] == "recover" and not os.access("/proc/1/ns/cgroup", os.R_OK):
+        status = 71  # This machine hides its first process, and nothing can be recovered on it.
+    assert result.returncode == status, result.stderr
     assert "Usage:" not in result.stderr
 
 
