@@ -11,6 +11,14 @@ private let pod = TargetObservation(
     cpuCount: 4, isOnHostNetwork: false, memoryLimit: ByteCount(256 << 20), diesTogether: false)
 
 struct FaultCatalogueTests {
+    @Test func `every fault has a name of its own, in lower case with dashes`() {
+        let kinds = FaultCatalogue.all.map { $0.kind }
+        #expect(Set(kinds).count == kinds.count)
+        for kind in kinds {
+            #expect(!kind.isEmpty && kind.allSatisfy { $0.isLowercase && $0.isASCII || $0 == "-" })
+        }
+    }
+
     @Test(arguments: FaultCatalogue.all.map { $0.kind })
     func `every example of a fault can be planned`(kind: String) throws {
         let type = try FaultCatalogue.fault(of: kind)

@@ -1,0 +1,58 @@
+"""What many sessions leave in the agent's own processes. SQUALL_LEAK_SESSIONS says how many."""
+
+import os
+from pathlib import Path
+
+import pytest
+from conftest import IN_NODE
+
+from running_agent import all_processes, role_of
+
+pytestmark = pytest.mark.skipif(IN_NODE, reason="takes long in an emulated machine, and shows no more there")
+
+SESSIONS = int(os.environ.get("SQUALL_LEAK_SESSIONS", 200))
+FAULTS = {
+    "cpu-stress": {"load": 1, "workers": 1},
+    "memory-stress": {"size": "1MiB"},
+    "disk-fill": {"size": "64KiB", "path": "/tmp"},
+    "visible": {"size": "64KiB", "path": "/tmp", "visible": True},
+    "network-latency": {"latency": "1ms"},
+}
+
+
+def usage(process):
+    """Descriptors, threads, and kilobytes of its own."""
+    status = dict(
+        line.split(":\t", 1) for line in Path(f"/proc/{process}/status").read_text().splitlines() if ":\t" in line
+    )
+    return len(os.listdir(f"/proc/{process}/fd")), int(status["Threads"]), int(status["RssAnon"].split()[0])
+
+
+def usage_of_all():
+    return {role_of(each): usage(each) for each in all_processes() if role_of(each) not in (None, "worker")}
+
+
+def run_sessions(agent, target, faults, count):
+    for number in range(count):
+        fault = faults[number % len(faults)]
+        kind = "disk-fill" if fault == "visible" else fault
+        answer = agent.tenant.inject(kind, target.selector, FAULTS[fault], duration="60s")
+        assert answer.status == 201, answer
+        assert agent.tenant.end(answer.body["id"]).body["revertVerified"]
+
+
+def test_sessions_that_are_over_hold_nothing(agent, target, world):
+    faults = [each for each in FAULTS if world.can_shape_traffic() or "network" not in each]
+    # Everything has been used once, and a thousand sessions are remembered.
+    run_sessions(agent, target, faults, min(1000, SESSIONS))
+    before = usage_of_all()
+    assert set(before) == {"keeper", "engine", "gateway", "runtimes", "deadman"}
+    run_sessions(agent, target, faults, SESSIONS)
+    after = usage_of_all()
+    print(f"{SESSIONS} sessions, (descriptors, threads, kilobytes) before {before}, after {after}")
+    for role, (descriptors, threads, kilobytes) in after.items():
+        # A connection more or less may be open just then; threads come and go with a pool.
+        assert descriptors <= before[role][0] + 4, (role, before, after)
+        assert threads <= before[role][1] + 4, (role, before, after)
+        # Events of remembered sessions, until there are a thousand of them.
+        assert kilobytes <= before[role][2] + 8 * min(SESSIONS, 1000) + 2048, (role, before, after)
