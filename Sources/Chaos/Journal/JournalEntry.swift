@@ -22,6 +22,8 @@ package struct OpenedSession: Sendable {
     package let id: SessionID
     package let token: TakenToken
     package let bootID: String
+    /// The inode of the agent's pid namespace: process numbers are of that one. Nil in journals that do not say.
+    package let pidNamespace: UInt64?
     /// `CLOCK_BOOTTIME` in nanoseconds, within that boot.
     package let openedAt: Int64
     package let deadline: Int64
@@ -36,13 +38,14 @@ package struct OpenedSession: Sendable {
     package let intents: [Intent]
 
     package init(
-        id: SessionID, token: TakenToken, bootID: String, openedAt: Int64, deadline: Int64, openedAtWall: Int64,
-        fault: String, parameters: JSON, summary: String, reason: String?, lease: Duration?, target: TargetFacts,
-        intents: [Intent]
+        id: SessionID, token: TakenToken, bootID: String, pidNamespace: UInt64?, openedAt: Int64, deadline: Int64,
+        openedAtWall: Int64, fault: String, parameters: JSON, summary: String, reason: String?, lease: Duration?,
+        target: TargetFacts, intents: [Intent]
     ) {
         self.id = id
         self.token = token
         self.bootID = bootID
+        self.pidNamespace = pidNamespace
         self.openedAt = openedAt
         self.deadline = deadline
         self.openedAtWall = openedAtWall
@@ -105,6 +108,7 @@ extension JournalEntry {
                 ("session", .string(session.id.text)),
                 ("token", session.token.json),
                 ("boot", .string(session.bootID)),
+                ("pidNamespace", session.pidNamespace.map { .string("\($0)") }),
                 ("openedAt", .integer(session.openedAt)),
                 ("deadline", .integer(session.deadline)),
                 ("openedAtWall", .integer(session.openedAtWall)),
@@ -193,7 +197,9 @@ extension OpenedSession {
         let intents = intentValues.compactMap(Intent.init)
         guard intents.count == intentValues.count else { return nil }
         self.init(
-            id: id, token: token, bootID: bootID, openedAt: openedAt, deadline: deadline,
+            id: id, token: token, bootID: bootID,
+            pidNamespace: json["pidNamespace"]?.stringValue.flatMap { UInt64($0) }, openedAt: openedAt,
+            deadline: deadline,
             openedAtWall: openedAtWall, fault: fault, parameters: parameters, summary: summary,
             reason: json["reason"]?.stringValue, lease: json["lease"]?.stringValue.flatMap { Duration(text: $0) },
             target: target, intents: intents)

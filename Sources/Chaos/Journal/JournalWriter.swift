@@ -14,7 +14,7 @@ final class JournalWriter {
     }
 
     /// Room that is kept for the ends of what has begun: a full disk must not make them unknown.
-    private static let reserve = 64 << 10
+    private static let reserve = 256 << 10
 
     private var file: OwnedDescriptor
     private let path: String
@@ -118,6 +118,7 @@ final class JournalWriter {
     func replace(with bytes: [UInt8]) -> Result<Void, JournalError> {
         let fresh = path + ".new"
         do throws(SystemCallError) {
+            let folder = try OwnedDescriptor.open(directory, O_RDONLY | O_DIRECTORY)
             let replacement = try OwnedDescriptor.open(fresh, O_RDWR | O_CREAT | O_TRUNC | O_APPEND, mode: 0o600)
             try replacement.writeAll(bytes, subject: fresh)
             try Self.synchronize(replacement, subject: fresh)
@@ -126,15 +127,27 @@ final class JournalWriter {
             length = bytes.count
             broken = nil
             lastFailure = nil
-            try synchronizeDirectory()
+            do throws(SystemCallError) {
+                try Self.synchronize(directory: folder, at: directory)
+            } catch {
+                // A power failure might bring the old file back, without what would be written to the new one.
+                broken = "\(error)"
+                throw error
+            }
             return .success(())
         } catch {
+            // With what may be the disk's last bytes.
+            unlink(fresh)
             return .failure(.system(error))
         }
     }
 
     private func cut() throws(SystemCallError) {
         let raw = file.rawValue
+        var status = stat()
+        try systemCall("fstat", on: path) { fstat(raw, &status) }
+        // Cutting nothing off would give back what was reserved.
+        if Int(status.st_size) == length { return }
         try systemCall("ftruncate", on: path) { ftruncate(raw, length) }
     }
 
@@ -149,8 +162,14 @@ final class JournalWriter {
 
     /// Makes a new name in the directory durable.
     private func synchronizeDirectory() throws(SystemCallError) {
-        let folder = try OwnedDescriptor.open(directory, O_RDONLY | O_DIRECTORY)
-        let raw = folder.rawValue
-        try systemCall("fsync", on: directory) { fsync(raw) }
+        try Self.synchronize(
+            directory: try OwnedDescriptor.open(directory, O_RDONLY | O_DIRECTORY), at: directory)
+    }
+
+    private static func synchronize(
+        directory: borrowing OwnedDescriptor, at path: String
+    ) throws(SystemCallError) {
+        let raw = directory.rawValue
+        try systemCall("fsync", on: path) { fsync(raw) }
     }
 }

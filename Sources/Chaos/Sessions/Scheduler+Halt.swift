@@ -35,8 +35,9 @@ extension Scheduler {
     ///
     /// - Throws: `journal-unavailable` when a restart would halt the node again.
     package func resume() async throws(Problem) {
-        guard halt != nil else { return }
+        guard let halt else { return }
         try await write([.resumed])
-        halt = nil
+        // Not the halt of somebody else meanwhile.
+        if self.halt == halt { self.halt = nil }
     }
 }

@@ -38,6 +38,7 @@ package actor Scheduler {
     private let runner: StepRunner
     let directory: any TargetDirectory
     private let bootID: String
+    private let pidNamespace: UInt64?
     private let limits: Limits
     /// What this node cannot do, and why.
     private var missing: [NodeFeature: String] = [:]
@@ -69,6 +70,7 @@ package actor Scheduler {
         self.runner = runner
         self.directory = directory
         self.bootID = bootID
+        self.pidNamespace = try pidNamespaceInode()
         self.replay = replay
         self.limits = limits
         timer = try BootTimer()
@@ -130,7 +132,7 @@ extension Scheduler {
         try refuseIfClosed()
         let openedAt = BootInstant.now
         let record = OpenedSession(
-            id: id, token: authorized.token, bootID: bootID, openedAt: openedAt.nanoseconds,
+            id: id, token: authorized.token, bootID: bootID, pidNamespace: pidNamespace, openedAt: openedAt.nanoseconds,
             deadline: (openedAt + plan.duration).nanoseconds, openedAtWall: wallSeconds(), fault: plan.fault,
             parameters: plan.parameters, summary: plan.summary, reason: injection.reason, lease: injection.lease,
             target: plan.target, intents: plan.intents)
@@ -305,6 +307,7 @@ extension Scheduler {
     }
 
     package var liveCount: Int { live.count }
+    package var stuckSessions: [OpenedSession] { live.values.filter { $0.machine.state == .stuck }.map(\.record) }
     package var stuckCount: Int { live.values.count { $0.machine.state == .stuck } }
 
     /// Takes no new session and reverts all that live. Returns when none is left, or none but stuck ones.

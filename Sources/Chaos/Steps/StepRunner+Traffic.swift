@@ -14,6 +14,7 @@ final class ShapedNetwork {
     var deadlines: [SessionID: BootInstant] = [:]
     /// A socket for the dead-man's process, and what is entrusted to it.
     var standby: NetlinkSocket?
+    let tag: UInt64
     var slot: DeadMansProcess.Slot?
     /// What somebody else was found to have changed, until the last layer goes.
     var drift: [String] = []
@@ -24,9 +25,10 @@ final class ShapedNetwork {
     /// When the queues began to drain.
     var drainingSince: BootInstant?
 
-    init(shaper: TrafficShaper, base: TrafficBase) {
+    init(_ facts: TargetFacts.NetworkNamespace, shaper: TrafficShaper, base: TrafficBase) {
         self.shaper = shaper
         self.base = base
+        self.tag = facts.tag
     }
 
     /// Counts what went through since the last time. The kernel counts in 32 bits, for each set of sessions that meet.
@@ -82,7 +84,7 @@ extension StepRunner {
         if let known = networks[facts] {
             network = known
         } else {
-            network = ShapedNetwork(shaper: try openShaper(of: target), base: base)
+            network = ShapedNetwork(facts, shaper: try openShaper(of: target), base: base)
             networks[facts] = network
         }
         if network.standby == nil { network.standby = try openSocket(of: target) }
@@ -119,17 +121,17 @@ extension StepRunner {
             network.deadlines[session] = nil
             network.counted[session] = nil
             let wasTakenBack = !claim(network)
-            // Others in the namespace go on.
-            if network.slot == nil, !network.layers.isEmpty { try entrust(network, target: nil) }
+            // Others in the namespace go on. Whether they can be entrusted to anybody must not keep this one in effect.
+            if network.slot == nil, !network.layers.isEmpty { try? entrust(network, target: nil) }
             if let retry = try converge(network) { return .unfinished(callAgainAfter: retry) }
             let left = try network.shaper.verify(network.layers, base: network.base)
             if !left.isEmpty { return .done(.failed("still there: \(left.joined(separator: "; "))")) }
             if network.layers.isEmpty {
                 letGo(network)
                 networks[facts] = nil
-            } else {
-                try entrust(network, target: nil)
-                _ = handOver(network)
+            } else if !entrustRest(of: network) {
+                // This took so long that everything was taken out, also what others have there.
+                return .unfinished(callAgainAfter: .milliseconds(1))
             }
             if wasTakenBack, network.drift.isEmpty { return .done(.alreadyRestored) }
             return .done(network.drift.isEmpty ? .restored : .drifted(found: network.drift.joined(separator: "; ")))
@@ -166,8 +168,11 @@ extension StepRunner {
         nonisolated(unsafe) let network = network
         executor.queue.asyncAfter(deadline: DispatchTime.now() + retry.seconds) { [weak self] in
             self?.assumeIsolated { runner in
+                // Nobody's any more, or another's by now; and what was overdue stays out.
+                guard runner.networks.values.contains(where: { $0 === network }), runner.claim(network) else { return }
                 // What fails here is found, and told, when the next layer goes.
                 try? runner.settle(network)
+                _ = runner.handOver(network)
             }
         }
     }
@@ -177,19 +182,28 @@ extension StepRunner {
     /// Entrusts whatever may be in the namespace from now on, under our claim.
     private func entrust(_ network: ShapedNetwork, target: Int32?) throws(StepError) {
         guard let deadMan, let standby = network.standby else { return }
+        _ = claim(network)
         let program = network.shaper.teardown(including: network.layers, base: network.base)
         let overdue = (network.deadlines.values.min() ?? .now) + Self.grace
-        _ = claim(network)
         do throws(DeadMansError) {
             if let slot = network.slot {
                 network.slot = try deadMan.replace(slot, with: program, deadline: overdue)
             } else {
                 network.slot = try deadMan.entrust(
-                    program, files: [standby.rawValue], target: target, deadline: overdue)
+                    program, tag: network.tag, files: [standby.rawValue], target: target, deadline: overdue)
             }
         } catch {
             throw StepError("\(error)")
         }
+    }
+
+    /// Hands over what others still have in the namespace. False when it was all taken out meanwhile.
+    private func entrustRest(of network: ShapedNetwork) -> Bool {
+        guard network.slot != nil else { return true }
+        guard claim(network) else { return false }
+        // As it was entrusted before, it is right too: only more, and sooner, than need be.
+        try? entrust(network, target: nil)
+        return handOver(network)
     }
 
     /// Takes the namespace to change it. False when everything in it was overdue, and has been taken out.
@@ -236,7 +250,7 @@ extension StepRunner {
             throw StepError("\(error)")
         }
         guard let namespace else { return nil }
-        return ShapedNetwork(shaper: try Self.openShaper(in: namespace, on: thread), base: base)
+        return ShapedNetwork(facts, shaper: try Self.openShaper(in: namespace, on: thread), base: base)
     }
 
     private static func openShaper(

@@ -79,6 +79,7 @@ package actor StepRunner {
     /// From here on everything that is performed is entrusted to this process too.
     package func use(deadMan: sending DeadMansProcess) {
         self.deadMan = deadMan
+        deadMan.onReplacement = { [weak self] in self?.assumeIsolated { $0.watchDeadMan() } }
         watchDeadMan()
     }
 
@@ -93,21 +94,24 @@ package actor StepRunner {
     private func watchDeadMan() {
         deadMansWatch?.cancel()
         deadMansWatch = deadMan.map { deadMan in
-            DescriptorWatch(deadMan.processDescriptor, on: executor.queue) { [weak self] in
-                self?.assumeIsolated { $0.deadManEnded() }
-            }
+            // Open as long as anybody looks at it.
+            nonisolated(unsafe) let process = deadMan.processDescriptor
+            return DescriptorWatch(
+                process.rawValue, on: executor.queue, onCancel: { withExtendedLifetime(process.holder) {} },
+                onReadable: { [weak self] in self?.assumeIsolated { $0.deadManEnded(process.rawValue) } })
         }
     }
 
     /// Without it nobody would undo what is overdue: another one takes its place at once, or as soon as that works.
-    private func deadManEnded() {
+    private func deadManEnded(_ descriptor: Int32) {
+        // Somebody who needed it may have been sooner.
+        guard let deadMan, deadMan.processDescriptor.rawValue == descriptor else { return }
         deadMansWatch?.cancel()
         do {
-            try deadMan?.replace()
-            watchDeadMan()
+            try deadMan.replace()
         } catch {
             executor.queue.asyncAfter(deadline: .now() + 1) { [weak self] in
-                self?.assumeIsolated { $0.deadManEnded() }
+                self?.assumeIsolated { $0.deadManEnded(descriptor) }
             }
         }
     }
@@ -167,4 +171,30 @@ package actor StepRunner {
             await unfill(file, as: key, in: cgroup, isOfThisBoot: isOfThisBoot)
         }
     }
+}
+
+extension Intent {
+    /// What the dead-man's process calls that which undoes it: several sessions in one network have one name.
+    package func tags(step: Int, of session: SessionID) -> [UInt64] {
+        let key = WorkerKey(session: session, step: step)
+        return switch self {
+        case .shapeTraffic(_, let network, _): [network.tag]
+        case .runWorker: [key.workerTag]
+        case .fillDisk: [key.workerTag, key.fileTag]
+        }
+    }
+}
+
+extension TargetFacts.NetworkNamespace {
+    var tag: UInt64 { fnv1a("network \(inode) \(cookie)") }
+}
+
+extension WorkerKey {
+    var workerTag: UInt64 { fnv1a("worker \(session.text) \(step)") }
+    var fileTag: UInt64 { fnv1a("file \(session.text) \(step)") }
+}
+
+/// A hash that is the same in every process.
+private func fnv1a(_ text: String) -> UInt64 {
+    text.utf8.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
 }

@@ -164,8 +164,10 @@ int clinux_affinity_count(void) {
 int clinux_become_subreaper(void) { return prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); }
 
 int clinux_memfd_shared(const char *name, int64_t size) {
-    int memfd = memfd_create(name, MFD_CLOEXEC);
-    if (memfd < 0 || ftruncate(memfd, size) == 0) return memfd;
+    int memfd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (memfd < 0) return -1;
+    if (ftruncate(memfd, size) == 0 && fcntl(memfd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
+        return memfd;
     int error = errno;
     close(memfd);
     errno = error;

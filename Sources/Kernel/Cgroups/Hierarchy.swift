@@ -60,13 +60,13 @@ final class Hierarchy: Sendable {
         do throws(SystemCallError) {
             try systemCall("mkdirat", on: "cgroup /\(name)") { mkdirat(raw, name, 0o755) }
         } catch {
-            if error.errno == .exists { return }
-            throw error
+            if error.errno != .exists { throw error }
         }
         guard version == .v1, names.contains(CgroupController.cpuset.rawValue) else { return }
+        let made = try directory(at: "/\(name)")
         for file in ["cpuset.cpus", "cpuset.mems"] {
-            let all = try TextFile.read(file, in: root)
-            try TextFile.write(all, to: file, in: try directory(at: "/\(name)"))
+            guard try TextFile.read(file, in: made).allSatisfy(\.isWhitespace) else { continue }
+            try TextFile.write(try TextFile.read(file, in: root), to: file, in: made)
         }
     }
 }

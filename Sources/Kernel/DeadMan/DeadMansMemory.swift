@@ -49,9 +49,9 @@ final class DeadMansMemory {
     }
 
     /// How many slots a program takes.
-    static func span(of program: DeadMansProgram) -> Int {
-        (programOffset + program.bytes.count + slotSize - 1) / slotSize
-    }
+    static func span(of program: DeadMansProgram) -> Int { span(ofBytes: program.bytes.count) }
+
+    private static func span(ofBytes count: Int) -> Int { (programOffset + count + slotSize - 1) / slotSize }
 
     private func slot(_ index: Int) -> UnsafeMutablePointer<deadman_slot> {
         precondition((1..<Self.slotCount).contains(index), "no such slot")
@@ -59,11 +59,12 @@ final class DeadMansMemory {
     }
 
     /// Only for a slot that nobody else may touch: one that is free, or claimed.
-    func write(_ program: DeadMansProgram, deadline: BootInstant, to index: Int) {
+    func write(_ program: DeadMansProgram, tag: UInt64, deadline: BootInstant, to index: Int) {
         precondition(index + Self.span(of: program) <= Self.slotCount, "the program does not fit")
         let slot = slot(index)
         slot.pointee.deadline = deadline.nanoseconds
         slot.pointee.error = 0
+        slot.pointee.tag = tag
         slot.pointee.is_slow = program.isSlow ? 1 : 0
         slot.pointee.length = UInt32(program.bytes.count)
         program.bytes.withUnsafeBytes {
@@ -71,6 +72,21 @@ final class DeadMansMemory {
                 from: $0.baseAddress ?? UnsafeRawPointer(slot), byteCount: $0.count)
         }
         header.pointee.highest = max(header.pointee.highest, UInt32(index))
+    }
+
+    /// What the slot undoes, by the name that `write` gave it.
+    func tag(of index: Int) -> UInt64 { slot(index).pointee.tag }
+
+    func deadline(of index: Int) -> BootInstant { BootInstant(nanoseconds: slot(index).pointee.deadline) }
+
+    /// How many slots it takes, with the rest of its program.
+    func span(of index: Int) -> Int {
+        owner(of: index) == .free ? 1 : Self.span(ofBytes: Int(slot(index).pointee.length))
+    }
+
+    /// Takes the rest of a long program out of what may become slots.
+    func clear(_ index: Int) {
+        slot(index).pointee = deadman_slot()
     }
 
     func owner(of index: Int) -> SlotOwner { SlotOwner(rawValue: deadman_owner(slot(index))) }

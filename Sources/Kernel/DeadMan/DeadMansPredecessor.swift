@@ -31,8 +31,12 @@ package final class DeadMansPredecessor {
             do throws(SystemCallError) {
                 let process = try ProcessHandle(openingProcess: id)
                 let words = try TextFile.read("/proc/\(id)/cmdline").split(separator: "\0")
-                guard words.count == 3, words[0] == "squall-deadman", words[1] == mark else { continue }
-                if let memory = try DeadMansMemory(ofProcess: id) { found.append(DeadMansPredecessor(process, memory)) }
+                let program = try TextFile.destination(ofLink: "/proc/\(id)/exe")
+                guard words.count == 3, words[0] == "squall-deadman", words[1] == mark,
+                    program.hasPrefix("/memfd:squall-deadman"), let memory = try DeadMansMemory(ofProcess: id),
+                    process.isRunning
+                else { continue }
+                found.append(DeadMansPredecessor(process, memory))
             } catch {
                 // It ended, all undone.
                 guard [.noProcess, .noEntry].contains(error.errno) else { throw error }
@@ -43,16 +47,25 @@ package final class DeadMansPredecessor {
 
     /// Takes everything that is entrusted to it, for as long as a claim lasts.
     package func claimAll() {
-        for index in memory.usedSlots.map(Array.init) ?? [] {
+        forEachSlot { index in
             let claim = SlotOwner.claimed(until: .now + DeadMansProcess.claim)
             let owner = memory.owner(of: index)
             if owner == .armed || owner.isClaim, memory.change(index, from: owner, to: claim) { claims[index] = claim }
         }
     }
 
-    /// Ends it: all that it held is undone.
-    package func end() throws(SystemCallError) {
-        for (index, claim) in claims { _ = memory.change(index, from: claim, to: .free) }
+    /// Takes from it what is undone, and ends it if that was all. What nobody else knows of it undoes at its deadline.
+    ///
+    /// - Parameter isUndone: By the tag that a slot was given.
+    /// - Returns: Whether it has ended.
+    package func end(where isUndone: (UInt64) -> Bool) throws(SystemCallError) -> Bool {
+        var isEmpty = true
+        forEachSlot { index in
+            guard let claim = claims[index] else { return }
+            let isOver = isUndone(memory.tag(of: index))
+            if !memory.change(index, from: claim, to: isOver ? .free : .armed) || !isOver { isEmpty = false }
+        }
+        guard isEmpty else { return false }
         do throws(SystemCallError) {
             try process.send(signal: SIGKILL)
         } catch {
@@ -60,6 +73,18 @@ package final class DeadMansPredecessor {
         }
         guard process.waitUntilEnded(atMost: .seconds(1)) else {
             throw SystemCallError("kill", on: "process \(process.id)", errno: .timedOut)
+        }
+        return true
+    }
+
+    private func forEachSlot(_ body: (Int) -> Void) {
+        guard let used = memory.usedSlots else { return }
+        var index = used.lowerBound
+        while index <= used.upperBound {
+            // What follows it may be the rest of a long program.
+            let next = index + memory.span(of: index)
+            body(index)
+            index = next
         }
     }
 }

@@ -45,12 +45,19 @@ package final class DeadMansProcess {
         var files: [HeldFile]
         var span: Int
         var claim: SlotOwner
-        var program: DeadMansProgram
+        let tag: UInt64
+        /// The deadline has become an earlier one, which the process does not know.
+        var isEarlier: Bool
     }
 
-    private struct Instance: ~Copyable {
+    private final class Instance {
         let process: ProcessHandle
         let control: OwnedDescriptor
+
+        init(_ process: consuming ProcessHandle, _ control: consuming OwnedDescriptor) {
+            self.process = process
+            self.control = control
+        }
     }
 
     /// - Parameter mark: Names the agent among those that may have been on this node: a successor looks for it.
@@ -67,8 +74,13 @@ package final class DeadMansProcess {
         instance = try Self.start(executable, memory: memory, in: tree, mark: mark)
     }
 
-    /// Becomes readable when the process has ended.
-    package var processDescriptor: Int32 { instance.process.descriptor.rawValue }
+    /// Called when another process has taken its place.
+    package var onReplacement: () -> Void = {}
+
+    /// Becomes readable when the process has ended; open as long as what comes with it.
+    package var processDescriptor: (rawValue: Int32, holder: AnyObject) {
+        (instance.process.descriptor.rawValue, instance)
+    }
     package var processID: Int32 { instance.process.id }
 }
 
@@ -81,7 +93,7 @@ extension DeadMansProcess {
     ///   - files: What the program's calls are made on; they stay the caller's.
     ///   - target: A pidfd. With its end, and nobody here, the program runs at once, so that nothing is held open.
     package func entrust(
-        _ program: DeadMansProgram, files: [Int32], target: Int32?, deadline: BootInstant
+        _ program: DeadMansProgram, tag: UInt64, files: [Int32], target: Int32?, deadline: BootInstant
     ) throws(DeadMansError) -> Slot {
         let span = DeadMansMemory.span(of: program)
         guard let index = freeSlots(span) else { throw DeadMansError("it has no room for more") }
@@ -92,11 +104,9 @@ extension DeadMansProcess {
             throw DeadMansError("\(error)")
         }
         let claim = SlotOwner.claimed(until: .now + Self.claim)
-        memory.write(program, deadline: deadline, to: index)
-        guard memory.change(index, from: .free, to: claim) || memory.change(index, from: .fired, to: claim) else {
-            throw DeadMansError("slot \(index) is in use")
-        }
-        entries[index] = Entry(files: held, span: span, claim: claim, program: program)
+        memory.write(program, tag: tag, deadline: deadline, to: index)
+        guard memory.change(index, from: .free, to: claim) else { throw DeadMansError("slot \(index) is in use") }
+        entries[index] = Entry(files: held, span: span, claim: claim, tag: tag, isEarlier: false)
         for each in index..<index + span { isTaken[each] = true }
         do throws(DeadMansError) {
             try hold(index)
@@ -132,21 +142,38 @@ extension DeadMansProcess {
         guard let entry = entries[slot.index] else { throw DeadMansError("slot \(slot.index) is free") }
         if DeadMansMemory.span(of: program) <= entry.span {
             // Under the claim nobody reads it.
-            memory.write(program, deadline: deadline, to: slot.index)
+            if deadline < memory.deadline(of: slot.index) { entries[slot.index]?.isEarlier = true }
+            memory.write(program, tag: entry.tag, deadline: deadline, to: slot.index)
             return slot
         }
         let files = entry.files.map { $0.descriptor.rawValue }
-        let new = try entrust(program, files: Array(files.dropFirst()), target: files[0], deadline: deadline)
+        let new = try entrust(
+            program, tag: entry.tag, files: Array(files.dropFirst()), target: files[0], deadline: deadline)
         letGo(slot)
         return new
     }
 
     /// Gives a claimed slot back to the process. False when the claim had lapsed, and the process has undone it.
     package func arm(_ slot: Slot) -> Bool {
-        guard let claim = entries[slot.index]?.claim else { return false }
-        if memory.change(slot.index, from: claim, to: .armed) { return true }
-        waitUntilFired(slot)
-        return false
+        guard let entry = entries[slot.index] else { return false }
+        guard memory.change(slot.index, from: entry.claim, to: .armed) else {
+            waitUntilFired(slot)
+            return false
+        }
+        if entry.isEarlier {
+            entries[slot.index]?.isEarlier = false
+            wake()
+        }
+        return true
+    }
+
+    private func wake() {
+        do throws(DeadMansError) {
+            try ask(DEADMAN_WAKE, slot: 0)
+        } catch {
+            // It hangs, or has just died: another one looks at every deadline.
+            try? replace()
+        }
     }
 
     /// Empties a slot: what was in it is undone.
@@ -156,14 +183,19 @@ extension DeadMansProcess {
             waitUntilFired(slot)
         }
         forget(slot.index)
-        // One that does not answer has let go of its files, or will be replaced.
-        try? ask(DEADMAN_LET_GO, slot: slot.index)
+        // One that is not there any more has let go of its files.
+        try? tell(DEADMAN_LET_GO, slot: slot.index)
     }
 
     private func forget(_ index: Int) {
         guard let entry = entries.removeValue(forKey: index) else { return }
-        _ = memory.change(index, from: entry.claim, to: .free)
-        for each in index..<index + entry.span { isTaken[each] = false }
+        _ = memory.change(index, from: entry.claim, to: .free) || memory.change(index, from: .fired, to: .free)
+        // A child that waits for a file system still reads the program: these stay out of use.
+        guard memory.owner(of: index) == .free else { return }
+        for each in index..<index + entry.span {
+            memory.clear(each)
+            isTaken[each] = false
+        }
     }
 
     private func waitUntilFired(_ slot: Slot) {
@@ -175,8 +207,7 @@ extension DeadMansProcess {
         for start in [nextSlot, 1] {
             var run = 0
             for index in start..<isTaken.count {
-                // One that is being fired by a process of ours that waits for a file system stays out of use.
-                run = isTaken[index] || memory.owner(of: index) == .firing ? 0 : run + 1
+                run = isTaken[index] ? 0 : run + 1
                 if run == span {
                     nextSlot = index + 1 < isTaken.count ? index + 1 : 1
                     return index + 1 - span
@@ -198,6 +229,7 @@ extension DeadMansProcess {
             throw DeadMansError("\(error)")
         }
         instance = try Self.start(executable, memory: memory, in: tree, mark: mark)
+        onReplacement()
         for index in entries.keys { try hold(index) }
     }
 
@@ -211,16 +243,28 @@ extension DeadMansProcess {
         try ask(DEADMAN_HOLD, slot: index, files: entries[index]?.files.map { $0.descriptor.rawValue } ?? [])
     }
 
+    private func tell(_ request: some BinaryInteger, slot: Int, files: [Int32] = []) throws(SystemCallError) {
+        var message = deadman_message(request: UInt32(request), slot: UInt32(slot), result: Int32(files.count))
+        let size = MemoryLayout<deadman_message>.size
+        let control = instance.control.rawValue
+        try systemCall("sendmsg", on: "process \(processID)") {
+            clinux_send_with_files(control, &message, size, files, files.count)
+        }
+    }
+
     private func ask(_ request: some BinaryInteger, slot: Int, files: [Int32] = []) throws(DeadMansError) {
-        var message = deadman_message(request: UInt32(request), slot: UInt32(slot), result: 0)
+        var message = deadman_message()
         let size = MemoryLayout<deadman_message>.size
         let control = instance.control.rawValue
         do throws(SystemCallError) {
-            try systemCall("sendmsg", on: "process \(processID)") {
-                clinux_send_with_files(control, &message, size, files, files.count)
-            }
-            let count = try systemCall("recv", on: "process \(processID)") { recv(control, &message, size, 0) }
-            guard count == size else { throw SystemCallError("recv", on: "process \(processID)", errno: .noProcess) }
+            try tell(request, slot: slot, files: files)
+            // Others answer what was given up.
+            repeat {
+                let count = try systemCall("recv", on: "process \(processID)") { recv(control, &message, size, 0) }
+                guard count == size else {
+                    throw SystemCallError("recv", on: "process \(processID)", errno: .noProcess)
+                }
+            } while message.request != UInt32(request) || message.slot != UInt32(slot)
         } catch {
             throw DeadMansError("it does not answer: \(error)")
         }
@@ -257,7 +301,7 @@ extension DeadMansProcess {
                 mount.descriptor.rawValue,
             ]
             let process = try startInCgroup(&order, memory: memory, control: theirs.rawValue, in: tree)
-            return Instance(process: process, control: control)
+            return Instance(process, control)
         } catch {
             throw DeadMansError("\(error)")
         }
@@ -296,8 +340,8 @@ extension DeadMansProcess {
         }
     }
 
-    /// CAP_NET_ADMIN for netlink, CAP_KILL for workers, CAP_DAC_OVERRIDE for files and cgroups of others.
-    private static var capabilities: UInt64 { 1 << 12 | 1 << 5 | 1 << 1 }
+    /// CAP_NET_ADMIN for netlink, CAP_KILL for workers; CAP_DAC_OVERRIDE and CAP_FOWNER for files and cgroups of others.
+    private static var capabilities: UInt64 { 1 << 12 | 1 << 5 | 1 << 3 | 1 << 1 }
 }
 
 /// A descriptor that several may hold.
@@ -320,7 +364,8 @@ extension ProcessHandle {
             guard waitUntilEnded(atMost: limit) else {
                 throw SystemCallError("kill", on: "process \(id)", errno: .timedOut)
             }
-            _ = try reap()
+            // Gone already, if an earlier attempt went no further than this.
+            _ = try? reap()
         } catch {
             throw .system(error)
         }

@@ -17,6 +17,7 @@ package struct CapabilitySet: OptionSet, Hashable, Sendable {
 
     package static let dacOverride = CapabilitySet(number: CAP_DAC_OVERRIDE)
     package static let dacReadSearch = CapabilitySet(number: CAP_DAC_READ_SEARCH)
+    package static let fileOwner = CapabilitySet(number: CAP_FOWNER)
     package static let kill = CapabilitySet(number: CAP_KILL)
     package static let netAdmin = CapabilitySet(number: CAP_NET_ADMIN)
     package static let netRaw = CapabilitySet(number: CAP_NET_RAW)

@@ -34,3 +34,12 @@ package struct ProcessFacts: Hashable, Sendable {
         self.command = String(text[text.index(after: open)..<close])
     }
 }
+
+/// Names this process's pid namespace among those of this boot.
+///
+/// The corresponding system call is `stat(2)` of `/proc/self/ns/pid`.
+package func pidNamespaceInode() throws(SystemCallError) -> UInt64 {
+    var facts = stat()
+    try systemCall("stat", on: "/proc/self/ns/pid") { stat("/proc/self/ns/pid", &facts) }
+    return UInt64(facts.st_ino)
+}

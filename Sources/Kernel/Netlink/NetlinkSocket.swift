@@ -29,6 +29,15 @@ package final class NetlinkSocket {
                 adopting: try systemCall("socket", on: "NETLINK_ROUTE") {
                     socket(AF_NETLINK, Int32(SOCK_RAW.rawValue | SOCK_CLOEXEC.rawValue), NETLINK_ROUTE)
                 })
+            // Nobody else can send to it: whoever is root in the namespace could fill its buffer.
+            var kernel = sockaddr_nl()
+            kernel.nl_family = sa_family_t(AF_NETLINK)
+            let raw = descriptor.rawValue
+            try systemCall("connect", on: "NETLINK_ROUTE") {
+                withUnsafeBytes(of: &kernel) {
+                    connect(raw, $0.baseAddress?.assumingMemoryBound(to: sockaddr.self), socklen_t($0.count))
+                }
+            }
             // The kernel's reasons as text, and without the whole request before them.
             try set(SOL_NETLINK, NETLINK_EXT_ACK, "NETLINK_EXT_ACK", to: Int32(1))
             try set(SOL_NETLINK, NETLINK_CAP_ACK, "NETLINK_CAP_ACK", to: Int32(1))

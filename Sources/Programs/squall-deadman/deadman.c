@@ -8,9 +8,13 @@
 
 #include <asm/unistd.h>
 #include <deadman.h>
+#include <linux/audit.h>
 #include <linux/errno.h>
+#include <linux/filter.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
 #include <stdint.h>
 
 // ---- System calls
@@ -74,7 +78,7 @@ struct control_header { size_t length; int level, type; };
 struct poll_file { int file; short events, returned; };
 struct signal_action { void *handler; unsigned long flags; void *restorer; uint64_t mask; };
 enum { CLOCK_BOOT = 7, TIMER_ABSOLUTE = 1, LEVEL_SOCKET = 1, PASS_RIGHTS = 1, CLOSE_ON_EXEC = 0x40000000 };
-enum { POLL_IN = 1, SIGNAL_KILL = 9, SIGNAL_CHILD = 17, SET_NAME = 15, REMOVE_DIRECTORY = 0x200, WRITE_ONLY = 1 };
+enum { POLL_IN = 1, SIGNAL_KILL = 9, SIGNAL_CHILD = 17, SET_DUMPABLE = 4, SET_NAME = 15, REMOVE_DIRECTORY = 0x200, WRITE_ONLY = 1 };
 enum { SHARED = 1, READ_WRITE = 3 };
 
 static const int64_t second = 1000000000;
@@ -92,11 +96,18 @@ static unsigned char *memory;
 static int32_t files[DEADMAN_SLOT_COUNT][DEADMAN_MOST_FILES + 1];
 static int64_t retry_at[DEADMAN_SLOT_COUNT];
 static uint8_t attempts[DEADMAN_SLOT_COUNT];
+// What lies between two of them may be the rest of a long program.
+static uint8_t is_held[DEADMAN_SLOT_COUNT];
 static unsigned highest;  // slot that was ever held
 static int engine_is_gone;
 
-enum { MOST_ATTEMPTS = 20 };
+enum { MOST_ATTEMPTS = 200, MOST_CGROUPS = 32 };
 static const int64_t retry_interval = 500000000;
+
+// Twice as long each time, but never longer than half a minute: an hour and a half in all.
+static int64_t pause_after(int attempts) {
+    return attempts < 6 ? retry_interval << attempts : 60 * retry_interval;
+}
 
 static deadman_slot *slot_at(unsigned index) { return (deadman_slot *)(memory + (size_t)index * DEADMAN_SLOT_SIZE); }
 
@@ -111,6 +122,7 @@ static void close_files(unsigned index) {
 
 // When it is this process's turn.
 static int64_t due_at(unsigned index) {
+    if (!is_held[index]) return INT64_MAX;
     deadman_slot *slot = slot_at(index);
     uint64_t owner = deadman_owner(slot);
     switch (owner) {
@@ -136,7 +148,9 @@ static int ask(int socket, const unsigned char *request, size_t length) {
     long sent = CALL(sendto, socket, buffer, length, 0, 0, 0);
     if (sent < 0) return (int)sent;
     int found = 0;
-    for (;;) {
+    // The socket takes nothing but from the kernel; a list that never ends is no list.
+    int64_t limit = now() + second;
+    while (now() < limit) {
         struct sockaddr_nl sender;
         int size = sizeof sender;
         long count = CALL(recvfrom, socket, buffer, sizeof buffer, 0, &sender, &size);
@@ -155,11 +169,13 @@ static int ask(int socket, const unsigned char *request, size_t length) {
             offset += (header->nlmsg_len + 3) & ~3u;
         }
     }
+    return -ETIMEDOUT;
 }
 
-// Whether an error says that there is nothing left to undo.
-static int is_undone(long error) {
-    return error >= 0 || error == -ENOENT || error == -ENODEV || error == -EINVAL || error == -ESRCH;
+// Whether an error says that there is nothing left to undo. EINVAL is what netlink says where clsact is gone.
+static int is_undone(const deadman_action *action, long error) {
+    if (error == -EINVAL) return action->kind == DEADMAN_SEND;
+    return error >= 0 || error == -ENOENT || error == -ENODEV || error == -ESRCH;
 }
 
 static int perform(const deadman_action *action, int file, int *skip) {
@@ -177,7 +193,7 @@ static int perform(const deadman_action *action, int file, int *skip) {
     case DEADMAN_UNLINK: result = CALL(unlinkat, file, data, 0, 0, 0, 0); break;
     default: result = -ENOSYS;
     }
-    return is_undone(result) ? 0 : (int)result;
+    return is_undone(action, result) ? 0 : (int)result;
 }
 
 static int run_program(unsigned index) {
@@ -206,7 +222,7 @@ static void attempt(unsigned index) {
     deadman_slot *slot = slot_at(index);
     slot->error = run_program(index);
     if (slot->error && ++attempts[index] < MOST_ATTEMPTS) {
-        retry_at[index] = now() + retry_interval;
+        retry_at[index] = now() + pause_after(attempts[index]);
         return;
     }
     slot->fired_at = now();
@@ -214,18 +230,41 @@ static void attempt(unsigned index) {
     deadman_change_owner(slot, DEADMAN_FIRING, DEADMAN_FIRED);
 }
 
+// Keeps nothing open but what the slot's program names.
+static void close_all_but(unsigned index) {
+    unsigned first = (unsigned)(files[index][0] - 1), second = (unsigned)(files[index][1] - 1);
+    if (first > second) {
+        unsigned swapped = first;
+        first = second;
+        second = swapped;
+    }
+    // What a slot does not have is -1, the largest number there is.
+    if (first > 0) CALL(close_range, 0, first - 1, 0, 0, 0, 0);
+    if (first != second && first + 1 <= second - 1) CALL(close_range, first + 1, second - 1, 0, 0, 0, 0);
+    if (second != ~0u) CALL(close_range, second + 1, ~0u, 0, 0, 0, 0);
+}
+
 // A file system may keep its caller waiting for ever, and nobody else with it.
 static void attempt_elsewhere(unsigned index) {
     deadman_slot *slot = slot_at(index);
     long child = CALL(clone, SIGNAL_CHILD, 0, 0, 0, 0, 0);
-    if (child == 0) {
-        slot->error = run_program(index);
-        slot->fired_at = now();
-        deadman_change_owner(slot, DEADMAN_FIRING, DEADMAN_FIRED);
-        CALL(exit_group, 0, 0, 0, 0, 0, 0);
+    if (child < 0) {
+        slot->deadline = now() + retry_interval;
+        deadman_change_owner(slot, DEADMAN_FIRING, DEADMAN_ARMED);
+        return;
     }
-    if (child < 0) attempt(index);
-    close_files(index);
+    if (child > 0) return close_files(index);
+    close_all_but(index);
+    for (int attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
+        slot->error = run_program(index);
+        if (!slot->error) break;
+        int64_t length = pause_after(attempt);
+        struct timespec64 pause = {length / second, length % second};
+        CALL(ppoll, 0, 0, &pause, 0, 0, 0);
+    }
+    slot->fired_at = now();
+    deadman_change_owner(slot, DEADMAN_FIRING, DEADMAN_FIRED);
+    CALL(exit_group, 0, 0, 0, 0, 0, 0);
 }
 
 static void fire(unsigned index) {
@@ -248,12 +287,19 @@ static void answer(deadman_message message, int result) {
 static void hold(deadman_message message, const int *received, int count) {
     unsigned index = message.slot;
     int error = index == 0 || index >= DEADMAN_SLOT_COUNT ? -EINVAL : 0;
-    if (!error) close_files(index);
+    // There may be no room for more descriptors.
+    if (!error && count != message.result) error = -EMFILE;
+    if (index < DEADMAN_SLOT_COUNT) close_files(index);
     for (int i = 0; i < count; i++) {
         // The first is the target's.
         int which = i == 0 ? DEADMAN_MOST_FILES : i - 1;
         if (error || which > DEADMAN_MOST_FILES) CALL(close, received[i], 0, 0, 0, 0, 0);
         else files[index][which] = received[i] + 1;
+    }
+    if (!error) {
+        is_held[index] = 1;
+        // What another one of us had begun, and did not end.
+        deadman_change_owner(slot_at(index), DEADMAN_FIRING, DEADMAN_ARMED);
     }
     if (!error && index > highest) highest = index;
     answer(message, error);
@@ -281,9 +327,12 @@ static int obey(void) {
     switch (message.request) {
     case DEADMAN_HOLD: hold(message, received, files_received); return 1;
     case DEADMAN_LET_GO:
-        if (message.slot > 0 && message.slot < DEADMAN_SLOT_COUNT) close_files(message.slot);
-        answer(message, 0);
+        if (message.slot > 0 && message.slot < DEADMAN_SLOT_COUNT) {
+            close_files(message.slot);
+            is_held[message.slot] = 0;
+        }
         return 1;
+    case DEADMAN_WAKE: answer(message, 0); return 1;
     case DEADMAN_LEAVE: answer(message, 0); return 0;
     default: answer(message, -ENOSYS); return 1;
     }
@@ -291,13 +340,12 @@ static int obey(void) {
 
 // ---- Coming and going
 
+static int32_t cgroup_files[MOST_CGROUPS];  // each cgroup.procs of its cgroups' parents
+
 // Its cgroup goes with it, unless a successor is in it already.
 static void leave(const char *cgroup, int parents) {
     for (int i = 0; i < parents; i++) {
-        long file = CALL(openat, DEADMAN_CGROUPS + i, "cgroup.procs", WRITE_ONLY, 0, 0, 0);
-        if (file < 0) continue;
-        CALL(write, file, "0", 1, 0, 0, 0);
-        CALL(close, file, 0, 0, 0, 0, 0);
+        CALL(write, cgroup_files[i], "0", 1, 0, 0, 0);
         CALL(unlinkat, DEADMAN_CGROUPS + i, cgroup, REMOVE_DIRECTORY, 0, 0, 0);
     }
     CALL(exit_group, 0, 0, 0, 0, 0, 0);
@@ -317,8 +365,7 @@ static unsigned watch_targets(void) {
     return count;
 }
 
-static void watch(const char *cgroup, int parents) {
-    long timer = CALL(timerfd_create, CLOCK_BOOT, 0, 0, 0, 0, 0);
+static void watch(long timer, const char *cgroup, int parents) {
     for (;;) {
         int64_t next = INT64_MAX, time = now();
         for (unsigned index = 1; index <= highest; index++) {
@@ -354,15 +401,43 @@ static void watch(const char *cgroup, int parents) {
     }
 }
 
-static int count_parents(void) {
+static int open_parents(void) {
     int count = 0;
-    while (CALL(fcntl, DEADMAN_CGROUPS + count, 1 /* F_GETFD */, 0, 0, 0, 0) >= 0) count++;
+    while (count < MOST_CGROUPS && CALL(fcntl, DEADMAN_CGROUPS + count, 1 /* F_GETFD */, 0, 0, 0, 0) >= 0) count++;
+    for (int i = 0; i < count; i++)
+        cgroup_files[i] = (int32_t)CALL(openat, DEADMAN_CGROUPS + i, "cgroup.procs", WRITE_ONLY, 0, 0, 0);
     return count;
+}
+
+#if defined(__x86_64__)
+#define THIS_PROCESSOR AUDIT_ARCH_X86_64
+#else
+#define THIS_PROCESSOR AUDIT_ARCH_AARCH64
+#endif
+#define ALLOW(name) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_##name, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+
+// From here on it can make no other calls, whoever takes it over.
+static long allow_nothing_else(void) {
+    static struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, THIS_PROCESSOR, 1, 0),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        ALLOW(ppoll), ALLOW(restart_syscall), ALLOW(clock_gettime), ALLOW(timerfd_settime),
+        ALLOW(sendto), ALLOW(recvfrom), ALLOW(recvmsg), ALLOW(close), ALLOW(close_range),
+        ALLOW(pidfd_send_signal), ALLOW(ftruncate), ALLOW(unlinkat), ALLOW(write), ALLOW(clone),
+        ALLOW(rt_sigreturn), ALLOW(exit_group),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+    };
+    struct sock_fprog program = {sizeof filter / sizeof *filter, filter};
+    return CALL(prctl, 22 /* PR_SET_SECCOMP */, 2 /* SECCOMP_MODE_FILTER */, &program, 0, 0, 0);
 }
 
 void run(long *stack) {
     long argument_count = stack[0];
     const char **arguments = (const char **)(stack + 1);
+    // Nobody looks into it, not even root of a container that sees the node's processes.
+    CALL(prctl, SET_DUMPABLE, 0, 0, 0, 0, 0);
     if (argument_count != 3) CALL(exit_group, 64, 0, 0, 0, 0, 0);
     CALL(prctl, SET_NAME, "squall-deadman", 0, 0, 0, 0);
     CALL(setsid, 0, 0, 0, 0, 0, 0);
@@ -370,11 +445,14 @@ void run(long *stack) {
     for (int file = 0; file < DEADMAN_MEMORY; file++) CALL(close, file, 0, 0, 0, 0, 0);
     struct signal_action ignore = {(void *)1, 0, 0, 0};
     CALL(rt_sigaction, SIGNAL_CHILD, &ignore, 0, 8, 0, 0);
-    int parents = count_parents();
+    int parents = open_parents();
+    long timer = CALL(timerfd_create, CLOCK_BOOT, 0, 0, 0, 0, 0);
+    if (timer < 0) CALL(exit_group, 66, 0, 0, 0, 0, 0);
     memory = (unsigned char *)CALL(
         mmap, 0, (size_t)DEADMAN_SLOT_COUNT * DEADMAN_SLOT_SIZE, READ_WRITE, SHARED, DEADMAN_MEMORY, 0);
     const deadman_header *header = (const deadman_header *)memory;
     if ((unsigned long)memory > -4096UL || header->magic != DEADMAN_MAGIC || header->version != DEADMAN_VERSION)
         CALL(exit_group, 65, 0, 0, 0, 0, 0);
-    watch(arguments[2], parents);
+    if (allow_nothing_else() != 0) CALL(exit_group, 67, 0, 0, 0, 0, 0);
+    watch(timer, arguments[2], parents);
 }

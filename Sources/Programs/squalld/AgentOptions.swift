@@ -84,6 +84,7 @@ extension AgentOptions {
         .netAdmin,  // change queueing disciplines
         .kill,  // end workers, which run as nobody
         .dacOverride,  // write to cgroup files and directories whoever owns them
+        .fileOwner,  // remove our file from a sticky directory of a target in a user namespace
         .setUID, .setGID, .setPCap,  // make a worker nobody, without capabilities
         .sysChroot,  // let the dead-man's process leave the container's file system
         .sysResource,  // choose whom the out-of-memory killer takes

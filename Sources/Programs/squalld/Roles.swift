@@ -76,11 +76,20 @@ private struct Recovery {
     let isComplete: Bool
 }
 
+private func printable(_ text: String) -> String {
+    String(
+        text.map { character in
+            character.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7F } ? character : "?"
+        })
+}
+
 private func recover(_ options: AgentOptions) async throws -> Recovery {
     let reports = try await Engine.recoverOnly(options.engine)
     let lines = reports.map { report in
         let steps = report.steps.map { "\($0.undo?.word ?? "not undone"): \($0.summary)" }
-        return "\(report.id.text)  \(report.fault) on \(report.target.summary): \(steps.joined(separator: "; "))"
+        // Names in it are the target's.
+        return printable(
+            "\(report.id.text)  \(report.fault) on \(report.target.summary): \(steps.joined(separator: "; "))")
     }
     let stuck = reports.count { $0.state != .ended }
     let all = "\(reports.count) session\(reports.count == 1 ? "" : "s")"

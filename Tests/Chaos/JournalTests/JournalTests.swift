@@ -48,7 +48,8 @@ private func session(token: String = "token-0001") throws -> OpenedSession {
     let network = TargetFacts.NetworkNamespace(inode: 4_026_531_840, cookie: .max)
     return OpenedSession(
         id: id, token: TakenToken(tenant: tenant, tokenID: token, expires: 2_000_000_030, session: id),
-        bootID: "boot", openedAt: 1, deadline: 2, openedAtWall: 2_000_000_000, fault: "network-latency",
+        bootID: "boot", pidNamespace: 4_026_531_836, openedAt: 1, deadline: 2, openedAtWall: 2_000_000_000,
+        fault: "network-latency",
         parameters: ["latency": "100ms"], summary: "delay", reason: "a drill", lease: .seconds(5),
         target: TargetFacts(container: nil, process: nil, network: network, cgroup: cgroup),
         intents: [

@@ -32,7 +32,7 @@ struct DeadMansProcessTests {
         var program = DeadMansProgram()
         program.kill()
         return try process.entrust(
-            program, files: [child.handle.descriptor.rawValue], target: nil, deadline: .now + time)
+            program, tag: 7, files: [child.handle.descriptor.rawValue], target: nil, deadline: .now + time)
     }
 
     func expectEnd(
@@ -125,7 +125,7 @@ struct DeadMansProcessTests {
             var program = DeadMansProgram()
             program.kill()
             let slot = try process.entrust(
-                program, files: [child.handle.descriptor.rawValue], target: target.handle.descriptor.rawValue,
+                program, tag: 7, files: [child.handle.descriptor.rawValue], target: target.handle.descriptor.rawValue,
                 deadline: .now + .seconds(60))
             #expect(process.arm(slot))
             left = try ProcessHandle(openingProcess: process.processID)
@@ -151,7 +151,7 @@ struct DeadMansProcessTests {
         let id = left.id
         #expect(found.map(\.processID) == [id])
         for each in found { each.claimAll() }
-        for each in found { try each.end() }
+        for each in found { #expect(try each.end { $0 == 7 }) }
         let stillRuns = left.isRunning
         #expect(!stillRuns)
         expectLife(of: child.handle, for: .seconds(1))
@@ -168,7 +168,7 @@ struct DeadMansProcessTests {
         process.letGo(try entrustLife(of: child, to: process, for: .seconds(60)))
         let status = try TextFile.read("/proc/\(process.processID)/status")
         #expect(status.contains("Name:\tsquall-deadman\n"))
-        #expect(status.contains("CapEff:\t0000000000001022\n"))
+        #expect(status.contains("CapEff:\t000000000000102a\n"))
         #expect(status.contains("NoNewPrivs:\t1\n"))
         for kind in ["mnt", "net", "ipc", "uts"] {
             #expect(
@@ -188,13 +188,72 @@ struct DeadMansProcessTests {
         try child.end()
     }
 
+    @Test func `what a successor does not know is undone all the same`() throws {
+        let child = try Child()
+        let left: ProcessHandle
+        do {
+            let process = try start()
+            let slot = try entrustLife(of: child, to: process, for: .milliseconds(700))
+            #expect(process.arm(slot))
+            left = try ProcessHandle(openingProcess: process.processID)
+        }
+        for each in try DeadMansPredecessor.all(in: tree, mark: mark) {
+            each.claimAll()
+            #expect(try !each.end { $0 == 8 })
+        }
+        expectEnd(of: child.handle)
+        expectEnd(of: left)
+        try child.end()
+    }
+
+    @Test func `a deadline may become an earlier one`() throws {
+        let process = try start()
+        let child = try Child()
+        let slot = try entrustLife(of: child, to: process, for: .seconds(600))
+        #expect(process.arm(slot))
+        #expect(process.claim(slot))
+        var program = DeadMansProgram()
+        program.kill()
+        #expect(try process.replace(slot, with: program, deadline: .now + .milliseconds(1500)) == slot)
+        #expect(process.arm(slot))
+        expectEnd(of: child.handle)
+        process.end()
+        try child.end()
+    }
+
+    /// Whose bytes would make owners and deadlines of the past.
+    @Test func `the rest of a long program is no slot`() throws {
+        let process = try start()
+        let child = try Child()
+        let other = try Child()
+        var long = DeadMansProgram()
+        for _ in 0..<100 { long.send([UInt8](repeating: 1, count: 20), ifNothingIsListedBy: [[], []]) }
+        long.kill()
+        let slot = try process.entrust(
+            long, tag: 1, files: [child.handle.descriptor.rawValue], target: nil, deadline: .now + .seconds(2))
+        #expect(process.arm(slot))
+        let after = try entrustLife(of: other, to: process, for: .seconds(600))
+        #expect(process.arm(after))
+        expectLife(of: child.handle, for: .seconds(1))
+        expectEnd(of: child.handle)
+        expectLife(of: other.handle, for: .milliseconds(100))
+        // Its place can be used again.
+        process.letGo(slot)
+        var slots: [DeadMansProcess.Slot] = []
+        for _ in 0..<20 { slots.append(try entrustLife(of: other, to: process, for: .seconds(600))) }
+        for slot in slots { process.letGo(slot) }
+        process.end()
+        try child.end()
+        try other.end()
+    }
+
     @Test func `more than a slot holds takes several`() throws {
         let process = try start()
         let child = try Child()
         var program = DeadMansProgram()
         for _ in 0..<400 { program.kill() }
         let slot = try process.entrust(
-            program, files: [child.handle.descriptor.rawValue], target: nil, deadline: .now + .seconds(60))
+            program, tag: 7, files: [child.handle.descriptor.rawValue], target: nil, deadline: .now + .seconds(60))
         var longer = program
         for _ in 0..<400 { longer.kill() }
         let moved = try process.replace(slot, with: longer, deadline: .now)

@@ -188,7 +188,7 @@ extension StepRunner {
         program.remove(fileNamed: key.fileName)
         do throws(DeadMansError) {
             let slot = try deadMan.entrust(
-                program, files: files, target: target.processDescriptor, deadline: deadline)
+                program, tag: key.fileTag, files: files, target: target.processDescriptor, deadline: deadline)
             _ = deadMan.arm(slot)
             removals[key] = slot
         } catch {

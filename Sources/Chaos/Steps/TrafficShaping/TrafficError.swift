@@ -4,6 +4,7 @@ package import Netlink
 package enum TrafficError: Error, Hashable, Sendable {
     /// Nothing is up but loopback.
     case noInterface
+    case tooManyInterfaces(Int, most: Int)
     /// An ingress qdisc sits where clsact would go.
     case ingressQdisc(interface: String)
     /// Somebody else's filter is where ours would go.
@@ -19,6 +20,7 @@ extension TrafficError: CustomStringConvertible {
     package var description: String {
         switch self {
         case .noInterface: "no interface but loopback is up"
+        case .tooManyInterfaces(let count, let most): "\(count) interfaces are up, of which \(most) could be shaped"
         case .ingressQdisc(let interface): "\(interface) has an ingress qdisc, which leaves no room for clsact"
         case .preferenceTaken(let interface, let preference):
             "\(interface) has a filter of another owner at preference \(preference)"

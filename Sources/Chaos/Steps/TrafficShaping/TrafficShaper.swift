@@ -18,6 +18,8 @@ package final class TrafficShaper {
 
     /// Enough for every change to be seen through, and to lose a race or two.
     private static let passes = 12
+    /// A target makes its interfaces itself, and each of them is work for the node.
+    private static let mostInterfaces = 64
 
     /// - Parameter socket: Opened in the network namespace.
     package init(_ socket: NetlinkSocket) {
@@ -32,6 +34,7 @@ package final class TrafficShaper {
         let state = try readState()
         let eligible = state.links.filter { $0.isUp && !$0.isLoopback && $0.kind != "ifb" && $0.master == nil }
         if eligible.isEmpty { throw .noInterface }
+        if eligible.count > Self.mostInterfaces { throw .tooManyInterfaces(eligible.count, most: Self.mostInterfaces) }
         var interfaces: [TrafficBase.Interface] = []
         for link in eligible {
             if state.hasIngressQdisc(link.index) { throw .ingressQdisc(interface: link.name) }

@@ -117,7 +117,7 @@ extension StepRunner {
                 [weak self] in self?.assumeIsolated { $0.workerEnded(key) }
             },
         ]
-        running.slot = try entrustEnd(of: running, deadline: deadline + Self.grace)
+        running.slot = try entrustEnd(of: running, key, deadline: deadline + Self.grace)
         try await waitUntilReady(running, key)
         if case .memory = task { watchMemory(of: running, key) }
     }
@@ -157,14 +157,15 @@ extension StepRunner {
     }
 
     private func entrustEnd(
-        of running: RunningWorker, deadline: BootInstant
+        of running: RunningWorker, _ key: WorkerKey, deadline: BootInstant
     ) throws(StepError) -> DeadMansProcess.Slot? {
         guard let deadMan else { return nil }
         var program = DeadMansProgram()
         program.kill()
         do throws(DeadMansError) {
             let slot = try deadMan.entrust(
-                program, files: [running.worker.process.descriptor.rawValue], target: nil, deadline: deadline)
+                program, tag: key.workerTag, files: [running.worker.process.descriptor.rawValue], target: nil,
+                deadline: deadline)
             _ = deadMan.arm(slot)
             return slot
         } catch {

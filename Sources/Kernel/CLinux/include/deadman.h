@@ -38,7 +38,7 @@ typedef struct {
     int32_t error;      // of the last attempt to undo; 0 when it went well
     uint32_t length;    // of the program
     uint32_t is_slow;   // its calls may wait for a file system
-    uint32_t reserved;
+    uint64_t tag;       // names what is undone, for a successor
 } deadman_slot;  // followed by the program, which may fill the slots that come after it
 
 enum { DEADMAN_SEND = 1, DEADMAN_SKIP_IF_LISTED = 2, DEADMAN_KILL = 3, DEADMAN_EMPTY = 4, DEADMAN_UNLINK = 5 };
@@ -51,14 +51,15 @@ typedef struct {
     uint32_t length;  // of the data
 } deadman_action;
 
-enum { DEADMAN_HOLD = 1, DEADMAN_LET_GO = 2, DEADMAN_LEAVE = 3 };
+enum { DEADMAN_HOLD = 1, DEADMAN_LET_GO = 2, DEADMAN_LEAVE = 3, DEADMAN_WAKE = 4 };
 
 // HOLD: keep these descriptors for a slot that has been written: a pidfd of the target, then those that the program names.
-// LET_GO: close them. LEAVE: end. Each is answered by the same message with the result.
+// LET_GO: close them. WAKE: a deadline is earlier now. LEAVE: end. Each but LET_GO is
+// answered by the same message with the result.
 typedef struct {
     uint32_t request;
     uint32_t slot;
-    int32_t result;  // 0, or a negative error number
+    int32_t result;  // how many descriptors come with it; in the answer 0, or a negative error number
 } deadman_message;
 
 static inline uint64_t deadman_owner(const void *slot) {
