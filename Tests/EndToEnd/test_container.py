@@ -47,6 +47,15 @@ def test_a_runtime_that_hangs_is_not_taken_for_a_missing_container(agent, target
         assert agent.tenant.end(by_process.body["id"]).body["revertVerified"]
 
 
+def test_recovery_asks_no_runtime(agent, target, world):
+    session = agent.tenant.inject("network-latency", target.selector, {"latency": "50ms"}, duration="60s").body["id"]
+    with world.stopped_runtime():
+        agent.kill_engine()
+        report = agent.tenant.wait_until_ended(session)
+    assert (report["ending"], report["revertVerified"]) == ("recovered", True), report
+    assert target.network_is_plain()
+
+
 def test_no_program_but_our_own_is_executed(agent, target, world):
     with world.executed_programs() as executed:
         for fault, parameters in (("cpu-stress", {"load": 10, "workers": 1}), ("network-latency", {"latency": "10ms"})):

@@ -3,10 +3,8 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
@@ -44,20 +42,6 @@ def make_agent():
         if size:
             subprocess.run(["umount", "--lazy", agent.state_directory], check=True)
         shutil.rmtree(agent.root)
-
-
-def kill_all_of(agent):
-    """At once, as with the agent's pod."""
-    engine = agent.role("engine")
-    agent.keeper.send_signal(signal.SIGSTOP)
-    agent.kill(engine)
-    agent.keeper.kill()
-    agent.keeper.wait()
-    deadline = time.monotonic() + 10
-    # Nobody here reaps what a killed keeper leaves.
-    while agent.process_status(engine)["State"][0] != "Z":
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def squall(*words):
@@ -126,7 +110,7 @@ def test_without_an_agent_everything_is_taken_back(make_agent, target):
         recover = ["recover", "--offline", "--state-directory", agent.state_directory]
         refused = squall(*recover)
         assert refused.returncode == 75 and "an agent runs" in refused.stderr, refused
-        kill_all_of(agent)
+        agent.kill_all()
         assert list(directory.iterdir())
         done = squall(*recover)
         assert done.returncode == 0, done

@@ -101,14 +101,8 @@ package final class Engine: Sendable {
         await recover(scan, with: scheduler)
         claiming.cancel()
         let stuck = await scheduler.stuckSessions
-        let tags = { (sessions: [OpenedSession]) in
-            Set(
-                sessions.flatMap { session in
-                    session.intents.enumerated().flatMap { $1.tags(step: $0, of: session.id) }
-                })
-        }
         // What could not be undone yet, and what the journal does not know, is undone at its deadline.
-        await predecessors.end(undone: tags(scan.live).subtracting(tags(stuck)))
+        await predecessors.end(undone: Self.tags(of: scan.live).subtracting(Self.tags(of: stuck)))
         return Foundation(
             bootID: bootID, cgroups: cgroups, thread: thread, journal: journal, runner: runner, runtimes: runtimes,
             scheduler: scheduler, mark: mark, takenBack: scan.live.map(\.id))
@@ -132,10 +126,16 @@ package final class Engine: Sendable {
         }
     }
 
+    private static func tags(of sessions: [OpenedSession]) -> Set<UInt64> {
+        Set(
+            sessions.flatMap { session in
+                session.intents.enumerated().flatMap { $1.tags(step: $0, of: session.id) }
+            })
+    }
+
     /// There is one engine with a journal.
     private static func directoryMark(_ path: String) throws(SystemCallError) -> String {
-        var status = stat()
-        try systemCall("stat", on: path) { stat(path, &status) }
+        let status = try fileStatus(at: path)
         return "\(status.st_dev):\(status.st_ino)"
     }
 

@@ -13,7 +13,7 @@ package struct EngineConfiguration: Sendable {
     package var capabilities: CapabilitySet
     package var gatewayUser: UInt32 = 65532
     /// See `Scheduler.Limits`.
-    package var journalBytes = 1 << 20
+    package var journalBytes = Journal.standardBytes
     /// The engine's listening socket, opened by the keeper.
     package var listener: Int32 = 3
 

@@ -106,9 +106,7 @@ package struct KeyDirectory: Sendable {
         do throws(SystemCallError) {
             // Of a FIFO, opening would otherwise wait for somebody to write.
             let file = try OwnedDescriptor.open(path, O_RDONLY | O_NONBLOCK)
-            var status = stat()
-            try systemCall("fstat", on: path) { fstat(file.rawValue, &status) }
-            guard status.st_mode & S_IFMT == S_IFREG else {
+            guard try file.status(subject: path).st_mode & S_IFMT == S_IFREG else {
                 throw SystemCallError("read", on: path, errno: .invalidArgument)
             }
             // The file may grow while it is read: the length is bounded here, not by `fstat`.

@@ -31,6 +31,8 @@ package final class Journal: Sendable {
     package static let fileName = "journal"
     /// Where an agent keeps it unless it is told otherwise.
     package static let standardDirectory = "/var/lib/squall"
+    /// When it is compacted, at the least, unless the agent is told otherwise.
+    package static let standardBytes = 1 << 20
 
     package let path: String
     private let queue = DispatchQueue(label: "squall.journal", target: .global())

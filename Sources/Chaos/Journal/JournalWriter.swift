@@ -143,11 +143,9 @@ final class JournalWriter {
     }
 
     private func cut() throws(SystemCallError) {
-        let raw = file.rawValue
-        var status = stat()
-        try systemCall("fstat", on: path) { fstat(raw, &status) }
         // Cutting nothing off would give back what was reserved.
-        if Int(status.st_size) == length { return }
+        if try file.status(subject: path).st_size == length { return }
+        let raw = file.rawValue
         try systemCall("ftruncate", on: path) { ftruncate(raw, length) }
     }
 

@@ -22,7 +22,7 @@ package actor Scheduler {
 
         package init(
             liveSessions: Int = 1000, remembered: Int = 1000, rememberedAcrossRestarts: Int = 250,
-            journalBytes: Int = 1 << 20
+            journalBytes: Int = Journal.standardBytes
         ) {
             self.liveSessions = liveSessions
             self.remembered = remembered
@@ -521,7 +521,6 @@ extension Scheduler {
         self.halt = halt
         past = sessions.suffix(limits.remembered).map { LiveSession($0) } + past
     }
-
 }
 
 // MARK: - The journal

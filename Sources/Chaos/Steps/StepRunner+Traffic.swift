@@ -93,6 +93,7 @@ extension StepRunner {
         network.layers[session] = layer
         network.deadlines[session] = deadline
         network.drainingSince = nil
+        _ = claim(network)
         try entrust(network, target: target.processDescriptor)
         let refusal: String
         do throws(TrafficError) {
@@ -179,10 +180,9 @@ extension StepRunner {
 
     // MARK: What the dead-man's process is to do
 
-    /// Entrusts whatever may be in the namespace from now on, under our claim.
+    /// Entrusts whatever may be in the namespace from now on: call it under our claim, if there is a slot.
     private func entrust(_ network: ShapedNetwork, target: Int32?) throws(StepError) {
         guard let deadMan, let standby = network.standby else { return }
-        _ = claim(network)
         let program = network.shaper.teardown(including: network.layers, base: network.base)
         let overdue = (network.deadlines.values.min() ?? .now) + Self.grace
         do throws(DeadMansError) {

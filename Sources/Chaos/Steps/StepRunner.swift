@@ -91,6 +91,20 @@ package actor StepRunner {
         deadMan = nil
     }
 
+    /// Entrusts a program that is not to be changed. Nil where there is nobody to entrust it to.
+    func entrust(
+        _ program: DeadMansProgram, tag: UInt64, files: [Int32], target: Int32? = nil, overdue: BootInstant
+    ) throws(StepError) -> DeadMansProcess.Slot? {
+        guard let deadMan else { return nil }
+        do throws(DeadMansError) {
+            let slot = try deadMan.entrust(program, tag: tag, files: files, target: target, deadline: overdue)
+            _ = deadMan.arm(slot)
+            return slot
+        } catch {
+            throw StepError("\(error)")
+        }
+    }
+
     private func watchDeadMan() {
         deadMansWatch?.cancel()
         deadMansWatch = deadMan.map { deadMan in
@@ -186,15 +200,10 @@ extension Intent {
 }
 
 extension TargetFacts.NetworkNamespace {
-    var tag: UInt64 { fnv1a("network \(inode) \(cookie)") }
+    var tag: UInt64 { fnv1a("network \(inode) \(cookie)".utf8) }
 }
 
 extension WorkerKey {
-    var workerTag: UInt64 { fnv1a("worker \(session.text) \(step)") }
-    var fileTag: UInt64 { fnv1a("file \(session.text) \(step)") }
-}
-
-/// A hash that is the same in every process.
-private func fnv1a(_ text: String) -> UInt64 {
-    text.utf8.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+    var workerTag: UInt64 { fnv1a("worker \(session.text) \(step)".utf8) }
+    var fileTag: UInt64 { fnv1a("file \(session.text) \(step)".utf8) }
 }

@@ -24,7 +24,7 @@ package final class Cgroup: Sendable {
                     continue
                 }
             }
-            self.id = UInt64(try status(of: own.descriptor, subject: "cgroup \(path)").st_ino)
+            self.id = UInt64(try own.descriptor.status(subject: "cgroup \(path)").st_ino)
             self.directories = directories
         } catch {
             throw .system(error)
@@ -38,7 +38,7 @@ package final class Cgroup: Sendable {
     package func exists() throws(SystemCallError) -> Bool {
         do {
             let now = try primary.directory(at: path)
-            return UInt64(try status(of: now, subject: "cgroup \(path)").st_ino) == id
+            return UInt64(try now.status(subject: "cgroup \(path)").st_ino) == id
         } catch let error where error.errno == .noEntry {
             return false
         }

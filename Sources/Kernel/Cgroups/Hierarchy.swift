@@ -35,7 +35,7 @@ final class Hierarchy: Sendable {
         default: return nil
         }
         let root = try OwnedDescriptor.open(mount.mountPoint, O_RDONLY | O_DIRECTORY)
-        guard try status(of: root, subject: mount.mountPoint).st_dev == mount.device else { return nil }
+        guard try root.status(subject: mount.mountPoint).st_dev == mount.device else { return nil }
         names = Set(mount.options).subtracting(["rw", "ro", "xattr"])
         self.root = root
     }
@@ -69,11 +69,4 @@ final class Hierarchy: Sendable {
             try TextFile.write(try TextFile.read(file, in: root), to: file, in: made)
         }
     }
-}
-
-func status(of descriptor: borrowing OwnedDescriptor, subject: String) throws(SystemCallError) -> stat {
-    var status = stat()
-    let raw = descriptor.rawValue
-    try systemCall("fstat", on: subject) { fstat(raw, &status) }
-    return status
 }

@@ -26,7 +26,7 @@ final class DeadMansMemory {
     /// That of a process which another engine started; nil when it is of another kind.
     convenience init?(ofProcess id: Int32) throws(SystemCallError) {
         let descriptor = try OwnedDescriptor.open("/proc/\(id)/fd/\(DEADMAN_MEMORY)", O_RDWR)
-        guard try descriptor.size(subject: "the slots of process \(id)") == Int64(Self.size) else { return nil }
+        guard try descriptor.status(subject: "the slots of process \(id)").st_size == Self.size else { return nil }
         try self.init(mapping: descriptor)
         guard header.pointee.magic == DEADMAN_MAGIC, header.pointee.version == DEADMAN_VERSION else { return nil }
     }
@@ -94,12 +94,6 @@ final class DeadMansMemory {
     func change(_ index: Int, from: SlotOwner, to: SlotOwner) -> Bool {
         deadman_change_owner(slot(index), from.rawValue, to.rawValue) != 0
     }
-
-    /// When, and with what error, the slot was fired.
-    func firing(of index: Int) -> (at: BootInstant, error: Errno?) {
-        let slot = slot(index).pointee
-        return (BootInstant(nanoseconds: slot.fired_at), slot.error == 0 ? nil : Errno(rawValue: -slot.error))
-    }
 }
 
 /// Who may undo what a slot holds.
@@ -116,13 +110,4 @@ struct SlotOwner: Hashable {
     }
 
     var isClaim: Bool { rawValue > UInt64(DEADMAN_FIRED) }
-}
-
-extension OwnedDescriptor {
-    fileprivate func size(subject: String) throws(SystemCallError) -> Int64 {
-        var status = stat()
-        let raw = rawValue
-        try systemCall("fstat", on: subject) { fstat(raw, &status) }
-        return Int64(status.st_size)
-    }
 }

@@ -66,12 +66,7 @@ package final class DeadMansPredecessor {
             if !memory.change(index, from: claim, to: isOver ? .free : .armed) || !isOver { isEmpty = false }
         }
         guard isEmpty else { return false }
-        do throws(SystemCallError) {
-            try process.send(signal: SIGKILL)
-        } catch {
-            if error.errno != .noProcess { throw error }
-        }
-        guard process.waitUntilEnded(atMost: .seconds(1)) else {
+        guard try process.kill(waitingAtMost: .seconds(1)) else {
             throw SystemCallError("kill", on: "process \(process.id)", errno: .timedOut)
         }
         return true

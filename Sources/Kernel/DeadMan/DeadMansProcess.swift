@@ -223,11 +223,15 @@ extension DeadMansProcess {
 extension DeadMansProcess {
     /// Starts another process in the place of one that has ended or does not answer. Everything entrusted is kept.
     package func replace() throws(DeadMansError) {
-        do throws(WorkerEndError) {
-            try instance.process.endNow(atMost: .seconds(1))
+        do throws(SystemCallError) {
+            guard try instance.process.kill(waitingAtMost: .seconds(1)) else {
+                throw SystemCallError("kill", on: "process \(processID)", errno: .timedOut)
+            }
         } catch {
             throw DeadMansError("\(error)")
         }
+        // Done already, if an earlier attempt went no further than this.
+        _ = try? instance.process.reap()
         instance = try Self.start(executable, memory: memory, in: tree, mark: mark)
         onReplacement()
         for index in entries.keys { try hold(index) }
@@ -353,21 +357,5 @@ private final class HeldFile {
             adopting: try systemCall("fcntl F_DUPFD_CLOEXEC", on: "descriptor \(raw)") {
                 clinux_fcntl(raw, F_DUPFD_CLOEXEC, 3)
             })
-    }
-}
-
-extension ProcessHandle {
-    /// Kills the process, and waits until it has ended.
-    fileprivate func endNow(atMost limit: Duration) throws(WorkerEndError) {
-        do throws(SystemCallError) {
-            if isRunning { try send(signal: SIGKILL) }
-            guard waitUntilEnded(atMost: limit) else {
-                throw SystemCallError("kill", on: "process \(id)", errno: .timedOut)
-            }
-            // Gone already, if an earlier attempt went no further than this.
-            _ = try? reap()
-        } catch {
-            throw .system(error)
-        }
     }
 }

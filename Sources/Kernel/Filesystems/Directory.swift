@@ -94,9 +94,7 @@ package struct Directory: ~Copyable, Sendable {
         do throws(SystemCallError) {
             return try body()
         } catch let error where error.errno.rawValue == EOVERFLOW {
-            var status = stat()
-            let raw = descriptor.rawValue
-            try systemCall("fstat", on: path) { fstat(raw, &status) }
+            let status = try descriptor.status(subject: path)
             clinux_set_file_user(status.st_uid, status.st_gid)
             defer { clinux_set_file_user(geteuid(), getegid()) }
             return try body()
@@ -179,9 +177,7 @@ package struct FileIdentity: Hashable, Sendable {
     }
 
     package init(of file: borrowing OwnedDescriptor, subject: String) throws(SystemCallError) {
-        var status = stat()
-        let raw = file.rawValue
-        try systemCall("fstat", on: subject) { fstat(raw, &status) }
+        let status = try file.status(subject: subject)
         self.init(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
     }
 }
@@ -190,9 +186,7 @@ package struct FileIdentity: Hashable, Sendable {
 ///
 /// The corresponding system call is `stat(2)`.
 package func allocatedBytes(ofDescriptor number: Int32, in process: Int32) throws(SystemCallError) -> Int64 {
-    let path = "/proc/\(process)/fd/\(number)"
-    var status = stat()
-    try systemCall("stat", on: path) { stat(path, &status) }
+    let status = try fileStatus(at: "/proc/\(process)/fd/\(number)")
     let (bytes, overflows) = Int64(status.st_blocks).multipliedReportingOverflow(by: 512)
     return overflows ? .max : max(0, bytes)
 }
@@ -204,8 +198,6 @@ extension OwnedDescriptor {
     package func empty(subject: String) throws(SystemCallError) -> Int {
         let raw = rawValue
         try systemCall("ftruncate", on: subject) { ftruncate(raw, 0) }
-        var status = stat()
-        try systemCall("fstat", on: subject) { fstat(raw, &status) }
-        return Int(clamping: status.st_nlink)
+        return Int(clamping: try status(subject: subject).st_nlink)
     }
 }

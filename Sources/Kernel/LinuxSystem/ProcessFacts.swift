@@ -39,7 +39,5 @@ package struct ProcessFacts: Hashable, Sendable {
 ///
 /// The corresponding system call is `stat(2)` of `/proc/self/ns/pid`.
 package func pidNamespaceInode() throws(SystemCallError) -> UInt64 {
-    var facts = stat()
-    try systemCall("stat", on: "/proc/self/ns/pid") { stat("/proc/self/ns/pid", &facts) }
-    return UInt64(facts.st_ino)
+    UInt64(try fileStatus(at: "/proc/self/ns/pid").st_ino)
 }

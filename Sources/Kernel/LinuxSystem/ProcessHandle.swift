@@ -43,6 +43,16 @@ package struct ProcessHandle: ~Copyable, Sendable {
         try systemCall("pidfd_send_signal \(signal)", on: "process \(id)") { clinux_pidfd_send_signal(raw, signal) }
     }
 
+    /// Kills the process and waits at most so long for its end. True when it has ended, now or before.
+    package func kill(waitingAtMost limit: Duration) throws(SystemCallError) -> Bool {
+        do throws(SystemCallError) {
+            try send(signal: SIGKILL)
+        } catch {
+            if error.errno != .noProcess { throw error }
+        }
+        return waitUntilEnded(atMost: limit)
+    }
+
     /// Whether the process still runs; a zombie does not.
     package var isRunning: Bool {
         var poll = pollfd(fd: descriptor.rawValue, events: Int16(POLLIN), revents: 0)

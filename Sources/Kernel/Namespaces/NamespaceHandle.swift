@@ -45,10 +45,9 @@ package struct NamespaceHandle: ~Copyable, Sendable {
         guard clinux_namespace_type(descriptor.rawValue) == kind.flag else {
             throw SystemCallError("ioctl NS_GET_NSTYPE", on: path, errno: .invalidArgument)
         }
-        var status = stat()
-        try systemCall("fstat", on: path) { fstat(descriptor.rawValue, &status) }
+        let inode = try descriptor.status(subject: path).st_ino
         self.kind = kind
-        self.inode = UInt64(status.st_ino)
+        self.inode = UInt64(inode)
         self.descriptor = descriptor
     }
 }

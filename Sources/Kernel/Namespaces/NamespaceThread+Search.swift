@@ -63,10 +63,8 @@ extension NamespaceThread {
     /// Nil when the place has vanished, is no network namespace, or is another one.
     private func open(_ path: String, ifInodeIs inode: UInt64) throws(SystemCallError) -> NamespaceHandle? {
         do throws(SystemCallError) {
-            var status = stat()
             // Asking for the number first: of a thousand processes, a few are opened.
-            try systemCall("stat", on: path) { stat(path, &status) }
-            guard UInt64(status.st_ino) == inode else { return nil }
+            guard UInt64(try fileStatus(at: path).st_ino) == inode else { return nil }
             let namespace = try NamespaceHandle(.network, at: path)
             guard namespace.inode == inode else { return nil }
             return namespace

@@ -53,8 +53,7 @@ extension FoundWorker {
             let handle = try ProcessHandle(openingProcess: id)
             // The number may have passed to another process before there was a handle.
             guard try FoundWorker(process: id) == self else { return }
-            try handle.send(signal: SIGKILL)
-            if handle.waitUntilEnded(atMost: limit) { return }
+            if try handle.kill(waitingAtMost: limit) { return }
         } catch let error where error.errno == .noEntry || error.errno == .noProcess {
             return
         } catch {

@@ -62,8 +62,7 @@ package struct Worker: ~Copyable, Sendable {
     /// Kills the worker, waits for it, and takes its exit status.
     package func end(atMost limit: Duration) throws(WorkerEndError) -> ProcessExit {
         do throws(SystemCallError) {
-            try process.send(signal: SIGKILL)
-            if process.waitUntilEnded(atMost: limit), let exit = try process.reap() { return exit }
+            if try process.kill(waitingAtMost: limit), let exit = try process.reap() { return exit }
         } catch {
             throw .system(error)
         }

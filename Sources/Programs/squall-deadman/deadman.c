@@ -78,8 +78,8 @@ struct control_header { size_t length; int level, type; };
 struct poll_file { int file; short events, returned; };
 struct signal_action { void *handler; unsigned long flags; void *restorer; uint64_t mask; };
 enum { CLOCK_BOOT = 7, TIMER_ABSOLUTE = 1, LEVEL_SOCKET = 1, PASS_RIGHTS = 1, CLOSE_ON_EXEC = 0x40000000 };
-enum { POLL_IN = 1, SIGNAL_KILL = 9, SIGNAL_CHILD = 17, SET_DUMPABLE = 4, SET_NAME = 15, REMOVE_DIRECTORY = 0x200, WRITE_ONLY = 1 };
-enum { SHARED = 1, READ_WRITE = 3 };
+enum { POLL_IN = 1, SIGNAL_KILL = 9, SIGNAL_CHILD = 17, SET_DUMPABLE = 4, SET_NAME = 15 };
+enum { REMOVE_DIRECTORY = 0x200, WRITE_ONLY = 1, SHARED = 1, READ_WRITE = 3 };
 
 static const int64_t second = 1000000000;
 
@@ -225,7 +225,6 @@ static void attempt(unsigned index) {
         retry_at[index] = now() + pause_after(attempts[index]);
         return;
     }
-    slot->fired_at = now();
     close_files(index);
     deadman_change_owner(slot, DEADMAN_FIRING, DEADMAN_FIRED);
 }
@@ -262,7 +261,6 @@ static void attempt_elsewhere(unsigned index) {
         struct timespec64 pause = {length / second, length % second};
         CALL(ppoll, 0, 0, &pause, 0, 0, 0);
     }
-    slot->fired_at = now();
     deadman_change_owner(slot, DEADMAN_FIRING, DEADMAN_FIRED);
     CALL(exit_group, 0, 0, 0, 0, 0, 0);
 }
@@ -293,7 +291,7 @@ static void hold(deadman_message message, const int *received, int count) {
     for (int i = 0; i < count; i++) {
         // The first is the target's.
         int which = i == 0 ? DEADMAN_MOST_FILES : i - 1;
-        if (error || which > DEADMAN_MOST_FILES) CALL(close, received[i], 0, 0, 0, 0, 0);
+        if (error || i > DEADMAN_MOST_FILES) CALL(close, received[i], 0, 0, 0, 0, 0);
         else files[index][which] = received[i] + 1;
     }
     if (!error) {

@@ -47,7 +47,7 @@ struct AgentOptions {
         let user = try given.number("gateway-user") ?? 65532
         guard user > 0 else { throw UsageError("--gateway-user is not root") }
         gatewayUser = UInt32(user)
-        journalBytes = try given.number("journal-bytes").map(Int.init) ?? 1 << 20
+        journalBytes = try given.number("journal-bytes").map(Int.init) ?? Journal.standardBytes
     }
 
     private static let help = """
@@ -60,7 +60,7 @@ struct AgentOptions {
           --tenants-directory DIR    the tenants' public keys, NAME.jwks.json (default: /etc/squall/tenants)
           --runtime-socket PATH      a container runtime's CRI socket; may be repeated (default: the usual places)
           --state-directory DIR      the journal (default: \(Journal.standardDirectory))
-          --journal-bytes NUMBER     when the journal is compacted, at the least (default: 1048576)
+          --journal-bytes NUMBER     when the journal is compacted, at the least (default: \(Journal.standardBytes))
           --run-directory DIR        the API's socket squall.sock (default: /run/squall)
           --private-directory DIR    the engine's own socket engine.sock (default: /run/squalld)
           --gateway-user NUMBER      the gateway's user and group (default: 65532)

@@ -155,7 +155,7 @@ struct JournalTests {
         let good = try directory.bytes()
         let lines = good.split(separator: 0x0A, omittingEmptySubsequences: false)
         let second = lines[0].count + 1 + lines[1].count + 1
-        for offset in stride(from: second, to: second + lines[2].count, by: 7) {
+        for offset in second..<second + lines[2].count {
             var bad = good
             bad[offset] ^= 0x01
             // A bit that makes a line feed makes two damaged lines, and still hurts no other.

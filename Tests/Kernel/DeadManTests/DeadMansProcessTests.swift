@@ -35,6 +35,14 @@ struct DeadMansProcessTests {
             program, tag: 7, files: [child.handle.descriptor.rawValue], target: nil, deadline: .now + time)
     }
 
+    /// A process that is alone with what was entrusted to it, since whoever started it is gone.
+    func leaveBehind(theLifeOf child: borrowing Child, for time: Duration) throws -> ProcessHandle {
+        let process = try start()
+        let slot = try entrustLife(of: child, to: process, for: time)
+        #expect(process.arm(slot))
+        return try ProcessHandle(openingProcess: process.processID)
+    }
+
     func expectEnd(
         of process: borrowing ProcessHandle, within limit: Duration = .seconds(5),
         sourceLocation: SourceLocation = #_sourceLocation
@@ -101,13 +109,7 @@ struct DeadMansProcessTests {
 
     @Test func `it outlives whoever started it, by its last deadline`() throws {
         let child = try Child()
-        let left: ProcessHandle
-        do {
-            let process = try start()
-            let slot = try entrustLife(of: child, to: process, for: .seconds(1))
-            #expect(process.arm(slot))
-            left = try ProcessHandle(openingProcess: process.processID)
-        }
+        let left = try leaveBehind(theLifeOf: child, for: .seconds(1))
         expectLife(of: left, for: .milliseconds(500))
         expectEnd(of: child.handle)
         expectEnd(of: left)
@@ -139,13 +141,7 @@ struct DeadMansProcessTests {
 
     @Test func `a successor takes over, and is the only one to undo`() throws {
         let child = try Child()
-        let left: ProcessHandle
-        do {
-            let process = try start()
-            let slot = try entrustLife(of: child, to: process, for: .milliseconds(700))
-            #expect(process.arm(slot))
-            left = try ProcessHandle(openingProcess: process.processID)
-        }
+        let left = try leaveBehind(theLifeOf: child, for: .milliseconds(700))
         #expect(try DeadMansPredecessor.all(in: tree, mark: "other").isEmpty)
         let found = try DeadMansPredecessor.all(in: tree, mark: mark)
         let id = left.id
@@ -190,13 +186,7 @@ struct DeadMansProcessTests {
 
     @Test func `what a successor does not know is undone all the same`() throws {
         let child = try Child()
-        let left: ProcessHandle
-        do {
-            let process = try start()
-            let slot = try entrustLife(of: child, to: process, for: .milliseconds(700))
-            #expect(process.arm(slot))
-            left = try ProcessHandle(openingProcess: process.processID)
-        }
+        let left = try leaveBehind(theLifeOf: child, for: .milliseconds(700))
         for each in try DeadMansPredecessor.all(in: tree, mark: mark) {
             each.claimAll()
             #expect(try !each.end { $0 == 8 })

@@ -172,28 +172,18 @@ extension StepRunner {
             throw StepError("\(error)")
         }
         filled[key] = made.filled
-        try entrustRemoval(of: made.filled, as: key, on: target, deadline: deadline + Self.grace)
+        if let files = made.filled.descriptors {
+            var removal = DeadMansProgram()
+            removal.remove(fileNamed: key.fileName)
+            removals[key] = try entrust(
+                removal, tag: key.fileTag, files: files, target: target.processDescriptor,
+                overdue: deadline + Self.grace)
+        }
         try await startWorker(
             .disk(bytes: file.bytes, reserve: file.reserve), outOfMemoryScore: 1000, file: made.descriptor.rawValue,
             as: key, on: target, until: deadline, news: news)
         // From here on only the worker has a file without a name open: with the worker it is gone.
         withExtendedLifetime(made) {}
-    }
-
-    private func entrustRemoval(
-        of filled: FilledDirectory, as key: WorkerKey, on target: ResolvedTarget, deadline: BootInstant
-    ) throws(StepError) {
-        guard let deadMan, let files = filled.descriptors else { return }
-        var program = DeadMansProgram()
-        program.remove(fileNamed: key.fileName)
-        do throws(DeadMansError) {
-            let slot = try deadMan.entrust(
-                program, tag: key.fileTag, files: files, target: target.processDescriptor, deadline: deadline)
-            _ = deadMan.arm(slot)
-            removals[key] = slot
-        } catch {
-            throw StepError("\(error)")
-        }
     }
 
     private static func make(

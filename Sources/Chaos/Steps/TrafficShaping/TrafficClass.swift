@@ -30,19 +30,22 @@ package struct TrafficClass: Hashable, Sendable {
     private static let longestAlias = 255
 }
 
+extension TrafficClass {
+    /// Whether its filters must be asked before the other's, which has fewer sessions; the name decides between equals.
+    func precedes(_ other: TrafficClass) -> Bool {
+        (other.sessions.count, interfaceName) < (sessions.count, other.interfaceName)
+    }
+}
+
 // Names. An interface's name has at most 15 characters: `squall` and nine digits of base 36.
 extension TrafficClass {
     private static let namePrefix = "squall"
     private static let nameDigits = 9
 
-    /// The sessions' names hashed to 46 bits (FNV-1a, since Swift's own hash differs from process to process). Of a
+    /// The sessions' names hashed to 46 bits. Of a
     /// thousand classes in one network namespace two share a name with a probability of one in 200 million.
     private static func interfaceName(of sessions: [SessionID]) -> String {
-        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-        for byte in sessions.flatMap(\.text.utf8) {
-            hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3
-        }
-        let digits = String(hash, radix: 36).suffix(nameDigits)
+        let digits = String(fnv1a(sessions.flatMap(\.text.utf8)), radix: 36).suffix(nameDigits)
         return namePrefix + String(repeating: "0", count: nameDigits - digits.count) + digits
     }
 

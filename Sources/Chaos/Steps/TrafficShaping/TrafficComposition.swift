@@ -15,7 +15,7 @@ package struct TrafficComposition: Hashable, Sendable {
         }
         classes = bySessions.map { sessions, boxes in
             TrafficClass(layers: layers.filter { sessions.contains($0.key) }, boxes: boxes)
-        }.sorted { ($1.sessions.count, $0.interfaceName) < ($0.sessions.count, $1.interfaceName) }
+        }.sorted { $0.precedes($1) }
     }
 
     private static func closedUnderMeeting(_ boxes: Set<TrafficBox>) -> Set<TrafficBox> {

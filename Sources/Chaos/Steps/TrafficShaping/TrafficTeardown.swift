@@ -6,10 +6,14 @@ extension DeadMansProgram {
     /// out of an ifb still meets the catch-all. clsact stays where it was before, and where others use it.
     init(removing classes: Set<TrafficClass>, from base: TrafficBase, resetsQueueLengths: Bool) {
         self.init()
-        let classes = classes.sorted { ($1.sessions.count, $0.interfaceName) < ($0.sessions.count, $1.interfaceName) }
+        // Those of more sessions go last.
+        let classes = classes.sorted { $1.precedes($0) }
         for interface in base.interfaces {
-            for place in classes.reversed().flatMap({ $0.places(on: interface.index) }) {
-                send(PreparedRequest.deleteFilters(ofKind: "flower", at: place))
+            for each in classes {
+                for box in each.boxes {
+                    let place = Filter.Place(of: box, in: each, on: interface.index)
+                    send(PreparedRequest.deleteFilters(ofKind: "flower", at: place))
+                }
             }
         }
         for each in classes { send(PreparedRequest.deleteLink(named: each.interfaceName)) }
@@ -26,11 +30,5 @@ extension DeadMansProgram {
                 send(PreparedRequest.setTransmitQueueLength(0, ofLink: interface.index))
             }
         }
-    }
-}
-
-extension TrafficClass {
-    fileprivate func places(on interface: Int32) -> [Filter.Place] {
-        boxes.map { Filter.Place(of: $0, in: self, on: interface) }
     }
 }

@@ -117,7 +117,11 @@ extension StepRunner {
                 [weak self] in self?.assumeIsolated { $0.workerEnded(key) }
             },
         ]
-        running.slot = try entrustEnd(of: running, key, deadline: deadline + Self.grace)
+        var end = DeadMansProgram()
+        end.kill()
+        running.slot = try entrust(
+            end, tag: key.workerTag, files: [running.worker.process.descriptor.rawValue],
+            overdue: deadline + Self.grace)
         try await waitUntilReady(running, key)
         if case .memory = task { watchMemory(of: running, key) }
     }
@@ -151,23 +155,6 @@ extension StepRunner {
                 preconditionFailure("spawned, and neither is nor failed")
             }
             return try outcome.get()
-        } catch {
-            throw StepError("\(error)")
-        }
-    }
-
-    private func entrustEnd(
-        of running: RunningWorker, _ key: WorkerKey, deadline: BootInstant
-    ) throws(StepError) -> DeadMansProcess.Slot? {
-        guard let deadMan else { return nil }
-        var program = DeadMansProgram()
-        program.kill()
-        do throws(DeadMansError) {
-            let slot = try deadMan.entrust(
-                program, tag: key.workerTag, files: [running.worker.process.descriptor.rawValue], target: nil,
-                deadline: deadline)
-            _ = deadMan.arm(slot)
-            return slot
         } catch {
             throw StepError("\(error)")
         }

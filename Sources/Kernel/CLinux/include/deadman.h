@@ -34,7 +34,6 @@ enum {
 typedef struct {
     uint64_t owner;     // changed only by compare and swap
     int64_t deadline;
-    int64_t fired_at;
     int32_t error;      // of the last attempt to undo; 0 when it went well
     uint32_t length;    // of the program
     uint32_t is_slow;   // its calls may wait for a file system

@@ -153,11 +153,9 @@ extension NetlinkSocket {
     ///
     /// The corresponding request is `RTM_DELTFILTER`.
     package func delete(_ filter: Filter) throws(NetlinkError) {
-        let request = NetlinkRequest(
-            "RTM_DELTFILTER", type: RTM_DELTFILTER, flags: 0, header: filter.place.header(handle: filter.handle))
-        request.put(TCA_KIND, string: filter.kind)
-        request.put(TCA_CHAIN, filter.chain)
-        try change(request, on: filter.place.subject)
+        try change(
+            .deleteFilters(ofKind: filter.kind, at: filter.place, handle: filter.handle, chain: filter.chain),
+            on: filter.place.subject)
     }
 }
 
@@ -169,12 +167,14 @@ extension NetlinkRequest {
         return NetlinkRequest("RTM_GETTFILTER", type: RTM_GETTFILTER, flags: NLM_F_DUMP, header: header)
     }
 
-    /// All filters of a place.
-    static func deleteFilters(ofKind kind: String, at place: Filter.Place) -> NetlinkRequest {
+    /// - Parameter handle: 0 for all filters of the place.
+    static func deleteFilters(
+        ofKind kind: String, at place: Filter.Place, handle: UInt32 = 0, chain: UInt32 = 0
+    ) -> NetlinkRequest {
         let request = NetlinkRequest(
-            "RTM_DELTFILTER", type: RTM_DELTFILTER, flags: 0, header: place.header(handle: 0))
+            "RTM_DELTFILTER", type: RTM_DELTFILTER, flags: 0, header: place.header(handle: handle))
         request.put(TCA_KIND, string: kind)
-        request.put(TCA_CHAIN, UInt32(0))
+        request.put(TCA_CHAIN, chain)
         return request
     }
 }
