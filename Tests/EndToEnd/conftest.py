@@ -56,9 +56,8 @@ def target(world):
 @pytest.fixture
 def mortal_target(world):
     """A target that the test may kill."""
-    target = world.make_target()
-    yield target
-    target.remove()
+    with world.mortal_target() as target:
+        yield target
 
 
 class Node:

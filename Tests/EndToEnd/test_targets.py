@@ -25,13 +25,12 @@ def test_a_target_that_vanishes_ends_the_session(agent, mortal_target, fault):
     assert (report["ending"], report["revertVerified"]) == ("target-gone", True)
 
 
-@pytest.mark.parametrize("fault", HERE)
-def test_a_target_that_is_gone_is_refused(agent, world, fault):
-    target = world.make_target()
-    selector = target.process_selector
-    target.remove()
-    answer = agent.tenant.inject(fault, selector, FAULTS[fault])
-    assert answer.code in ("target-not-found", "target-gone"), answer
+def test_a_target_that_is_gone_is_refused(agent, mortal_target):
+    selector = mortal_target.process_selector
+    mortal_target.kill()
+    for fault in HERE:
+        answer = agent.tenant.inject(fault, selector, FAULTS[fault])
+        assert answer.code in ("target-not-found", "target-gone"), answer
 
 
 @pytest.mark.node

@@ -51,8 +51,9 @@ def take():
     namespaces = _namespaces(alive)
     for identity in sorted(namespaces):
         snapshot.add("namespace", identity, {"type": identity.split(":")[0]})
-    for name, path in _network_namespaces(alive, namespaces):
-        for kind, key, value in network.describe(path):
+    networks = dict(_network_namespaces(alive, namespaces))
+    for name, contents in zip(networks, network.describe(networks.values())):
+        for kind, key, value in contents:
             snapshot.add(kind, f"in {name} {key}", value)
     for line in read("/proc/modules").splitlines():
         snapshot.add("module", line.split()[0], {})
