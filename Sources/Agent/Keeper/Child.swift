@@ -24,11 +24,11 @@ struct Child {
         startedAt = .now
     }
 
-    /// Says when to start it again: at once, unless it keeps dying young. Never later than half a second,
-    /// because recovery waits for it.
+    /// Says when to start it again: at once, unless it keeps dying before it can have done anything. Never later than half
+    /// a second, because recovery waits for it.
     mutating func ended() {
         process = nil
-        quickDeaths = BootInstant.now - startedAt < .seconds(5) ? quickDeaths + 1 : 0
+        quickDeaths = BootInstant.now - startedAt < .seconds(1) ? quickDeaths + 1 : 0
         let pause = Duration.milliseconds(25) * (1 << min(quickDeaths, 5))
         startAt = .now + (quickDeaths < 2 ? .zero : min(pause, .milliseconds(500)))
     }
