@@ -131,7 +131,8 @@ let package = Package(
         program(
             "squalld", in: "squalld",
             imports: [
-                "Keeper", "Engine", "AgentAPI", "ChaosModel", "Journal", "Hardening", "Namespaces", "LinuxSystem",
+                "Keeper", "Engine", "Sessions", "AgentAPI", "ChaosModel", "Journal", "Hardening", "Namespaces",
+                "LinuxSystem",
             ]),
         program("squall-gateway", in: "squall-gateway", imports: ["Gateway", "Hardening", "LinuxSystem"]),
         program("squall-runtimes", in: "squall-runtimes", imports: ["CRI", "Hardening", "LinuxSystem"]),

@@ -94,6 +94,8 @@ class Tenant:
         kind = response.headers.get_content_type()
         if kind == "application/x-ndjson":
             parsed = [json.loads(line) for line in text.splitlines()]
+        elif kind == "application/openmetrics-text":
+            parsed = text.decode()
         else:
             parsed = json.loads(text) if text else None
         openapi.check(method, path, response.status, kind, parsed)

@@ -1,11 +1,14 @@
 """disk-fill, measured from the target's own file tree."""
 
 import os
+import re
 import signal
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
+from conftest import PROGRAMS
 
 from test_memory_stress import event
 
@@ -193,6 +196,29 @@ def test_something_else_of_the_files_name_is_left_alone(agent, target):
     assert agent.tenant.call("GET", "/readyz").status == 200
     assert abs(used(target) - before) < MIB
     target.run(f"rmdir {name}")
+
+
+@pytest.mark.node
+def test_what_cannot_be_undone_is_tried_until_it_can_and_said_everywhere(agent, target):
+    session = inject(agent, target, {"size": "4MiB", "visible": True})
+    (upper,) = Path("/var/lib/containerd").glob(f"**/.squall-{session}-0")
+    subprocess.run(["chattr", "+i", upper], check=True)
+    try:
+        assert agent.tenant.end(session).body["state"] == "stuck"
+        readiness = agent.tenant.call("GET", "/readyz")
+        assert readiness.status == 503 and "1 sessions cannot be undone" in readiness.body["reasons"][0]
+        assert 'squall_sessions{state="stuck"} 1\n' in agent.tenant.call("GET", "/metrics").body
+        listed = subprocess.check_output(
+            [PROGRAMS / "squall", "session", "list", "--engine-socket", agent.engine_socket], text=True
+        )
+        assert re.search(rf"{session} +stuck ", listed), listed
+        assert not agent.tenant.read(session).body.get("revertVerified")
+    finally:
+        subprocess.run(["chattr", "-i", upper], check=True)
+    report = agent.tenant.wait_until_ended(session, timeout=40)
+    assert (report["ending"], report["revertVerified"]) == ("cancelled", True)
+    assert not upper.exists()
+    assert agent.tenant.call("GET", "/readyz").status == 200
 
 
 @pytest.mark.node

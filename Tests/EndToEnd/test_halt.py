@@ -49,3 +49,22 @@ def test_a_halt_ends_everything_and_outlives_the_engine(agent, target, squall):
     session = agent.tenant.inject("cpu-stress", target.selector, STRESS)
     assert session.status == 201
     agent.tenant.end(session.body["id"])
+
+
+def test_a_stop_ends_everything_and_says_why(agent, target):
+    """As kubelet stops a pod, for a rolling update."""
+    faults = {"cpu-stress": {"load": 10, "workers": 1}, "disk-fill": {"size": "1MiB", "visible": True}}
+    sessions = []
+    for fault, parameters in faults.items():
+        answer = agent.tenant.inject(fault, target.selector, parameters, duration="600s")
+        assert answer.status == 201, answer
+        sessions.append(answer.body["id"])
+    try:
+        agent.stop()
+        assert [agent.workers(session) for session in sessions] == [[], []]
+        assert not list((target.root / "tmp").glob(".squall-*"))
+    finally:
+        agent.start()
+    for session in sessions:
+        report = agent.tenant.read(session).body
+        assert (report["state"], report["ending"], report["revertVerified"]) == ("ended", "drained", True)

@@ -1,10 +1,12 @@
 """The journal under load, on a full disk, and with no agent: agents of their own, that a test may start and kill."""
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -99,6 +101,49 @@ def test_on_a_full_disk_nothing_begins_and_everything_ends(make_agent, target):
     assert json.loads(verdict.stdout)["live"] == []
     rest.unlink()
     assert agent.tenant.inject("cpu-stress", target.selector, STRESS, duration="1s").status == 201
+
+
+@contextlib.contextmanager
+def failing_disk(engine):
+    """Every attempt of the engine to make something durable fails, as on a disk that is dying."""
+    calls = "fdatasync,fsync"
+    tracer = subprocess.Popen(
+        ["strace", "-f", "-p", str(engine), "-e", f"trace={calls}", "-e", f"inject={calls}:error=EIO"],
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert "attached" in tracer.stderr.readline()
+    # Nobody reads what it says.
+    threading.Thread(target=tracer.stderr.read, daemon=True).start()
+    try:
+        yield
+    finally:
+        tracer.terminate()
+        tracer.wait()
+
+
+def test_on_a_disk_that_fails_nothing_begins_and_everything_ends(make_agent, target):
+    agent = make_agent()
+    before = target.processes()
+    session = agent.tenant.inject("cpu-stress", target.selector, STRESS, duration="60s").body["id"]
+    journal = agent.state_directory / "journal"
+    with failing_disk(agent.role("engine")):
+        refused = agent.tenant.inject("cpu-stress", target.selector, STRESS)
+        assert (refused.status, refused.code) == (503, "journal-unavailable"), refused
+        assert "Input/output error" in refused.body["detail"]
+        assert len(target.processes()) == len(before) + 1
+        readiness = agent.tenant.call("GET", "/readyz")
+        assert readiness.status == 503 and "Input/output error" in readiness.body["reasons"][0], readiness
+        ended = agent.tenant.end(session)
+        assert ended.status == 200 and ended.body["revertVerified"], ended
+        assert target.processes() == before
+        suspect = journal.stat().st_ino
+    # What the kernel told of the failed write it tells once: everything is written again, to another file.
+    assert agent.tenant.call("GET", "/readyz").status == 200
+    assert journal.stat().st_ino != suspect
+    session = agent.tenant.inject("cpu-stress", target.selector, STRESS, duration="60s").body["id"]
+    agent.kill_engine()
+    assert agent.tenant.wait_until_ended(session)["ending"] == "recovered"
+    assert target.processes() == before
 
 
 def test_without_an_agent_everything_is_taken_back(make_agent, target):

@@ -65,6 +65,8 @@ package enum PublicQuery: String, CaseIterable, Sendable {
     case name
     /// Whether the engine takes new sessions.
     case readiness
+    /// What Prometheus scrapes. The answer's body is a string: the text in OpenMetrics' format.
+    case metrics
 }
 
 /// The payload of an `answer` frame: an HTTP status, 2 bytes big endian, then a JSON body.

@@ -25,6 +25,7 @@ package struct GatewayClient: Sendable {
             case .node: "/v1/node"
             case .name: "/v1/node/name"
             case .readiness: "/readyz"
+            case .metrics: "/metrics"
             }
         return try answer(to: Self.message("GET", path, token: nil))
     }

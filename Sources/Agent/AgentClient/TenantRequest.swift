@@ -9,17 +9,19 @@ package enum TenantRequest: Hashable, Sendable {
         package let target: TargetSelector
         package let duration: Duration
         package let lease: Duration?
+        package let onRestart: RestartPolicy
         package let reason: String?
 
         package init(
             fault: String, parameters: JSON, target: TargetSelector, duration: Duration, lease: Duration? = nil,
-            reason: String? = nil
+            onRestart: RestartPolicy = .end, reason: String? = nil
         ) {
             self.fault = fault
             self.parameters = parameters
             self.target = target
             self.duration = duration
             self.lease = lease
+            self.onRestart = onRestart
             self.reason = reason
         }
     }
@@ -61,6 +63,7 @@ package enum TenantRequest: Hashable, Sendable {
                 ("target", injection.target.json),
                 ("duration", .string(injection.duration.text)),
                 ("lease", injection.lease.map { .string($0.text) }),
+                ("onRestart", injection.onRestart == .end ? nil : .string(injection.onRestart.rawValue)),
                 ("reason", injection.reason.map(JSON.string)),
             ]
         case .list: []

@@ -91,7 +91,7 @@ package final class Engine: Sendable {
         let scheduler = try Scheduler(
             journal: journal, runner: runner, directory: resolver, bootID: bootID,
             replay: ReplayStore(highWater: scan.highWater, taken: scan.tokens),
-            limits: Scheduler.Limits(journalBytes: configuration.journalBytes))
+            limits: configuration.limits)
         await scheduler.start()
         let mark = try directoryMark(configuration.stateDirectory)
         try refuseForeignJournal(scan, bootID: bootID)

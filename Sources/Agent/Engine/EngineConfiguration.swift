@@ -1,5 +1,6 @@
 package import Hardening
 import Journal
+package import Sessions
 
 /// What an engine is started with.
 package struct EngineConfiguration: Sendable {
@@ -12,8 +13,7 @@ package struct EngineConfiguration: Sendable {
     /// What the engine needs to do all that it can.
     package var capabilities: CapabilitySet
     package var gatewayUser: UInt32 = 65532
-    /// See `Scheduler.Limits`.
-    package var journalBytes = Journal.standardBytes
+    package var limits = Scheduler.Limits()
     /// The engine's listening socket, opened by the keeper.
     package var listener: Int32 = 3
 

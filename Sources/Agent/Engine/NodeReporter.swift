@@ -21,7 +21,7 @@ actor NodeReporter {
     private let capabilities: CapabilityReport
     private let cgroups: CgroupTree
     private let runtimes: RuntimeClient
-    private let scheduler: Scheduler
+    let scheduler: Scheduler
     private let gate: RequestGate
     private let features: [FeatureReport]
     private let questions = DispatchQueue(label: "squall.node", target: .global())
@@ -73,6 +73,9 @@ actor NodeReporter {
         if await scheduler.isDraining { reasons.append("the agent is stopping") }
         if let halt = await scheduler.halt {
             reasons.append("an operator has halted this node\(halt.reason.map { ": \($0)" } ?? "")")
+        }
+        if let trouble = await scheduler.journalTrouble() {
+            reasons.append("no session can be made durable: \(trouble)")
         }
         let stuck = await scheduler.stuckCount
         if stuck > 0 { reasons.append("\(stuck) sessions cannot be undone: see `squall session list`") }

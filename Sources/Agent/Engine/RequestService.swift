@@ -51,6 +51,8 @@ struct RequestService: Sendable {
             return Answer(
                 status: reasons.isEmpty ? 200 : 503,
                 body: ["ready": .boolean(reasons.isEmpty), "reasons": .array(reasons.map(JSON.string))])
+        case .metrics:
+            return Answer(status: 200, body: .string(await node.metrics()))
         case nil:
             throw Problem(.requestMalformed, "an unknown query")
         }

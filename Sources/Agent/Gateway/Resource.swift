@@ -12,9 +12,10 @@ package enum Resource: String, CaseIterable, Sendable {
     case name = "/v1/node/name"
     case liveness = "/livez"
     case readiness = "/readyz"
+    case metrics = "/metrics"
 
-    /// What is answered without a token and without any effect, for probes.
-    package static let probes: [Resource] = [.liveness, .readiness]
+    /// What is answered without a token and without any effect, for probes and Prometheus.
+    package static let probes: [Resource] = [.liveness, .readiness, .metrics]
 
     /// What the resource does for each method that it takes.
     package var endpoints: [(method: String, endpoint: Endpoint)] {
@@ -29,6 +30,7 @@ package enum Resource: String, CaseIterable, Sendable {
         case .name: [("GET", .open(.name)), ("HEAD", .open(.name))]
         case .liveness: [("GET", .alive), ("HEAD", .alive)]
         case .readiness: [("GET", .open(.readiness)), ("HEAD", .open(.readiness))]
+        case .metrics: [("GET", .open(.metrics)), ("HEAD", .open(.metrics))]
         }
     }
 

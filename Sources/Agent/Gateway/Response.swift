@@ -46,6 +46,11 @@ struct Response {
         guard payload.count >= 2 else { return nil }
         let status = Int(payload[0]) << 8 | Int(payload[1])
         switch status {
+        case 200 where payload[2...].first == 0x22:
+            // A string: only a text is told so.
+            guard let text = Answer(payload: payload)?.body.stringValue else { return nil }
+            self.init(status: status, body: Array(text.utf8))
+            headers.replaceOrAdd(name: "Content-Type", value: Self.openMetrics)
         case 200, 202...299:
             // Not parsed: the engine's JSON goes out as it came.
             self.init(status: status, body: Array(payload[2...]))
@@ -62,6 +67,8 @@ struct Response {
             return nil
         }
     }
+
+    private static let openMetrics = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
     static let alive = Response(status: 200, body: (["alive": true] as JSON).bytes)
 

@@ -12,6 +12,7 @@ package struct InjectionRequest: Hashable, Sendable {
     package let duration: Duration
     /// The session reverts when it is not renewed for so long.
     package let lease: Duration?
+    package let onRestart: RestartPolicy
     package let reason: String?
 
     init(claims: inout Claims) throws(Problem) {
@@ -30,6 +31,7 @@ package struct InjectionRequest: Hashable, Sendable {
                 .fieldInvalid, "\"lease\" is \(lease.text)", field: "lease",
                 hint: "\(Self.shortestLease.text) at least, and no longer than the duration of \(duration.text)")
         }
+        onRestart = try Self.onRestart(&claims, of: target)
         reason = try claims.optionalProse("reason")
     }
 
@@ -39,6 +41,24 @@ package struct InjectionRequest: Hashable, Sendable {
             throw Problem(.fieldInvalid, "\"fault\" is not the name of a fault", field: "fault")
         }
         return name
+    }
+
+    private static func onRestart(
+        _ claims: inout Claims, of target: TargetSelector
+    ) throws(Problem) -> RestartPolicy {
+        guard let word = claims.take("onRestart") else { return .end }
+        guard let policy = word.stringValue.flatMap({ RestartPolicy(rawValue: $0) }) else {
+            throw Problem(
+                .fieldInvalid, "\"onRestart\" is \(word.text)", field: "onRestart",
+                hint: RestartPolicy.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: " or "))
+        }
+        if case .container = target { return policy }
+        guard policy == .end else {
+            throw Problem(
+                .fieldInvalid, "\"onRestart\" is \(word.text), but only a container is started again",
+                field: "onRestart", hint: "name the container as the target, or leave it out")
+        }
+        return policy
     }
 
     private static func parameters(_ claims: inout Claims) throws(Problem) -> JSON {

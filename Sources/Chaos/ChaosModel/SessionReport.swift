@@ -1,6 +1,16 @@
 /// Where a session stands.
-package enum SessionState: String, Sendable {
+package enum SessionState: String, CaseIterable, Sendable {
     case pending, applying, active, reverting, ended, stuck
+    /// Everything is undone until the target's container is started again.
+    case waiting
+}
+
+/// What becomes of a session whose target's container ends.
+package enum RestartPolicy: String, CaseIterable, Sendable {
+    /// It ends too.
+    case end
+    /// It waits for the container that takes the place of the old one in the same pod, and acts on that.
+    case reinject
 }
 
 /// Why a session ended.
@@ -49,6 +59,9 @@ package enum UndoOutcome: Hashable, Sendable {
     /// Somebody else has changed it meanwhile; left alone.
     case drifted(found: String)
     case failed(String)
+
+    /// Each that `word` can be.
+    package static let words = ["restored", "already-restored", "drifted", "failed"]
 
     package var word: String {
         switch self {
@@ -132,6 +145,7 @@ package struct SessionReport: Sendable {
     package let openedAt: Int64
     package let duration: Duration
     package let lease: Duration?
+    package let onRestart: RestartPolicy
     package var state: SessionState
     package var remaining: Duration?
     package var ending: Ending?
@@ -139,8 +153,8 @@ package struct SessionReport: Sendable {
 
     package init(
         id: SessionID, tenant: Tenant, fault: String, parameters: JSON, summary: String, reason: String?,
-        target: TargetFacts, openedAt: Int64, duration: Duration, lease: Duration?, state: SessionState,
-        remaining: Duration?, ending: Ending?, steps: [StepReport]
+        target: TargetFacts, openedAt: Int64, duration: Duration, lease: Duration?, onRestart: RestartPolicy,
+        state: SessionState, remaining: Duration?, ending: Ending?, steps: [StepReport]
     ) {
         self.id = id
         self.tenant = tenant
@@ -152,6 +166,7 @@ package struct SessionReport: Sendable {
         self.openedAt = openedAt
         self.duration = duration
         self.lease = lease
+        self.onRestart = onRestart
         self.state = state
         self.remaining = remaining
         self.ending = ending
@@ -183,6 +198,7 @@ package struct SessionReport: Sendable {
             ("openedAt", .integer(openedAt)),
             ("duration", .string(duration.text)),
             ("lease", lease.map { .string($0.text) }),
+            ("onRestart", onRestart == .end ? nil : .string(onRestart.rawValue)),
             ("remainingSeconds", remaining.map { .number(max(0, ($0.seconds * 1000).rounded() / 1000)) }),
             (
                 "steps",

@@ -85,12 +85,13 @@ package final class Journal: Sendable {
 
     /// Returns once the entries are on disk. Entries of callers that wait at the same time share one `fdatasync`.
     ///
+    /// - Parameter isBeginning: There has to be room behind them, as behind those that open a session.
     /// - Returns: The journal's length in bytes.
     @discardableResult
-    package func commit(_ entries: [JournalEntry]) async throws(JournalError) -> Int {
+    package func commit(_ entries: [JournalEntry], isBeginning: Bool = false) async throws(JournalError) -> Int {
         let wall = wallSeconds()
         let lines = entries.flatMap { JournalLine.encode(["wall": .integer(wall), "body": $0.json]) }
-        let isBeginning = entries.contains { if case .opened = $0 { true } else { false } }
+        let isBeginning = isBeginning || entries.contains { if case .opened = $0 { true } else { false } }
         let result = await withCheckedContinuation { continuation in
             queue.async { [self] in
                 if writer.add(lines, isBeginning: isBeginning, { continuation.resume(returning: $0) }) {

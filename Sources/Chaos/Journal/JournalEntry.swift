@@ -6,6 +6,8 @@ package import Steps
 package enum JournalEntry: Sendable {
     /// A session and every step it will take, durable before the first one is performed.
     case opened(OpenedSession)
+    /// A session that was undone whole is on another target, with other steps, from here on.
+    case moved(MovedSession)
     /// A session is over: nothing of it is left to undo.
     case ended(EndedSession)
     /// No session is to be opened until `resumed`.
@@ -34,13 +36,14 @@ package struct OpenedSession: Sendable {
     package let summary: String
     package let reason: String?
     package let lease: Duration?
-    package let target: TargetFacts
-    package let intents: [Intent]
+    package let onRestart: RestartPolicy
+    package var target: TargetFacts
+    package var intents: [Intent]
 
     package init(
         id: SessionID, token: TakenToken, bootID: String, pidNamespace: UInt64?, openedAt: Int64, deadline: Int64,
         openedAtWall: Int64, fault: String, parameters: JSON, summary: String, reason: String?, lease: Duration?,
-        target: TargetFacts, intents: [Intent]
+        onRestart: RestartPolicy, target: TargetFacts, intents: [Intent]
     ) {
         self.id = id
         self.token = token
@@ -54,11 +57,25 @@ package struct OpenedSession: Sendable {
         self.summary = summary
         self.reason = reason
         self.lease = lease
+        self.onRestart = onRestart
         self.target = target
         self.intents = intents
     }
 
     package var tenant: Tenant { token.tenant }
+}
+
+/// Where a session is now whose target has come back as another.
+package struct MovedSession: Sendable {
+    package let id: SessionID
+    package let target: TargetFacts
+    package let intents: [Intent]
+
+    package init(id: SessionID, target: TargetFacts, intents: [Intent]) {
+        self.id = id
+        self.target = target
+        self.intents = intents
+    }
 }
 
 /// How a session ended: what is to be told of it afterwards, whichever engine is asked.
@@ -117,9 +134,15 @@ extension JournalEntry {
                 ("summary", .string(session.summary)),
                 ("reason", session.reason.map(JSON.string)),
                 ("lease", session.lease.map { .string($0.text) }),
+                ("onRestart", session.onRestart == .end ? nil : .string(session.onRestart.rawValue)),
                 ("target", session.target.json),
                 ("intents", .array(session.intents.map(\.json))),
             ])
+        case .moved(let session):
+            [
+                "entry": "moved", "session": .string(session.id.text), "target": session.target.json,
+                "intents": .array(session.intents.map(\.json)),
+            ]
         case .ended(let session):
             [
                 "entry": "ended", "session": .string(session.id.text), "ending": .string(session.ending.rawValue),
@@ -142,6 +165,9 @@ extension JournalEntry {
         case "opened":
             guard let session = OpenedSession(json) else { return nil }
             self = .opened(session)
+        case "moved":
+            guard let session = MovedSession(json) else { return nil }
+            self = .moved(session)
         case "ended":
             guard let session = EndedSession(json) else { return nil }
             self = .ended(session)
@@ -192,18 +218,35 @@ extension OpenedSession {
             let parameters = json["parameters"],
             let summary = json["summary"]?.stringValue,
             let target = json["target"].flatMap(TargetFacts.init),
-            let intentValues = json["intents"]?.arrayValue
+            let intents = json["intents"].flatMap(intents(in:)),
+            // Journals before there was a choice do not say.
+            let onRestart = RestartPolicy(rawValue: json["onRestart"]?.stringValue ?? RestartPolicy.end.rawValue)
         else { return nil }
-        let intents = intentValues.compactMap(Intent.init)
-        guard intents.count == intentValues.count else { return nil }
         self.init(
             id: id, token: token, bootID: bootID,
             pidNamespace: json["pidNamespace"]?.stringValue.flatMap { UInt64($0) }, openedAt: openedAt,
             deadline: deadline,
             openedAtWall: openedAtWall, fault: fault, parameters: parameters, summary: summary,
             reason: json["reason"]?.stringValue, lease: json["lease"]?.stringValue.flatMap { Duration(text: $0) },
-            target: target, intents: intents)
+            onRestart: onRestart, target: target, intents: intents)
     }
+}
+
+extension MovedSession {
+    fileprivate init?(_ json: JSON) {
+        guard let id = json["session"]?.stringValue.flatMap({ SessionID($0) }),
+            let target = json["target"].flatMap(TargetFacts.init),
+            let intents = json["intents"].flatMap(intents(in:))
+        else { return nil }
+        self.init(id: id, target: target, intents: intents)
+    }
+}
+
+/// Nil unless all are understood.
+private func intents(in json: JSON) -> [Intent]? {
+    let values = json.arrayValue
+    let intents = values?.compactMap(Intent.init)
+    return intents?.count == values?.count ? intents : nil
 }
 
 extension EndedSession {

@@ -58,6 +58,10 @@ package struct JournalScan: Sendable {
         case .entry(.opened(let session)):
             live.append(session)
             tokens.append(session.token)
+        case .entry(.moved(let moved)):
+            guard let index = live.firstIndex(where: { $0.id == moved.id }) else { break }
+            live[index].target = moved.target
+            live[index].intents = moved.intents
         case .entry(.ended(let ended)):
             guard let index = live.firstIndex(where: { $0.id == ended.id }) else { break }
             past.append(PastSession(opened: live.remove(at: index), ended: ended))

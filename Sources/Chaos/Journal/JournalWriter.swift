@@ -23,6 +23,9 @@ final class JournalWriter {
     private var waiting: [Waiting] = []
     /// Why nothing more is written.
     private(set) var broken: String?
+    /// An `fdatasync(2)` failed: which of the file's pages are on the disk nobody knows, and the next one would not tell.
+    /// Everything is written again, to another file, before anything more is.
+    private var isSuspect = false
     /// Why the last write did not succeed; nil when it did.
     private(set) var lastFailure: String?
 
@@ -100,9 +103,12 @@ final class JournalWriter {
 
     private func write(_ lines: [UInt8]) -> Result<Void, JournalError> {
         if let broken { return .failure(.broken(broken)) }
+        if isSuspect, case .failure(let error) = writeAgain() { return .failure(error) }
         do throws(SystemCallError) {
             try file.writeAll(lines, subject: path)
+            isSuspect = true
             try synchronize()
+            isSuspect = false
             length += lines.count
             return .success(())
         } catch let failure {
@@ -112,6 +118,15 @@ final class JournalWriter {
                 broken = "\(failure), and then \(error)"
             }
             return .failure(.system(failure))
+        }
+    }
+
+    private func writeAgain() -> Result<Void, JournalError> {
+        do throws(SystemCallError) {
+            let bytes = try OwnedDescriptor.open(path, O_RDONLY).readToEnd(subject: path)
+            return replace(with: Array(bytes.prefix(length)))
+        } catch {
+            return .failure(.system(error))
         }
     }
 
@@ -126,6 +141,7 @@ final class JournalWriter {
             file = replacement
             length = bytes.count
             broken = nil
+            isSuspect = false
             lastFailure = nil
             do throws(SystemCallError) {
                 try Self.synchronize(directory: folder, at: directory)

@@ -1,3 +1,4 @@
+import Cgroups
 import ChaosModel
 import Dispatch
 import Journal
@@ -7,7 +8,14 @@ import Targets
 
 /// One session while it lives, owned by the scheduler and touched on its queue only.
 final class LiveSession {
-    let record: OpenedSession
+    /// What happened that the driver has to know.
+    enum Message {
+        case end(Ending)
+        /// The target's process has ended, and the session waits for another one in its place.
+        case targetLost
+    }
+
+    private(set) var record: OpenedSession
     /// The handles; nil for a session that an earlier agent left.
     private(set) var target: ResolvedTarget?
     let openedAt: BootInstant
@@ -21,8 +29,12 @@ final class LiveSession {
     private var nextSubscriber = 0
 
     /// What the driver has not looked at yet.
-    private var mailbox: [Ending] = []
-    private var waiter: CheckedContinuation<Ending, Never>?
+    private var mailbox: [Message] = []
+    private var waiter: CheckedContinuation<Message?, Never>?
+    /// Counts what was waited for, so that a timer ends no other wait than its own.
+    private var waits = 0
+    /// Processes of the target that had been killed for want of memory when it became the session's; nil if nobody knows.
+    private var killsBefore: Int64?
     private var isToldToEnd = false
     /// Whoever wants to know that the session has got further.
     private var observers: [CheckedContinuation<Void, Never>] = []
@@ -37,6 +49,7 @@ final class LiveSession {
         self.machine = machine
         steps = record.intents.map { SessionReport.StepReport(summary: $0.summary) }
         leaseEnd = record.lease.map { openedAt + $0 }
+        killsBefore = try? target?.cgroup.outOfMemoryKills()
     }
 
     /// A session that an earlier agent saw to its end: its report is remembered, its events are not.
@@ -76,26 +89,66 @@ final class LiveSession {
         for subscriber in subscribers.values { subscriber.yield(event) }
     }
 
-    /// Asks the session to end. The first reason counts.
-    func post(_ ending: Ending) {
-        isToldToEnd = true
+    /// Tells the driver. Of reasons to end the first one counts.
+    func post(_ message: Message) {
+        if case .end = message { isToldToEnd = true }
         if let waiter {
             self.waiter = nil
-            waiter.resume(returning: ending)
+            waiter.resume(returning: message)
         } else {
-            mailbox.append(ending)
+            mailbox.append(message)
         }
     }
 
-    /// The reasons posted since the driver last looked.
-    func takeMailbox() -> [Ending] {
-        defer { mailbox = [] }
-        return mailbox
+    /// The reasons to end that were posted since the driver last looked.
+    func takeEndings() -> [Ending] {
+        let endings = mailbox.compactMap { if case .end(let ending) = $0 { ending } else { nil } }
+        mailbox.removeAll { if case .end = $0 { true } else { false } }
+        return endings
     }
 
-    func nextEnding(isolation: isolated any Actor = #isolation) async -> Ending {
+    func nextMessage(isolation: isolated any Actor = #isolation) async -> Message {
+        while true {
+            if let message = await wait(isolation: isolation) { return message }
+        }
+    }
+
+    /// - Parameter queue: The scheduler's.
+    /// - Returns: Nil when nothing came in that time.
+    func nextMessage(
+        within time: Duration, on queue: DispatchQueue, isolation: isolated any Actor = #isolation
+    ) async -> Message? {
+        let number = waits + 1
+        nonisolated(unsafe) let session = self
+        queue.asyncAfter(deadline: .now() + time.seconds) {
+            guard session.waits == number, let waiter = session.waiter else { return }
+            session.waiter = nil
+            waiter.resume(returning: nil)
+        }
+        return await wait(isolation: isolation)
+    }
+
+    private func wait(isolation: isolated any Actor) async -> Message? {
+        waits += 1
         if !mailbox.isEmpty { return mailbox.removeFirst() }
         return await withCheckedContinuation { waiter = $0 }
+    }
+
+    /// Puts the session, undone before, on another target.
+    func move(to target: ResolvedTarget, _ intents: [Intent]) {
+        watch?.cancel()
+        record.target = target.facts
+        record.intents = intents
+        steps = intents.map { SessionReport.StepReport(summary: $0.summary) }
+        measuredAt = nil
+        killsBefore = try? target.cgroup.outOfMemoryKills()
+        self.target = target
+    }
+
+    /// Processes of the target that were killed for want of memory since it became the session's.
+    var outOfMemoryKills: Int64 {
+        guard let before = killsBefore, let now = try? target?.cgroup.outOfMemoryKills() else { return 0 }
+        return now - before
     }
 
     // MARK: Who waits for it
@@ -109,7 +162,7 @@ final class LiveSession {
     func waitUntilSettled(isolation: isolated any Actor = #isolation) async {
         while true {
             switch machine.state {
-            case .active, .stuck, .ended: return
+            case .active, .waiting, .stuck, .ended: return
             case .pending, .applying, .reverting: await waitUntilChanged()
             }
         }
@@ -146,6 +199,7 @@ final class LiveSession {
         watch = nil
         // What is remembered of a session that is over holds nothing open.
         target = nil
+        driver = nil
     }
 
     var report: SessionReport {
@@ -153,7 +207,8 @@ final class LiveSession {
             id: record.id, tenant: record.tenant, fault: record.fault, parameters: record.parameters,
             summary: record.summary, reason: record.reason, target: record.target, openedAt: record.openedAtWall,
             duration: BootInstant(nanoseconds: record.deadline) - BootInstant(nanoseconds: record.openedAt),
-            lease: record.lease, state: machine.state,
-            remaining: machine.state == .active ? deadline - .now : nil, ending: machine.ending, steps: steps)
+            lease: record.lease, onRestart: record.onRestart, state: machine.state,
+            remaining: [.active, .waiting].contains(machine.state) ? deadline - .now : nil, ending: machine.ending,
+            steps: steps)
     }
 }

@@ -14,7 +14,7 @@ extension Scheduler {
         self.halt = halt
         let ended = live.values.filter { $0.machine.ending == nil }
         // Told before anything is waited for: a slow disk holds up no ending.
-        for session in ended { session.post(.halted) }
+        for session in ended { session.post(.end(.halted)) }
         var unwritten: Problem?
         do throws(Problem) {
             try await write([.halted(halt)])

@@ -6,7 +6,9 @@ package import ChaosModel
 ///                   │  └─(told to end)─→ aborting ──(step in flight settles)──↑ │  ↑
 ///                   └─(step failed)───────────────────────────────────────────┘ ↓  │
 ///                                                                             stuck
+///     active ──(target lost)─→ suspending ──→ waiting ──(target returned)─→ applying
 ///
+/// A target that is lost, of a session that follows it, is waited for with everything undone.
 /// Steps are performed in order and undone in reverse. A step that failed may have half happened, so it is
 /// undone like the others. An undo that fails is tried again for as long as it takes.
 package struct SessionMachine: Hashable, Sendable {
@@ -22,6 +24,10 @@ package struct SessionMachine: Hashable, Sendable {
         case undoUnfinished(callAgainAfter: Duration)
         /// The pause that `pause` asked for is over.
         case pauseOver
+        /// The target has ended, and another in its place is to be waited for.
+        case targetLost
+        /// There is one, and what is to be done to it is on disk.
+        case targetReturned(stepCount: Int)
     }
 
     package enum Action: Hashable, Sendable {
@@ -30,6 +36,8 @@ package struct SessionMachine: Hashable, Sendable {
         case wait
         case undo(Int)
         case pause(Duration)
+        /// Nothing to do until the target returns or the session is told to end.
+        case awaitTarget
         case finish(Ending)
         /// The event changes nothing that is under way.
         case carryOn
@@ -41,12 +49,15 @@ package struct SessionMachine: Hashable, Sendable {
         /// Told to end while a step is in flight.
         case aborting(step: Int, Ending)
         case active
+        /// The target is lost: everything is undone.
+        case suspending(step: Int)
+        case waiting
         case reverting(step: Int, Ending)
         case stuck(step: Int, Ending, failures: Int)
         case ended(Ending)
     }
 
-    private let stepCount: Int
+    private var stepCount: Int
     private var phase: Phase
 
     /// A session that is about to be journaled.
@@ -74,7 +85,8 @@ package struct SessionMachine: Hashable, Sendable {
         case .pending: .pending
         case .applying, .aborting: .applying
         case .active: .active
-        case .reverting: .reverting
+        case .suspending, .reverting: .reverting
+        case .waiting: .waiting
         case .stuck: .stuck
         case .ended: .ended
         }
@@ -82,7 +94,7 @@ package struct SessionMachine: Hashable, Sendable {
 
     package var ending: Ending? {
         switch phase {
-        case .pending, .applying, .active: nil
+        case .pending, .applying, .active, .suspending, .waiting: nil
         case .aborting(_, let ending), .reverting(_, let ending), .stuck(_, let ending, _), .ended(let ending): ending
         }
     }
@@ -107,8 +119,29 @@ package struct SessionMachine: Hashable, Sendable {
         case (.applying(let step), .toldToEnd(let ending)):
             return become(.aborting(step: step, ending), .carryOn)
 
-        case (.aborting(let step, let ending), .stepPerformed), (.aborting(let step, let ending), .stepFailed):
+        case (.aborting(let step, let ending), .stepPerformed), (.aborting(let step, let ending), .stepFailed),
+            (.aborting(let step, let ending), .targetLost):
             return become(.reverting(step: step, ending), .undo(step))
+
+        case (.active, .targetLost):
+            return become(.suspending(step: stepCount - 1), .undo(stepCount - 1))
+        case (.applying(let step), .targetLost):
+            return become(.suspending(step: step), .undo(step))
+        case (.suspending(let step), .stepUndone(.failed)):
+            // What cannot be undone needs somebody to look: no further attempt is made to inject.
+            return become(.stuck(step: step, .targetGone, failures: 1), .pause(Self.backoff(after: 0)))
+        case (.suspending(let step), .stepUndone):
+            if step > 0 { return become(.suspending(step: step - 1), .undo(step - 1)) }
+            return become(.waiting, .awaitTarget)
+        case (.suspending, .undoUnfinished(let delay)):
+            return .pause(delay)
+        case (.suspending(let step), .pauseOver):
+            return .undo(step)
+        case (.waiting, .targetReturned(let stepCount)):
+            self.stepCount = stepCount
+            return become(.applying(step: 0), .perform(0))
+        case (.waiting, .toldToEnd(let ending)):
+            return become(.ended(ending), .finish(ending))
 
         case (.active, .toldToEnd(let ending)):
             return become(.reverting(step: stepCount - 1, ending), .undo(stepCount - 1))
@@ -122,11 +155,14 @@ package struct SessionMachine: Hashable, Sendable {
         case (.reverting(let step, _), .pauseOver), (.stuck(let step, _, _), .pauseOver):
             return .undo(step)
 
+        case (.suspending(let step), .toldToEnd(let ending)):
+            return become(.reverting(step: step, ending), .carryOn)
         case (.aborting, .toldToEnd), (.reverting, .toldToEnd), (.stuck, .toldToEnd), (.ended, .toldToEnd):
             // It is ending already; the first reason stays.
             return .carryOn
 
-        case (.pending, _), (.applying, _), (.aborting, _), (.active, _), (.reverting, _), (.stuck, _), (.ended, _):
+        case (.pending, _), (.applying, _), (.aborting, _), (.active, _), (.suspending, _), (.waiting, _),
+            (.reverting, _), (.stuck, _), (.ended, _):
             preconditionFailure("\(event) cannot happen in \(phase)")
         }
     }

@@ -23,6 +23,14 @@ extension Intent {
         }
     }
 
+    /// Whether a process runs for it.
+    package var runsWorker: Bool {
+        switch self {
+        case .shapeTraffic: false
+        case .runWorker, .fillDisk: true
+        }
+    }
+
     /// Whether something of it can be left when the node was restarted.
     var outlivesBoot: Bool {
         switch self {

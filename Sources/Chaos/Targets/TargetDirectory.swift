@@ -4,4 +4,9 @@ package import ChaosModel
 package protocol TargetDirectory: Sendable {
     /// - Throws: `target-not-found`, `target-gone`, `target-refused`, `target-unresolvable`, `runtime-unavailable`.
     func resolve(_ selector: TargetSelector) async throws(Problem) -> ResolvedTarget
+
+    /// Takes hold of the container that was started in the place of another, in the same pod; nil while there is none.
+    ///
+    /// - Throws: `target-gone`, `target-refused`, `target-unresolvable`, `runtime-unavailable`.
+    func successor(of container: TargetFacts.Container) async throws(Problem) -> ResolvedTarget?
 }

@@ -20,6 +20,11 @@ package struct RunningContainer: Sendable {
 package protocol ContainerDirectory: Sendable {
     /// - Throws: `target-not-found`, `target-gone`, `runtime-unavailable`.
     func container(_ id: String) throws(Problem) -> RunningContainer
+
+    /// The running container of the same name in the same pod, if it is another one.
+    ///
+    /// - Throws: `runtime-unavailable`.
+    func successor(of container: TargetFacts.Container) throws(Problem) -> RunningContainer?
 }
 
 /// Finds targets on this node.
@@ -46,19 +51,30 @@ package final class TargetResolver: TargetDirectory {
     package func resolve(_ selector: TargetSelector) async throws(Problem) -> ResolvedTarget {
         switch selector {
         case .container(let id):
-            let answer = await withCheckedContinuation { continuation in
-                questions.async { [containers] in
-                    continuation.resume(
-                        returning: Result { () throws(Problem) in try containers.container(id) })
-                }
-            }
-            let container = try answer.get()
+            let container = try await ask { containers throws(Problem) in try containers.container(id) }
             return try process(container.processID, startTime: nil, of: container.facts)
         case .process(let id, let startTime):
             return try process(id, startTime: startTime, of: nil)
         case .cgroup(let path):
             return try cgroup(path)
         }
+    }
+
+    package func successor(of container: TargetFacts.Container) async throws(Problem) -> ResolvedTarget? {
+        let found = try await ask { containers throws(Problem) in try containers.successor(of: container) }
+        guard let found else { return nil }
+        return try process(found.processID, startTime: nil, of: found.facts)
+    }
+
+    private func ask<Value: Sendable>(
+        _ question: @escaping @Sendable (any ContainerDirectory) throws(Problem) -> Value
+    ) async throws(Problem) -> Value {
+        let answer = await withCheckedContinuation { continuation in
+            questions.async { [containers] in
+                continuation.resume(returning: Result { () throws(Problem) in try question(containers) })
+            }
+        }
+        return try answer.get()
     }
 
     // MARK: Processes

@@ -5,6 +5,7 @@ import Hardening
 import Journal
 import Keeper
 import LinuxSystem
+import Sessions
 
 /// The command line of `squalld`.
 struct AgentOptions {
@@ -24,16 +25,23 @@ struct AgentOptions {
     let gatewayUser: UInt32
     let runtimeSockets: [String]
     let isRecoveryOnly: Bool
-    let journalBytes: Int
+    let limits: Scheduler.Limits
+    let mostDescriptors: Int?
+    /// Those among the arguments that are the engine's alone.
+    private let limitArguments: [String]
+
+    private static let limitNames = [
+        "max-sessions", "max-workers", "max-memory", "max-descriptors", "max-journal", "journal-bytes",
+    ]
 
     init(_ arguments: [String]) throws(UsageError) {
         role = ["engine": .engine, "recover": .recovery][arguments.first ?? ""] ?? .keeper
         let given = try ProgramArguments(
             role == .keeper ? arguments[...] : arguments.dropFirst(),
-            options: [
+            options: Set([
                 "node-name", "state-directory", "run-directory", "private-directory", "tenants-directory",
-                "gateway-user", "runtime-socket", "journal-bytes",
-            ],
+                "gateway-user", "runtime-socket",
+            ]).union(Self.limitNames),
             flags: ["recover-only", "help", "version"])
         if given.has("help") { throw UsageError(Self.help, status: 0) }
         if given.has("version") { throw UsageError("squalld \(agentVersion)", status: 0) }
@@ -47,7 +55,15 @@ struct AgentOptions {
         let user = try given.number("gateway-user") ?? 65532
         guard user > 0 else { throw UsageError("--gateway-user is not root") }
         gatewayUser = UInt32(user)
-        journalBytes = try given.number("journal-bytes").map(Int.init) ?? Journal.standardBytes
+        var limits = Scheduler.Limits()
+        limits.sessions = try given.number("max-sessions").map(Int.init) ?? limits.sessions
+        limits.workers = try given.number("max-workers").map(Int.init) ?? limits.workers
+        limits.memory = try given.number("max-memory").map(Int.init) ?? limits.memory
+        limits.journal = try given.number("max-journal").map(Int.init) ?? limits.journal
+        limits.compaction = try given.number("journal-bytes").map(Int.init) ?? limits.compaction
+        self.limits = limits
+        mostDescriptors = try given.number("max-descriptors").map(Int.init)
+        limitArguments = Self.limitNames.flatMap { name in given[name].map { ["--\(name)", $0] } ?? [] }
     }
 
     private static let help = """
@@ -61,6 +77,11 @@ struct AgentOptions {
           --runtime-socket PATH      a container runtime's CRI socket; may be repeated (default: the usual places)
           --state-directory DIR      the journal (default: \(Journal.standardDirectory))
           --journal-bytes NUMBER     when the journal is compacted, at the least (default: \(Journal.standardBytes))
+          --max-sessions NUMBER      sessions at once; beyond this and each bound below a new one is refused (default: 1000)
+          --max-workers NUMBER       workers at once, each a process (default: 1000)
+          --max-memory BYTES         memory of the engine (default: 536870912)
+          --max-descriptors NUMBER   open files of the engine (default: as many as the container allows)
+          --max-journal BYTES        the journal's length (default: 67108864)
           --run-directory DIR        the API's socket squall.sock (default: /run/squall)
           --private-directory DIR    the engine's own socket engine.sock (default: /run/squalld)
           --gateway-user NUMBER      the gateway's user and group (default: 65532)
@@ -104,11 +125,11 @@ extension AgentOptions {
         configuration.stateDirectory = stateDirectory
         configuration.gatewayUser = gatewayUser
         configuration.runtimeSockets = runtimeSockets
-        configuration.engineArguments = [
-            "--node-name", nodeName, "--state-directory", stateDirectory, "--private-directory", privateDirectory,
-            "--tenants-directory", tenantsDirectory, "--gateway-user", "\(gatewayUser)",
-            "--journal-bytes", "\(journalBytes)",
-        ]
+        configuration.engineArguments =
+            [
+                "--node-name", nodeName, "--state-directory", stateDirectory, "--private-directory", privateDirectory,
+                "--tenants-directory", tenantsDirectory, "--gateway-user", "\(gatewayUser)",
+            ] + limitArguments
         return configuration
     }
 
@@ -120,7 +141,7 @@ extension AgentOptions {
         configuration.tenantsDirectory = tenantsDirectory
         configuration.runtimesSocket = "\(privateDirectory)/runtimes.sock"
         configuration.gatewayUser = gatewayUser
-        configuration.journalBytes = journalBytes
+        configuration.limits = limits
         return configuration
     }
 }

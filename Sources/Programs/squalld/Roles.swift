@@ -22,7 +22,7 @@ func runKeeper(_ options: AgentOptions) -> Never {
 
 /// Serves until SIGTERM, then reverts everything. Status 0 says that nothing was left.
 func runEngine(_ options: AgentOptions) -> Never {
-    raiseDescriptorLimit()
+    raiseDescriptorLimit(to: options.mostDescriptors)
     signal(SIGPIPE, SIG_IGN)
     // Blocked before Dispatch makes threads, so that only the source below sees it.
     signal(SIGTERM, SIG_IGN)
@@ -53,7 +53,7 @@ func runRecovery(_ options: AgentOptions) -> Never {
         guard let lock = try AgentLock.takeIfFree(in: options.stateDirectory) else {
             exit(code: 75, saying: "an agent runs with \(options.stateDirectory): it takes everything back itself")
         }
-        raiseDescriptorLimit()
+        raiseDescriptorLimit(to: nil)
         Task {
             do {
                 let recovery = try await recover(options)
@@ -98,11 +98,11 @@ private func recover(_ options: AgentOptions) async throws -> Recovery {
     return Recovery(lines: lines + [summary], isComplete: stuck == 0)
 }
 
-/// Each live session holds a few descriptors: as many are allowed as the container allows at all.
-private func raiseDescriptorLimit() {
+/// Each live session holds a few descriptors: as many are allowed as the container allows at all, or as this says.
+private func raiseDescriptorLimit(to most: Int?) {
     var limit = rlimit()
     guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
-    limit.rlim_cur = limit.rlim_max
+    limit.rlim_cur = min(limit.rlim_max, most.map { rlim_t($0) } ?? limit.rlim_max)
     if setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) != 0 {
         StandardStream.error.writeLine("squalld: the limit of open files stays as it was: \(Errno.current)")
     }

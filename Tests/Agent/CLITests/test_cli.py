@@ -38,6 +38,12 @@ class TestInject:
             "duration": "1m30s", "lease": "20s", "reason": "why not",
         }
 
+    def test_asks_for_a_session_that_follows_its_container(self, cli, gateway, key):
+        gateway.answers["POST /v1/sessions"] = (201, report() | {"onRestart": "reinject"})
+        result = cli.run(*INJECT, *key, "--on-restart", "reinject")
+        assert gateway.asked("POST /v1/sessions")[0]["onRestart"] == "reinject"
+        assert "on restart  reinject\n" in result.stdout
+
     def test_reports_the_session_in_words(self, cli, gateway, key):
         gateway.answers["POST /v1/sessions"] = (201, report())
         result = cli.run(*INJECT, *key)
@@ -181,6 +187,12 @@ class TestDryRun:
         text = cli.run(*INJECT, *key, "--dry-run", "--wait", "--lease", "5s").stdout
         assert "earlier, when nobody has renewed its lease for 5s; this program would\n" in text
         assert "earlier, when this program is interrupted\n" in text
+
+    def test_says_what_becomes_of_a_restart(self, cli, gateway, key):
+        gateway.answers["POST /v1/plans"] = (200, self.PLAN)
+        text = cli.run(*INJECT, *key, "--dry-run", "--on-restart", "reinject").stdout
+        assert "when the target ends" not in text
+        assert "not with the container: when that is started again, the fault is injected again\n" in text
 
     def test_tells_the_reach_of_a_fault_on_the_network(self, cli, gateway, key):
         gateway.answers["POST /v1/plans"] = (200, self.PLAN | {"fault": "network-latency", "steps": ["delay egress"]})

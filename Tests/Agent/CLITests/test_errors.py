@@ -64,6 +64,12 @@ class TestTheRequest:
         result = cli.run("inject", "cpu-stress", *words, *key)
         assert (result.returncode, result.stderr) == (2, error(message, field, hint))
 
+    def test_follows_nothing_but_containers(self, cli, key):
+        result = cli.run("inject", "cpu-stress", "--cgroup", "/x", "--on-restart", "reinject", *key)
+        assert (result.returncode, result.stderr) == (2, error(
+            "only a container is started again", "on-restart",
+            "name the target by --container, or leave --on-restart out"))
+
     def test_says_that_there_is_no_such_process_here(self, cli, key):
         result = cli.run("inject", "cpu-stress", "--pid", "99999999", *key)
         assert (result.returncode, result.stderr) == (5, error(

@@ -65,6 +65,20 @@ def show(cli, *words):
     return cli.run("journal", "show", "--state-directory", "state", *words, connect=False)
 
 
+def test_says_where_a_session_moved(cli, journal):
+    moved = {
+        "entry": "moved", "session": SESSION, "intents": opened()["intents"],
+        "target": {"cgroup": {"path": "/kubepods/next", "id": "8"}},
+    }
+    journal(entry(opened() | {"onRestart": "reinject"}), entry(moved))
+    result = show(cli)
+    assert result.returncode == 0
+    assert "and again when its container is started again\n" in result.stdout
+    assert "moved to cgroup /kubepods/next\n" in result.stdout
+    assert result.stdout.splitlines()[-1].endswith("cpu-stress on cgroup /kubepods/next; "
+        "the node was restarted since, so only what lies on a disk can be left")
+
+
 def test_says_each_entry_as_a_person_would(cli, journal):
     journal(
         entry({"entry": "clock-seen"}), entry(opened()), entry({"entry": "token-taken", "token": TOKEN}, 1700000002),

@@ -25,17 +25,17 @@ import Testing
             mostRunning.withLock { $0 = max($0, now) }
             usleep(20_000)
             running.withLock { $0 -= 1 }
-            caller.answer(200, "\"\(String(decoding: frame.payload, as: UTF8.self))\"")
+            caller.answer(200, "[\"\(String(decoding: frame.payload, as: UTF8.self))\"]")
         }
         let client = try world.connect()
         let queries = ["node", "faults", "node", "faults", "faults"]
         client.send(queries.map { RawClient.request("GET", "/v1/\($0)") }.joined())
-        for query in queries { #expect(try client.response().body == "\"\(query)\"") }
+        for query in queries { #expect(try client.response().body == "[\"\(query)\"]") }
         #expect(mostRunning.withLock { $0 } == 1)
     }
 
     @Test func `a client that sends requests and reads no responses is not read either`() throws {
-        let body = "\"\(String(repeating: "x", count: 100_000))\""
+        let body = "[\"\(String(repeating: "x", count: 100_000))\"]"
         let world = try GatewayWorld {
             $0.stalledTime = .milliseconds(500)
         } engine: { _, caller, _ in

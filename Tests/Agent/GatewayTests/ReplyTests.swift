@@ -42,6 +42,15 @@ import Testing
         #expect(response["Retry-After"] == "1")
     }
 
+    @Test func `metrics go out as text`() throws {
+        let text = "# TYPE squall_sessions gauge\\nsquall_sessions 1\\n# EOF\\n"
+        let world = try GatewayWorld { _, caller, _ in caller.answer(200, "\"\(text)\"") }
+        let response = try world.response("GET", "/metrics", token: nil)
+        #expect(response.status == 200)
+        #expect(response.body == "# TYPE squall_sessions gauge\nsquall_sessions 1\n# EOF\n")
+        #expect(response["Content-Type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8")
+    }
+
     @Test func `HEAD is answered with the head of GET`() throws {
         let world = try GatewayWorld { _, caller, _ in caller.answer(200, #"{"faults":[]}"#) }
         let get = try world.response("GET", "/v1/faults")
@@ -51,7 +60,7 @@ import Testing
     }
 
     @Test func `the largest answer that a frame can carry arrives whole`() throws {
-        let body = "\"\(String(repeating: "x", count: Frame.maximumLength - 5))\""
+        let body = "[\"\(String(repeating: "x", count: Frame.maximumLength - 7))\"]"
         let world = try GatewayWorld { _, caller, _ in caller.answer(200, body) }
         #expect(try world.response("GET", "/v1/sessions").body == body)
     }

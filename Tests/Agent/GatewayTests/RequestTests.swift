@@ -26,6 +26,7 @@ import Testing
 
     @Test(arguments: [
         ("/v1/faults", "faults"), ("/v1/node", "node"), ("/v1/node/name", "name"), ("/readyz", "readiness"),
+        ("/metrics", "metrics"),
     ])
     func `what anybody may ask becomes a query without a token`(path: String, query: String) throws {
         let world = try GatewayWorld()
@@ -133,7 +134,9 @@ import Testing
 
     @Test func `the probes' socket serves nothing but probes`() throws {
         let world = try GatewayWorld()
-        for (path, status) in [("/livez", 200), ("/readyz", 200), ("/v1/node", 404), ("/v1/sessions", 404)] {
+        for (path, status) in [
+            ("/livez", 200), ("/readyz", 200), ("/metrics", 200), ("/v1/node", 404), ("/v1/sessions", 404),
+        ] {
             let client = try RawClient(to: world.probePath, in: world)
             client.send("GET", path)
             #expect(try client.response().status == status, "\(path)")

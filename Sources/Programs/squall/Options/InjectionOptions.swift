@@ -26,6 +26,12 @@ struct InjectionOptions: ParsableArguments {
         transform: LengthOfTime.init(argument:))
     var lease: LengthOfTime?
 
+    @Option(
+        help: ArgumentHelp(
+            "When the target's container ends: end the session (if not said), or reinject when it was started again.",
+            valueName: "end|reinject"))
+    var onRestart = RestartPolicy.end
+
     @Option(help: ArgumentHelp("Why, for the records.", valueName: "text"))
     var reason: String?
 
@@ -38,9 +44,17 @@ struct InjectionOptions: ParsableArguments {
             throw refusal(error)
         }
         try checkTimes()
+        let target = try target.selector
+        if onRestart == .reinject {
+            guard case .container = target else {
+                throw Failure(
+                    .invalid, "only a container is started again", field: "on-restart",
+                    hint: "name the target by --container, or leave --on-restart out")
+            }
+        }
         return TenantRequest.Injection(
-            fault: fault, parameters: given, target: try target.selector, duration: duration.value,
-            lease: lease?.value ?? standardLease, reason: reason)
+            fault: fault, parameters: given, target: target, duration: duration.value,
+            lease: lease?.value ?? standardLease, onRestart: onRestart, reason: reason)
     }
 
     /// What is wrong with a parameter, with what was probably meant and where to read about it.
@@ -106,6 +120,8 @@ extension Parameter {
         Int64(text).map(JSON.integer) ?? Double(text).flatMap { $0.isFinite ? .number($0) : nil }
     }
 }
+
+extension RestartPolicy: ExpressibleByArgument {}
 
 /// A length of time as people write it.
 struct LengthOfTime: CustomStringConvertible {

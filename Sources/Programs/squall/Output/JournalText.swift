@@ -34,6 +34,12 @@ struct JournalText {
             let said = words(session)
             table.add(line, written, Table.Cell(session.id.text), Table.Cell(said[0], .bold))
             for more in said.dropFirst() { table.add("", "", "", Table.Cell(more)) }
+        case .entry(.moved(let session)):
+            table.add(
+                line, written, Table.Cell(session.id.text), Table.Cell("moved to \(session.target.summary)", .bold))
+            for (index, intent) in session.intents.enumerated() {
+                table.add("", "", "", Table.Cell("\(index + 1). \(intent.summary)"))
+            }
         case .entry(.ended(let session)):
             table.add(line, written, Table.Cell(session.id.text), Table.Cell("ended: \(session.ending.words)"))
             for (index, step) in session.steps.enumerated() {
@@ -66,6 +72,7 @@ struct JournalText {
         var lines = ["opened by \(session.tenant): \(session.fault): \(session.summary)"]
         lines.append("on \(session.target.summary), for \(length.text), until \(utc(deadline))")
         if let lease = session.lease { lines.append("with a lease of \(lease.text)") }
+        if session.onRestart == .reinject { lines.append("and again when its container is started again") }
         if let reason = session.reason { lines.append("because: \(reason)") }
         for (index, intent) in session.intents.enumerated() { lines.append("\(index + 1). \(intent.summary)") }
         return lines

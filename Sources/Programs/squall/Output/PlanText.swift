@@ -65,7 +65,13 @@ struct PlanText {
                 "earlier, when nobody has renewed its lease for \(lease.text)\(waits ? "; this program would" : "")")
         }
         if waits { ways.append("earlier, when this program is interrupted") }
-        return ways + ["earlier, on request, when the target ends, or when the agent stops or dies"]
+        switch request.onRestart {
+        case .end: ways.append("earlier, on request, when the target ends, or when the agent stops or dies")
+        case .reinject:
+            ways.append("earlier, on request, or when the agent stops or dies")
+            ways.append("not with the container: when that is started again, the fault is injected again")
+        }
+        return ways
     }
 
     private var undoing: String {

@@ -46,6 +46,7 @@ extension SessionText {
         table.add("target", Table.Cell(target))
         table.add("tenant", Table.Cell(tenant))
         table.add("duration", Table.Cell((text("duration") ?? "?") + (text("lease").map { ", lease \($0)" } ?? "")))
+        if let onRestart = text("onRestart") { table.add("on restart", Table.Cell(onRestart)) }
         if let reason = text("reason") { table.add("reason", Table.Cell(reason)) }
         if let openedAt = report["openedAt"]?.integerValue { table.add("opened", Table.Cell(utc(openedAt))) }
         return table.lines(for: output) + ["steps"] + stepLines(for: output)

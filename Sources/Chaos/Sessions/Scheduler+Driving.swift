@@ -1,0 +1,207 @@
+import ChaosModel
+import Dispatch
+import Faults
+import Journal
+import LinuxSystem
+import Steps
+import Targets
+
+extension Scheduler {
+    func drive(_ session: LiveSession, _ first: SessionMachine.Action) {
+        session.driver = Task { await self.carryOut(first, for: session) }
+    }
+
+    /// Carries out what the machine decides until the session is over.
+    private func carryOut(_ first: SessionMachine.Action, for session: LiveSession) async {
+        var action = first
+        while true {
+            session.announceChange()
+            switch action {
+            case .perform(let step):
+                action = session.machine.handle(await perform(step, of: session))
+            case .wait:
+                action = session.machine.handle(await stayActive(session))
+            case .awaitTarget:
+                action = session.machine.handle(await awaitTarget(of: session))
+            case .undo(let step):
+                action = session.machine.handle(await undo(step, of: session))
+            case .pause(let duration):
+                await pause(duration)
+                action = session.machine.handle(.pauseOver)
+            case .finish(let ending):
+                await finish(session, ending)
+                return
+            case .carryOn:
+                preconditionFailure("the driver asked for an action and got none")
+            }
+        }
+    }
+
+    /// Returns when the session is to be active no longer.
+    private func stayActive(_ session: LiveSession) async -> SessionMachine.Event {
+        session.tell("active", "the fault is in effect")
+        let event: SessionMachine.Event
+        switch await session.nextMessage() {
+        case .end(let ending):
+            session.tell("ending", "the session ends: \(ending.words)")
+            event = .toldToEnd(ending)
+        case .targetLost:
+            event = .targetLost
+        }
+        await measure(session)
+        for step in session.steps {
+            if let effect = step.effect { session.tell("effect", effect.words) }
+        }
+        return event
+    }
+
+    private func perform(_ step: Int, of session: LiveSession) async -> SessionMachine.Event {
+        guard let target = session.target else { preconditionFailure("a recovered session performs no step") }
+        let intent = session.record.intents[step]
+        let id = session.id
+        let news: @Sendable (StepNews) -> Void = { [weak self] news in
+            self?.executor.queue.async { [weak self] in self?.assumeIsolated { $0.received(news, from: id) } }
+        }
+        session.steps[step].performed = true
+        var event = SessionMachine.Event.stepPerformed
+        do throws(StepError) {
+            try await runner.perform(
+                intent, step: step, of: session.id, on: target, until: session.deadline, news: news)
+            session.tell("step-performed", intent.summary)
+        } catch {
+            session.tell("step-failed", "\(error)")
+            event = session.record.onRestart == .reinject && !target.isRunning ? .targetLost : .stepFailed
+        }
+        for ending in session.takeEndings() {
+            session.tell("ending", "the session ends: \(ending.words)")
+            _ = session.machine.handle(.toldToEnd(ending))
+        }
+        return event
+    }
+
+    private func undo(_ step: Int, of session: LiveSession) async -> SessionMachine.Event {
+        let progress = await runner.undo(
+            session.record.intents[step], step: step, of: session.id, isOfThisBoot: session.record.bootID == bootID)
+        switch progress {
+        case .unfinished(let delay):
+            return .undoUnfinished(callAgainAfter: delay)
+        case .done(let outcome):
+            session.steps[step].undo = outcome
+            counts.undone[outcome.word, default: 0] += 1
+            switch outcome {
+            case .restored, .alreadyRestored:
+                session.tell("step-undone", "\(outcome.word): \(session.steps[step].summary)")
+            case .drifted(let found): session.tell("step-drifted", "left alone, changed by somebody else: \(found)")
+            case .failed(let reason): session.tell("undo-failed", "will be tried again: \(reason)")
+            }
+            return .stepUndone(outcome)
+        }
+    }
+
+    func pause(_ duration: Duration) async {
+        await withCheckedContinuation { continuation in
+            executor.queue.asyncAfter(deadline: .now() + duration.seconds) { continuation.resume() }
+        }
+    }
+
+    private func finish(_ session: LiveSession, _ ending: Ending) async {
+        do {
+            try await commit([.ended(session.ended(ending))])
+        } catch {
+            // Undone all the same: a restart would find nothing left to undo.
+            session.tell("journal-failed", "\(error)")
+        }
+        counts.ended[ending, default: 0] += 1
+        session.tell("ended", ending.words)
+        live[session.id] = nil
+        past.append(session)
+        if past.count > limits.remembered { past.removeFirst(past.count - limits.remembered) }
+        session.close()
+        session.announceChange()
+        armTimer()
+    }
+
+    private func received(_ news: StepNews, from id: SessionID) {
+        guard let session = live[id] else { return }
+        switch news {
+        case .workerReached(let bytes, nil):
+            session.tell("worker-reached", "the worker holds \(bytes)")
+        case .workerReached(let bytes, let reason?):
+            session.tell("worker-reached", "the worker holds \(bytes) and gets no more: \(reason)")
+        case .workerEnded(let how, let isOutOfMemory):
+            guard session.machine.ending == nil else { return }
+            if isOutOfMemory {
+                let tenths = Int64(((BootInstant.now - session.openedAt).seconds * 10).rounded())
+                session.tell("worker-oom-killed", "stressor OOM-killed at \(tenths / 10).\(tenths % 10) s")
+            } else {
+                session.tell("worker-ended", "the worker ended before its time: \(how)")
+            }
+            // What ends with its target is no end of its own: that of the target is told at once.
+            if session.target?.isRunning ?? true { session.post(.end(.faultEnded)) }
+        case .outOfMemory(let kills):
+            session.tell(
+                "target-oom-killed", "memory ran out: the kernel killed \(kills) of the target's processes")
+        }
+    }
+
+    /// At most once a second, and only when somebody asks.
+    func measuredReport(of session: LiveSession) async -> SessionReport {
+        let isFresh = session.measuredAt.map { BootInstant.now - $0 < .seconds(1) } ?? false
+        if session.machine.state == .active, !isFresh { await measure(session) }
+        return session.report
+    }
+
+    private func measure(_ session: LiveSession) async {
+        session.measuredAt = .now
+        for step in session.steps.indices where session.steps[step].performed {
+            let effect = await runner.effect(of: session.record.intents[step], step: step, of: session.id)
+            // What can no longer be looked at stays as it was seen last.
+            if let effect { session.steps[step].effect = effect }
+        }
+    }
+}
+
+// MARK: - Targets that come back
+
+extension Scheduler {
+    /// How long the next look at the runtime is waited for, at first and at the longest.
+    private static let looks = (first: Duration.milliseconds(100), last: Duration.seconds(2))
+
+    /// Returns when the container was started again and the session is on it, or when the session is to end.
+    private func awaitTarget(of session: LiveSession) async -> SessionMachine.Event {
+        session.tell("waiting", "everything is undone; the session waits for the container to be started again")
+        var pause = Self.looks.first
+        var trouble: String?
+        while true {
+            if case .end(let ending) = await session.nextMessage(within: pause, on: executor.queue) {
+                session.tell("ending", "the session ends: \(ending.words)")
+                return .toldToEnd(ending)
+            }
+            pause = min(pause * 2, Self.looks.last)
+            do throws(Problem) {
+                if try await moveToSuccessor(session) {
+                    return .targetReturned(stepCount: session.record.intents.count)
+                }
+            } catch {
+                if trouble != error.message { session.tell("not-reinjected", "not yet: \(error.message)") }
+                trouble = error.message
+            }
+        }
+    }
+
+    /// Puts the session on the container that took the place of its own. False when there is none yet.
+    ///
+    /// - Throws: Why it is not to be found, or the fault not to be applied to it.
+    private func moveToSuccessor(_ session: LiveSession) async throws(Problem) -> Bool {
+        guard let container = session.record.target.container,
+            let target = try await directory.successor(of: container)
+        else { return false }
+        let (fault, _) = try FaultCatalogue.fault(of: session.record.fault, parameters: session.record.parameters)
+        let intents = try await runner.prepare(try fault.plan(for: try observe(target)), on: target)
+        try await write([.moved(MovedSession(id: session.id, target: target.facts, intents: intents))])
+        session.move(to: target, intents)
+        watch(session, target)
+        session.tell("target-returned", "the container was started again, as \(target.facts.summary)")
+        return true
+    }
+}

@@ -1,0 +1,57 @@
+package import ChaosModel
+import Journal
+import LinuxSystem
+import Steps
+
+extension Scheduler {
+    /// What happened since the engine was started.
+    package struct Counts: Sendable {
+        /// Sessions by their fault.
+        package var opened: [String: Int] = [:]
+        package var ended: [Ending: Int] = [:]
+        /// Steps by the word for what undoing them found.
+        package var undone: [String: Int] = [:]
+    }
+
+    package func count(of state: SessionState) -> Int { live.values.count { $0.machine.state == state } }
+
+    /// Descriptors that are kept for what is under way: connections, undoing, the journal.
+    private static let keptDescriptors = 128
+    /// What one session may hold, and more.
+    private static let descriptorsOfSession = 16
+
+    func refuseBeyondLimits() throws(Problem) {
+        let sessions = live.count + opening
+        guard sessions < limits.sessions else {
+            throw Self.refusal("this node has \(sessions) live sessions, its limit is \(limits.sessions)")
+        }
+        guard journalLength < limits.journal else {
+            throw Self.refusal("the journal has \(journalLength) bytes, its limit is \(limits.journal)")
+        }
+        let use: OwnUse
+        do throws(SystemCallError) {
+            use = try OwnUse()
+        } catch {
+            throw Self.refusal("the agent cannot tell what it uses: \(error)")
+        }
+        guard use.memory < limits.memory else {
+            throw Self.refusal("the agent uses \(use.memory) bytes of memory, its limit is \(limits.memory)")
+        }
+        let descriptors = use.descriptors + opening * Self.descriptorsOfSession
+        let most = use.descriptorLimit - Self.keptDescriptors
+        guard descriptors + Self.descriptorsOfSession <= most else {
+            throw Self.refusal("the agent has \(descriptors) files open, its limit is \(most)")
+        }
+    }
+
+    func refuseBeyondWorkers() throws(Problem) {
+        let workers = live.values.reduce(0) { $0 + $1.record.intents.count(where: \.runsWorker) }
+        guard workers < limits.workers else {
+            throw Self.refusal("this node has \(workers) workers, its limit is \(limits.workers)")
+        }
+    }
+
+    private static func refusal(_ reason: String) -> Problem {
+        Problem(.limitExceeded, reason, hint: "wait until sessions have ended, or raise the limit: `squalld --help`")
+    }
+}
