@@ -21,11 +21,13 @@ FAULTS = {
 
 
 def usage(process):
-    """Descriptors, threads, and kilobytes of its own."""
+    """Descriptors, threads, kilobytes of its own, and kilobytes of addresses."""
     status = dict(
         line.split(":\t", 1) for line in Path(f"/proc/{process}/status").read_text().splitlines() if ":\t" in line
     )
-    return len(os.listdir(f"/proc/{process}/fd")), int(status["Threads"]), int(status["RssAnon"].split()[0])
+    return len(os.listdir(f"/proc/{process}/fd")), int(status["Threads"]), *(
+        int(status[name].split()[0]) for name in ("RssAnon", "VmSize")
+    )
 
 
 def usage_of_all():
@@ -49,10 +51,13 @@ def test_sessions_that_are_over_hold_nothing(agent, target, world):
     assert set(before) == {"keeper", "engine", "gateway", "runtimes", "deadman"}
     run_sessions(agent, target, faults, SESSIONS)
     after = usage_of_all()
-    print(f"{SESSIONS} sessions, (descriptors, threads, kilobytes) before {before}, after {after}")
-    for role, (descriptors, threads, kilobytes) in after.items():
+    print(f"{SESSIONS} sessions, (descriptors, threads, kilobytes, addresses) before {before}, after {after}")
+    for role, (descriptors, threads, kilobytes, addresses) in after.items():
         # A connection more or less may be open just then; threads come and go with a pool.
         assert descriptors <= before[role][0] + 4, (role, before, after)
         assert threads <= before[role][1] + 4, (role, before, after)
-        # What is remembered of a session that is over, until there are a thousand of them: 26 kB were measured.
-        assert kilobytes <= before[role][2] + 40 * min(SESSIONS, 1000) + 2048, (role, before, after)
+        # What is remembered of a session that is over, until there are a thousand of them: 9 kB were measured.
+        remembered = min(SESSIONS, max(0, 1000 - SESSIONS))
+        assert kilobytes <= before[role][2] + 12 * remembered + 2048, (role, before, after)
+        # The stacks of threads that nobody joined, 8 MiB each, would show here. An allocator's arena has 64 MiB.
+        assert addresses <= before[role][3] + 256 * 1024, (role, before, after)

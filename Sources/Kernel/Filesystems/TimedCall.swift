@@ -19,11 +19,12 @@ package func inTime<Value: Sendable>(
     return try await withCheckedContinuation { continuation in
         waiting.continuation.withLock { $0 = continuation }
         do throws(SystemCallError) {
-            try startThread {
+            let thread = try startThread {
                 let result = Result { () throws(SystemCallError) in try body() }
                 underWay.subtract(1, ordering: .relaxed)
                 waiting.settle(result)
             }
+            pthread_detach(thread)
         } catch {
             underWay.subtract(1, ordering: .relaxed)
             waiting.settle(.failure(error))

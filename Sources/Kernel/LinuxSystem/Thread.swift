@@ -3,7 +3,8 @@ package import Glibc
 /// Starts a thread of the kernel's own making, never one of a pool, with all signals blocked.
 ///
 /// The corresponding call is `pthread_create(3)`.
-@discardableResult
+///
+/// - Returns: The thread, to be joined or detached: one that ends otherwise leaves its stack behind.
 package func startThread(_ body: @escaping @Sendable () -> Void) throws(SystemCallError) -> pthread_t {
     var previous = sigset_t()
     var all = sigset_t()
