@@ -68,7 +68,7 @@ extension RuntimeContainer {
 
     /// Reads what `json` wrote; nil for anything else.
     package init?(_ json: JSON) {
-        guard let id = json["id"]?.stringValue, let name = json["name"]?.stringValue,
+        guard let id = json.name("id"), let name = json.name("name"),
             let processID = json["pid"]?.integerValue.flatMap({ Int32(exactly: $0) }), processID > 0,
             let createdAt = json["createdAt"]?.integerValue,
             let sandbox = json["sandbox"].flatMap({ RuntimeSandbox($0) })
@@ -94,8 +94,8 @@ extension RuntimeSandbox {
     }
 
     init?(_ json: JSON) {
-        guard let id = json["id"]?.stringValue, let podName = json["name"]?.stringValue,
-            let podNamespace = json["namespace"]?.stringValue, let podUID = json["uid"]?.stringValue,
+        guard let id = json.name("id"), let podName = json.name("name"), let podNamespace = json.name("namespace"),
+            let podUID = json.name("uid"),
             let labels = json["labels"].flatMap({ Self.dictionary($0) }),
             let annotations = json["annotations"].flatMap({ Self.dictionary($0) }),
             let usesHostNetwork = json["hostNetwork"]?.booleanValue

@@ -48,7 +48,7 @@ extension RuntimeFailure {
 
     init?(_ json: JSON) {
         let state = json["state"]?.stringValue.flatMap { RuntimeContainerState(rawValue: $0) }
-        switch (json["kind"]?.stringValue, state, json["reason"]?.stringValue) {
+        switch (json["kind"]?.stringValue, state, json["reason"]?.stringValue?.cut(to: 256)) {
         case ("notFound", nil, nil): self = .notFound
         case ("notRunning", let state?, nil): self = .notRunning(state)
         case ("unreachable", nil, let reason?): self = .unreachable(reason: reason)

@@ -24,8 +24,8 @@ extension RuntimeListing {
 
     /// Reads what `json` wrote; nil for anything else.
     package init?(_ json: JSON) {
-        guard let id = json["id"]?.stringValue, let name = json["name"]?.stringValue,
-            let podName = json["pod"]?.stringValue, let podNamespace = json["namespace"]?.stringValue
+        guard let id = json.name("id"), let name = json.name("name"), let podName = json.name("pod"),
+            let podNamespace = json.name("namespace")
         else { return nil }
         self.init(id: id, name: name, podName: podName, podNamespace: podNamespace)
     }

@@ -13,7 +13,9 @@ extension NodeReporter {
         }
         var text = MetricsText()
         text.add("squall_build", .info, "The agent that runs.", by: "version", [(agentVersion, 1)])
-        text.add("squall_ready", .gauge, "1 when new sessions are taken.", await reasonsNotReady().isEmpty ? 1 : 0)
+        text.add(
+            "squall_ready", .gauge, "1 when the node is healthy, as /readyz says it.",
+            await reasonsNotReady().isEmpty ? 1 : 0)
         text.add(
             "squall_sessions", .gauge, "Live sessions. Those that are stuck cannot be undone now.", by: "state", states)
         text.add(

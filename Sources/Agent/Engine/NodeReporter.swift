@@ -54,7 +54,10 @@ actor NodeReporter {
             ("faults", .array(FaultCatalogue.all.map { faultReport($0) })),
             ("runtimes", await runtimeReport()),
             ("capabilities", capabilities.json),
-            ("journal", ["path": .string(journal.path), "problem": await journal.failure.map(JSON.string) ?? .null]),
+            (
+                "journal",
+                ["path": .string(journal.path), "problem": await scheduler.journalTrouble().map(JSON.string) ?? .null]
+            ),
             ("tenants", ["problem": await gate.failure.map(JSON.string) ?? .null]),
             ("halt", await scheduler.halt?.json),
             (

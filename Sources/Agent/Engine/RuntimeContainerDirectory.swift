@@ -1,10 +1,18 @@
 import ChaosModel
 import ContainerRuntimes
+import LinuxSystem
+import Synchronization
 import Targets
 
 /// Looks containers up through the runtimes process.
-struct RuntimeContainerDirectory: ContainerDirectory {
-    let client: RuntimeClient
+final class RuntimeContainerDirectory: ContainerDirectory {
+    private let client: RuntimeClient
+    /// However many sessions wait for a container, the runtime is asked for all of them at most once a second.
+    private let known = Mutex<(at: BootInstant, listings: [RuntimeListing])?>(nil)
+
+    init(client: RuntimeClient) {
+        self.client = client
+    }
 
     func container(_ id: String) throws(Problem) -> RunningContainer {
         let container: RuntimeContainer
@@ -18,10 +26,13 @@ struct RuntimeContainerDirectory: ContainerDirectory {
 
     func successor(of container: TargetFacts.Container) throws(Problem) -> RunningContainer? {
         do throws(RuntimeFailure) {
-            for listing in try client.containers()
-            where listing.id != container.id && listing.name == container.name && listing.podName == container.pod
-                && listing.podNamespace == container.namespace
-            {
+            let candidates = try listings().filter { listing in
+                listing.id != container.id && listing.name == container.name && listing.podName == container.pod
+                    && listing.podNamespace == container.namespace
+                    && TargetSelector.containerIdentifier(listing.id) == listing.id
+            }
+            // One at most is running, or two for a moment.
+            for listing in candidates.prefix(4) {
                 let found: RuntimeContainer
                 do throws(RuntimeFailure) {
                     found = try client.container(listing.id)
@@ -38,6 +49,13 @@ struct RuntimeContainerDirectory: ContainerDirectory {
         } catch {
             throw error.problem
         }
+    }
+
+    private func listings() throws(RuntimeFailure) -> [RuntimeListing] {
+        if let known = known.withLock({ $0 }), BootInstant.now - known.at < .seconds(1) { return known.listings }
+        let listings = try client.containers()
+        known.withLock { $0 = (.now, listings) }
+        return listings
     }
 }
 

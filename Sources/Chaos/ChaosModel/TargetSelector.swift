@@ -64,7 +64,7 @@ extension TargetSelector {
     }
 
     /// Kubernetes writes `containerd://ID`; runtimes know the ID alone.
-    private static func containerIdentifier(_ text: String) -> String? {
+    package static func containerIdentifier(_ text: String) -> String? {
         var id = Substring(text)
         if let scheme = text.range(of: "://") { id = text[scheme.upperBound...] }
         guard (12...128).contains(id.utf8.count),

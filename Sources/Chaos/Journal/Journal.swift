@@ -91,7 +91,7 @@ package final class Journal: Sendable {
     package func commit(_ entries: [JournalEntry], isBeginning: Bool = false) async throws(JournalError) -> Int {
         let wall = wallSeconds()
         let lines = entries.flatMap { JournalLine.encode(["wall": .integer(wall), "body": $0.json]) }
-        let isBeginning = isBeginning || entries.contains { if case .opened = $0 { true } else { false } }
+        let isBeginning = isBeginning || entries.contains { $0.isBeginning }
         let result = await withCheckedContinuation { continuation in
             queue.async { [self] in
                 if writer.add(lines, isBeginning: isBeginning, { continuation.resume(returning: $0) }) {
@@ -115,22 +115,36 @@ package final class Journal: Sendable {
     /// Replaces the file by one that holds only what still matters: sessions that live, those that ended last, and
     /// tokens that have not expired. A crash at any point leaves either the old file or the new one.
     ///
-    /// - Parameter highWater: The latest wall time that the journal knew, which it goes on knowing.
+    /// - Parameters:
+    ///   - past: Of these the last are kept, in at most `mostPastBytes`.
+    ///   - highWater: The latest wall time that the journal knew, which it goes on knowing.
     /// - Returns: The journal's length in bytes.
     @discardableResult
     package func compact(
-        keeping live: [OpenedSession], past: [PastSession], tokens: [TakenToken], halt: Halt?, highWater: Int64
+        keeping live: [OpenedSession], past: [PastSession], mostPastBytes: Int = .max, tokens: [TakenToken],
+        halt: Halt?,
+        highWater: Int64
     ) async throws(JournalError) -> Int {
         let wall = max(wallSeconds(), highWater)
-        let kept = Set((past.map(\.opened) + live).map(\.token))
-        let entries =
-            [.clockSeen] + (halt.map { [JournalEntry.halted($0)] } ?? [])
-            + past.flatMap { [JournalEntry.opened($0.opened), .ended($0.ended)] }
-            + live.map { .opened($0) }
+        func lines(_ entries: [JournalEntry]) -> [UInt8] {
+            entries.flatMap { JournalLine.encode(["wall": .integer(wall), "body": $0.json]) }
+        }
+        var pastLines: [[UInt8]] = []
+        var room = mostPastBytes
+        for session in past.reversed() {
+            let both = lines([.opened(session.opened), .ended(session.ended)])
+            room -= both.count
+            if room < 0 { break }
+            pastLines.append(both)
+        }
+        let kept = Set((past.suffix(pastLines.count).map(\.opened) + live).map(\.token))
+        let rest =
+            live.map { JournalEntry.opened($0) }
             + tokens.filter { token in token.expires >= wall - 60 && !kept.contains(token) }
             .map { .tokenTaken($0) }
-        let lines = entries.flatMap { JournalLine.encode(["wall": .integer(wall), "body": $0.json]) }
-        let bytes = JournalLine.header + lines
+        let bytes =
+            JournalLine.header + lines([.clockSeen] + (halt.map { [.halted($0)] } ?? []))
+            + pastLines.reversed().joined() + lines(rest)
         let result: Result<Void, JournalError> = await withCheckedContinuation { continuation in
             queue.async { [self] in continuation.resume(returning: writer.replace(with: bytes)) }
         }

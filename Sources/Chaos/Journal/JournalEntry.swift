@@ -116,6 +116,14 @@ package struct PastSession: Sendable {
 }
 
 extension JournalEntry {
+    /// There has to be room for its end, too.
+    var isBeginning: Bool {
+        switch self {
+        case .opened, .moved: true
+        case .ended, .halted, .resumed, .clockSeen, .tokenTaken: false
+        }
+    }
+
     /// The entry as the journal holds it; `JournalLine` says how it lies in the file.
     package var json: JSON {
         switch self {

@@ -21,8 +21,10 @@ final class JournalWriter {
     private let directory: String
     private var length = 0
     private var waiting: [Waiting] = []
-    /// Why nothing more is written.
+    /// Why nothing more is written, until everything could be written again to another file.
     private(set) var broken: String?
+    /// It never can.
+    private let isReadOnly: Bool
     /// An `fdatasync(2)` failed: which of the file's pages are on the disk nobody knows, and the next one would not tell.
     /// Everything is written again, to another file, before anything more is.
     private var isSuspect = false
@@ -35,8 +37,10 @@ final class JournalWriter {
         self.directory = directory
         do throws(SystemCallError) {
             file = try OwnedDescriptor.open(path, O_RDWR | O_CREAT | O_APPEND, mode: 0o600)
+            isReadOnly = false
         } catch let failure {
             file = try OwnedDescriptor.open(path, O_RDONLY)
+            isReadOnly = true
             broken = "\(failure)"
         }
     }
@@ -75,22 +79,26 @@ final class JournalWriter {
     func flush() {
         var together = waiting
         waiting = []
-        if together.contains(where: \.isBeginning), let refusal = refusalToReserve(for: together) {
+        var canBegin = together.contains(where: \.isBeginning)
+        if canBegin, let refusal = refusalToReserve(for: together) {
+            canBegin = false
             lastFailure = "\(refusal)"
             for each in together where each.isBeginning { each.completion(.failure(refusal)) }
             together.removeAll(where: \.isBeginning)
             if together.isEmpty { return }
-        } else {
-            lastFailure = nil
         }
         let result = write(together.flatMap(\.lines))
-        if case .failure(let error) = result { lastFailure = "\(error)" }
+        switch result {
+        case .failure(let error): lastFailure = "\(error)"
+        // What ends is written into the room that is kept for it: that does not say that anything could begin.
+        case .success: if canBegin { lastFailure = nil }
+        }
         for each in together { each.completion(result.map { length }) }
     }
 
     /// Why there is no room for these lines and the reserve behind them; nil when there is.
     private func refusalToReserve(for together: [Waiting]) -> JournalError? {
-        if let broken { return .broken(broken) }
+        if case .failure(let error) = mend() { return error }
         let bytes = together.reduce(0) { $0 + $1.lines.count } + Self.reserve
         do throws(SystemCallError) {
             try file.reserve(bytes, at: length, subject: path)
@@ -102,8 +110,7 @@ final class JournalWriter {
     }
 
     private func write(_ lines: [UInt8]) -> Result<Void, JournalError> {
-        if let broken { return .failure(.broken(broken)) }
-        if isSuspect, case .failure(let error) = writeAgain() { return .failure(error) }
+        if case .failure(let error) = mend() { return .failure(error) }
         do throws(SystemCallError) {
             try file.writeAll(lines, subject: path)
             isSuspect = true
@@ -121,10 +128,13 @@ final class JournalWriter {
         }
     }
 
-    private func writeAgain() -> Result<Void, JournalError> {
+    /// Writes everything again, to another file, when nobody knows what this one's disk has of it.
+    private func mend() -> Result<Void, JournalError> {
+        guard broken != nil || isSuspect else { return .success(()) }
+        if isReadOnly { return .failure(.broken(broken ?? "it is read-only")) }
         do throws(SystemCallError) {
-            let bytes = try OwnedDescriptor.open(path, O_RDONLY).readToEnd(subject: path)
-            return replace(with: Array(bytes.prefix(length)))
+            let bytes = try OwnedDescriptor.open(path, O_RDONLY).readToEnd(subject: path).prefix(length)
+            return replace(with: bytes.isEmpty ? JournalLine.header : Array(bytes))
         } catch {
             return .failure(.system(error))
         }

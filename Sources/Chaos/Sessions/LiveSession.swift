@@ -13,6 +13,8 @@ final class LiveSession {
         case end(Ending)
         /// The target's process has ended, and the session waits for another one in its place.
         case targetLost
+        /// The runtime was asked for a container in the place of the target.
+        case looked(Result<ResolvedTarget?, Problem>)
     }
 
     private(set) var record: OpenedSession
@@ -21,21 +23,28 @@ final class LiveSession {
     let openedAt: BootInstant
     var machine: SessionMachine
     var steps: [SessionReport.StepReport]
+    /// Steps on containers before this one that could not be undone whole, as somebody else had a hand in it.
+    private var drifted: [SessionReport.StepReport] = []
     var leaseEnd: BootInstant?
     /// When its effect was last looked at.
     var measuredAt: BootInstant?
+    /// The first ones and the last: their numbers tell how many are left out between.
     private(set) var events: [SessionEvent] = []
+    private var told = 0
+    private static let mostEvents = 256
+    private static let mostDrifted = 4
+    private static let firstOfPast = 16
+    private static let lastOfPast = 48
+    private static let mostBytesOfMessage = 2048
     private var subscribers: [Int: AsyncStream<SessionEvent>.Continuation] = [:]
     private var nextSubscriber = 0
 
     /// What the driver has not looked at yet.
     private var mailbox: [Message] = []
-    private var waiter: CheckedContinuation<Message?, Never>?
-    /// Counts what was waited for, so that a timer ends no other wait than its own.
-    private var waits = 0
+    private var waiter: CheckedContinuation<Message, Never>?
     /// Processes of the target that had been killed for want of memory when it became the session's; nil if nobody knows.
     private var killsBefore: Int64?
-    private var isToldToEnd = false
+    private(set) var isToldToEnd = false
     /// Whoever wants to know that the session has got further.
     private var observers: [CheckedContinuation<Void, Never>] = []
     var watch: DescriptorWatch?
@@ -57,7 +66,8 @@ final class LiveSession {
         self.init(
             record: past.opened, target: nil, openedAt: BootInstant(nanoseconds: past.opened.openedAt),
             machine: SessionMachine(ended: past.ended.ending, stepCount: past.opened.intents.count))
-        for (index, step) in past.ended.steps.enumerated() where steps.indices.contains(index) {
+        for (index, step) in past.ended.steps.enumerated() {
+            if index == steps.count { steps.append(SessionReport.StepReport(summary: "on a container before")) }
             steps[index].performed = step.performed
             steps[index].undo = step.undo
             steps[index].effect = step.effect
@@ -69,7 +79,9 @@ final class LiveSession {
     func ended(_ ending: Ending) -> EndedSession {
         EndedSession(
             id: id, ending: ending,
-            steps: steps.map { EndedSession.Step(performed: $0.performed, undo: $0.undo, effect: $0.effect) })
+            steps: (steps + drifted).map {
+                EndedSession.Step(performed: $0.performed, undo: $0.undo, effect: $0.effect)
+            })
     }
 
     var id: SessionID { record.id }
@@ -84,7 +96,10 @@ final class LiveSession {
 
     func tell(_ kind: String, _ message: String) {
         let event = SessionEvent(
-            sequence: events.count, offset: max(.zero, BootInstant.now - openedAt), kind: kind, message: message)
+            sequence: told, offset: max(.zero, BootInstant.now - openedAt), kind: kind,
+            message: message.cut(to: Self.mostBytesOfMessage))
+        told += 1
+        if events.count == Self.mostEvents { events.remove(at: Self.firstOfPast) }
         events.append(event)
         for subscriber in subscribers.values { subscriber.yield(event) }
     }
@@ -108,35 +123,22 @@ final class LiveSession {
     }
 
     func nextMessage(isolation: isolated any Actor = #isolation) async -> Message {
-        while true {
-            if let message = await wait(isolation: isolation) { return message }
-        }
-    }
-
-    /// - Parameter queue: The scheduler's.
-    /// - Returns: Nil when nothing came in that time.
-    func nextMessage(
-        within time: Duration, on queue: DispatchQueue, isolation: isolated any Actor = #isolation
-    ) async -> Message? {
-        let number = waits + 1
-        nonisolated(unsafe) let session = self
-        queue.asyncAfter(deadline: .now() + time.seconds) {
-            guard session.waits == number, let waiter = session.waiter else { return }
-            session.waiter = nil
-            waiter.resume(returning: nil)
-        }
-        return await wait(isolation: isolation)
-    }
-
-    private func wait(isolation: isolated any Actor) async -> Message? {
-        waits += 1
         if !mailbox.isEmpty { return mailbox.removeFirst() }
         return await withCheckedContinuation { waiter = $0 }
+    }
+
+    /// What is only waited for holds nothing open.
+    func letGoOfTarget() {
+        watch?.cancel()
+        watch = nil
+        target = nil
     }
 
     /// Puts the session, undone before, on another target.
     func move(to target: ResolvedTarget, _ intents: [Intent]) {
         watch?.cancel()
+        drifted += steps.filter { if case .drifted = $0.undo { true } else { false } }
+        drifted.removeFirst(max(0, drifted.count - Self.mostDrifted))
         record.target = target.facts
         record.intents = intents
         steps = intents.map { SessionReport.StepReport(summary: $0.summary) }
@@ -178,7 +180,9 @@ final class LiveSession {
     ///
     /// - Parameter queue: The scheduler's.
     func subscribe(on queue: DispatchQueue) -> AsyncStream<SessionEvent> {
-        let (stream, continuation) = AsyncStream.makeStream(of: SessionEvent.self)
+        // Whoever reads too slowly misses what comes in between.
+        let (stream, continuation) = AsyncStream.makeStream(
+            of: SessionEvent.self, bufferingPolicy: .bufferingNewest(Self.mostEvents))
         for event in events { continuation.yield(event) }
         if machine.state == .ended {
             continuation.finish()
@@ -195,11 +199,12 @@ final class LiveSession {
     func close() {
         for subscriber in subscribers.values { subscriber.finish() }
         subscribers = [:]
-        watch?.cancel()
-        watch = nil
-        // What is remembered of a session that is over holds nothing open.
-        target = nil
+        letGoOfTarget()
+        mailbox = []
         driver = nil
+        if events.count > Self.firstOfPast + Self.lastOfPast {
+            events.removeSubrange(Self.firstOfPast..<events.count - Self.lastOfPast)
+        }
     }
 
     var report: SessionReport {
@@ -209,6 +214,6 @@ final class LiveSession {
             duration: BootInstant(nanoseconds: record.deadline) - BootInstant(nanoseconds: record.openedAt),
             lease: record.lease, onRestart: record.onRestart, state: machine.state,
             remaining: [.active, .waiting].contains(machine.state) ? deadline - .now : nil, ending: machine.ending,
-            steps: steps)
+            steps: steps + drifted)
     }
 }

@@ -40,14 +40,7 @@ extension Scheduler {
     /// Returns when the session is to be active no longer.
     private func stayActive(_ session: LiveSession) async -> SessionMachine.Event {
         session.tell("active", "the fault is in effect")
-        let event: SessionMachine.Event
-        switch await session.nextMessage() {
-        case .end(let ending):
-            session.tell("ending", "the session ends: \(ending.words)")
-            event = .toldToEnd(ending)
-        case .targetLost:
-            event = .targetLost
-        }
+        let event = await reasonToStop(session)
         await measure(session)
         for step in session.steps {
             if let effect = step.effect { session.tell("effect", effect.words) }
@@ -55,10 +48,27 @@ extension Scheduler {
         return event
     }
 
+    private func reasonToStop(_ session: LiveSession) async -> SessionMachine.Event {
+        while true {
+            switch await session.nextMessage() {
+            case .end(let ending):
+                session.tell("ending", "the session ends: \(ending.words)")
+                return .toldToEnd(ending)
+            case .targetLost:
+                return .targetLost
+            case .looked:
+                // Asked for while it waited, which is over.
+                continue
+            }
+        }
+    }
+
     private func perform(_ step: Int, of session: LiveSession) async -> SessionMachine.Event {
         guard let target = session.target else { preconditionFailure("a recovered session performs no step") }
         let intent = session.record.intents[step]
         let id = session.id
+        // Whatever was waited for until now: the session may have been told to end meanwhile.
+        if tellEndings(of: session) { return .stepFailed }
         let news: @Sendable (StepNews) -> Void = { [weak self] news in
             self?.executor.queue.async { [weak self] in self?.assumeIsolated { $0.received(news, from: id) } }
         }
@@ -70,13 +80,20 @@ extension Scheduler {
             session.tell("step-performed", intent.summary)
         } catch {
             session.tell("step-failed", "\(error)")
-            event = session.record.onRestart == .reinject && !target.isRunning ? .targetLost : .stepFailed
+            event = await hasGone(target, of: session) ? .targetLost : .stepFailed
         }
-        for ending in session.takeEndings() {
+        _ = tellEndings(of: session)
+        return event
+    }
+
+    /// Tells the machine why the session is to end. False when it is not.
+    private func tellEndings(of session: LiveSession) -> Bool {
+        let endings = session.takeEndings()
+        for ending in endings {
             session.tell("ending", "the session ends: \(ending.words)")
             _ = session.machine.handle(.toldToEnd(ending))
         }
-        return event
+        return !endings.isEmpty
     }
 
     private func undo(_ step: Int, of session: LiveSession) async -> SessionMachine.Event {
@@ -85,7 +102,8 @@ extension Scheduler {
         switch progress {
         case .unfinished(let delay):
             return .undoUnfinished(callAgainAfter: delay)
-        case .done(let outcome):
+        case .done(let found):
+            let outcome = found.bounded
             session.steps[step].undo = outcome
             counts.undone[outcome.word, default: 0] += 1
             switch outcome {
@@ -136,8 +154,7 @@ extension Scheduler {
             } else {
                 session.tell("worker-ended", "the worker ended before its time: \(how)")
             }
-            // What ends with its target is no end of its own: that of the target is told at once.
-            if session.target?.isRunning ?? true { session.post(.end(.faultEnded)) }
+            endUnlessGone(session)
         case .outOfMemory(let kills):
             session.tell(
                 "target-oom-killed", "memory ran out: the kernel killed \(kills) of the target's processes")
@@ -167,37 +184,78 @@ extension Scheduler {
     /// How long the next look at the runtime is waited for, at first and at the longest.
     private static let looks = (first: Duration.milliseconds(100), last: Duration.seconds(2))
 
-    /// Returns when the container was started again and the session is on it, or when the session is to end.
-    private func awaitTarget(of session: LiveSession) async -> SessionMachine.Event {
-        session.tell("waiting", "everything is undone; the session waits for the container to be started again")
-        var pause = Self.looks.first
-        var trouble: String?
-        while true {
-            if case .end(let ending) = await session.nextMessage(within: pause, on: executor.queue) {
-                session.tell("ending", "the session ends: \(ending.words)")
-                return .toldToEnd(ending)
-            }
-            pause = min(pause * 2, Self.looks.last)
-            do throws(Problem) {
-                if try await moveToSuccessor(session) {
-                    return .targetReturned(stepCount: session.record.intents.count)
-                }
-            } catch {
-                if trouble != error.message { session.tell("not-reinjected", "not yet: \(error.message)") }
-                trouble = error.message
-            }
+    /// A kernel that kills a whole cgroup may be done with a worker before the target is seen to end.
+    private static let killPatience = Duration.seconds(1)
+
+    private func hasGone(_ target: ResolvedTarget, of session: LiveSession) async -> Bool {
+        guard session.record.onRestart == .reinject else { return false }
+        if target.isRunning { await pause(Self.killPatience) }
+        return !target.isRunning
+    }
+
+    /// Ends a session whose worker has ended, unless it follows a target that ends too.
+    private func endUnlessGone(_ session: LiveSession) {
+        guard session.record.onRestart == .reinject, let target = session.target else {
+            return session.post(.end(.faultEnded))
+        }
+        Task {
+            // It may be on another target by then.
+            if await !hasGone(target, of: session), session.target === target { session.post(.end(.faultEnded)) }
         }
     }
 
-    /// Puts the session on the container that took the place of its own. False when there is none yet.
+    /// Returns when the container was started again and the session is on it, or when the session is to end.
+    private func awaitTarget(of session: LiveSession) async -> SessionMachine.Event {
+        session.letGoOfTarget()
+        session.tell("waiting", "everything is undone; the session waits for the container to be started again")
+        var pause = Self.looks.first
+        var trouble: ProblemCode?
+        lookLater(session, after: pause)
+        while true {
+            do throws(Problem) {
+                switch await session.nextMessage() {
+                case .end(let ending):
+                    session.tell("ending", "the session ends: \(ending.words)")
+                    return .toldToEnd(ending)
+                case .targetLost:
+                    continue
+                case .looked(let found):
+                    if let target = try found.get(), try await move(session, to: target) {
+                        return .targetReturned(stepCount: session.record.intents.count)
+                    }
+                }
+            } catch {
+                if trouble != error.code { session.tell("not-reinjected", "not yet: \(error.message)") }
+                trouble = error.code
+            }
+            pause = min(pause * 2, Self.looks.last)
+            lookLater(session, after: pause)
+        }
+    }
+
+    /// Asks the runtime after a while, and posts what it said. The session can be told to end meanwhile.
+    private func lookLater(_ session: LiveSession, after time: Duration) {
+        Task {
+            await pause(time)
+            guard session.machine.state == .waiting else { return }
+            let found: Result<ResolvedTarget?, Problem>
+            do throws(Problem) {
+                found = .success(try await directory.successor(of: session.record.target))
+            } catch {
+                found = .failure(error)
+            }
+            if session.machine.state == .waiting { session.post(.looked(found)) }
+        }
+    }
+
+    /// Puts the session on the container that took the place of its own. False when it is to end instead.
     ///
-    /// - Throws: Why it is not to be found, or the fault not to be applied to it.
-    private func moveToSuccessor(_ session: LiveSession) async throws(Problem) -> Bool {
-        guard let container = session.record.target.container,
-            let target = try await directory.successor(of: container)
-        else { return false }
+    /// - Throws: Why the fault is not to be applied to it.
+    private func move(_ session: LiveSession, to target: ResolvedTarget) async throws(Problem) -> Bool {
+        try refuseBeyondUse()
         let (fault, _) = try FaultCatalogue.fault(of: session.record.fault, parameters: session.record.parameters)
         let intents = try await runner.prepare(try fault.plan(for: try observe(target)), on: target)
+        guard !session.isToldToEnd else { return false }
         try await write([.moved(MovedSession(id: session.id, target: target.facts, intents: intents))])
         session.move(to: target, intents)
         watch(session, target)

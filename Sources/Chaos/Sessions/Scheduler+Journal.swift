@@ -1,12 +1,16 @@
 import Authorization
 import ChaosModel
 package import Journal
+import LinuxSystem
 
 extension Scheduler {
     /// Why no session can be made durable, and so none be opened; nil when nothing is known against it. What has failed is
     /// tried again, so that whoever asks learns when the disk is well again.
     package func journalTrouble() async -> String? {
-        guard await journal.failure != nil else { return nil }
+        guard let failure = await journal.failure else { return nil }
+        // Anybody may ask, as often as they like.
+        if let triedAt = journalTriedAt, BootInstant.now - triedAt < .seconds(1) { return failure }
+        journalTriedAt = .now
         do {
             try await commit([.clockSeen], isBeginning: true)
             return nil
@@ -32,7 +36,7 @@ extension Scheduler {
     /// - Parameter scan: What the journal said when it was opened.
     package func compactJournal(_ scan: JournalScan) async throws(JournalError) {
         isCompacting = true
-        compactionLength = limits.compaction
+        compactionLength = min(limits.compaction, limits.journal)
         try await whenQuiet { () async throws(JournalError) in
             try await compact(tokens: scan.tokens, halt: scan.halt, highWater: scan.highWater)
         }
@@ -45,7 +49,7 @@ extension Scheduler {
             }
         } catch {
             // A full disk, mostly. The journal is as it was, and this is tried again when it has grown.
-            compactionLength = length * 2
+            compactionLength = min(length * 2, limits.journal)
         }
     }
 
@@ -67,8 +71,8 @@ extension Scheduler {
         }
         let length = try await journal.compact(
             keeping: live.values.map(\.record), past: over.suffix(limits.rememberedAcrossRestarts),
-            tokens: tokens, halt: halt, highWater: highWater)
+            mostPastBytes: limits.journal / 4, tokens: tokens, halt: halt, highWater: highWater)
         journalLength = length
-        compactionLength = max(limits.compaction, 2 * length)
+        compactionLength = min(max(limits.compaction, 2 * length), limits.journal)
     }
 }

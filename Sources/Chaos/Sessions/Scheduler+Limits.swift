@@ -25,6 +25,11 @@ extension Scheduler {
         guard sessions < limits.sessions else {
             throw Self.refusal("this node has \(sessions) live sessions, its limit is \(limits.sessions)")
         }
+        try refuseBeyondUse()
+    }
+
+    /// What is asked for a session that lives, too, when it begins anew.
+    func refuseBeyondUse() throws(Problem) {
         guard journalLength < limits.journal else {
             throw Self.refusal("the journal has \(journalLength) bytes, its limit is \(limits.journal)")
         }
@@ -45,7 +50,8 @@ extension Scheduler {
     }
 
     func refuseBeyondWorkers() throws(Problem) {
-        let workers = live.values.reduce(0) { $0 + $1.record.intents.count(where: \.runsWorker) }
+        // Others that are being opened may want one too.
+        let workers = live.values.reduce(opening - 1) { $0 + $1.record.intents.count(where: \.runsWorker) }
         guard workers < limits.workers else {
             throw Self.refusal("this node has \(workers) workers, its limit is \(limits.workers)")
         }

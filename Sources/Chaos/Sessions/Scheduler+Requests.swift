@@ -38,7 +38,8 @@ extension Scheduler {
         let id = SessionID.random()
         let authorized = try take(request, session: id)
         opening += 1
-        defer { opening -= 1 }
+        var isOpening = true
+        defer { if isOpening { opening -= 1 } }
 
         let (target, plan) = try await prepare(injection)
         // Said again: much may have happened while the runtime was asked.
@@ -56,6 +57,8 @@ extension Scheduler {
             record: record, target: target, openedAt: openedAt,
             machine: SessionMachine(stepCount: plan.intents.count))
         live[id] = session
+        isOpening = false
+        opening -= 1
         counts.opened[plan.fault, default: 0] += 1
         session.tell("opened", "\(plan.summary), on \(plan.target.summary), for \(plan.duration.text)")
         for note in plan.notes { session.tell("note", note) }
@@ -81,7 +84,8 @@ extension Scheduler {
         guard session.machine.ending == nil else {
             throw Problem(.sessionEnded, "the session is already ending", session: session.id)
         }
-        try await write([.tokenTaken(try take(request, session: id).token)])
+        // A renewal must not use up the room that is kept for ends.
+        try await write([.tokenTaken(try take(request, session: id).token)], isBeginning: true)
         session.leaseEnd = .now + lease
         armTimer()
         return session.report
@@ -198,9 +202,9 @@ extension Scheduler {
         try replay.take(request, for: session, now: wallSeconds())
     }
 
-    func write(_ entries: [JournalEntry]) async throws(Problem) {
+    func write(_ entries: [JournalEntry], isBeginning: Bool = false) async throws(Problem) {
         do {
-            try await commit(entries)
+            try await commit(entries, isBeginning: isBeginning)
         } catch {
             throw Problem(
                 .journalUnavailable, "nothing was changed, because it could not be made durable: \(error)",

@@ -15,6 +15,9 @@ package import Targets
 package actor Scheduler {
     /// What an agent may use of its node. At a bound a new session is refused, and nothing else changes.
     package struct Limits: Sendable {
+        /// What an agent needs for itself and one session.
+        package static let fewestDescriptors = 200
+
         /// Sessions at once.
         package var sessions = 1000
         /// Workers at once, each a process.
@@ -56,6 +59,8 @@ package actor Scheduler {
     /// Commits that have not come back yet.
     var commitsUnderWay = 0
     package internal(set) var journalLength = 0
+    /// When it was last tried whether it can be written again.
+    var journalTriedAt: BootInstant?
     /// The length at which the journal is compacted next; nil when what it says must be kept as it is.
     var compactionLength: Int?
     var isCompacting = false

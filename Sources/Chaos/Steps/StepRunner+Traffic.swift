@@ -16,8 +16,10 @@ final class ShapedNetwork {
     var standby: NetlinkSocket?
     let tag: UInt64
     var slot: DeadMansProcess.Slot?
-    /// What somebody else was found to have changed, until the last layer goes.
-    var drift: [String] = []
+    /// What somebody else was found to have changed, until the last layer goes. The first few of it: who fights with us
+    /// does so with every change.
+    private(set) var drift: [String] = []
+    private static let mostDrift = 8
     /// Packets of each session, as far as they were counted when last looked at.
     var counted: [SessionID: (packets: Int64, dropped: Int64)] = [:]
     /// What each ifb had counted then, by its number.
@@ -29,6 +31,10 @@ final class ShapedNetwork {
         self.shaper = shaper
         self.base = base
         self.tag = facts.tag
+    }
+
+    func note(drift found: [String]) {
+        drift += found.prefix(max(0, Self.mostDrift - drift.count))
     }
 
     /// Counts what went through since the last time. The kernel counts in 32 bits, for each set of sessions that meet.
@@ -158,7 +164,7 @@ extension StepRunner {
             return retry
         case .settled(let drift):
             network.drainingSince = nil
-            network.drift += drift
+            network.note(drift: drift)
             return nil
         }
     }

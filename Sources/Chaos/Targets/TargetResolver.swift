@@ -60,10 +60,30 @@ package final class TargetResolver: TargetDirectory {
         }
     }
 
-    package func successor(of container: TargetFacts.Container) async throws(Problem) -> ResolvedTarget? {
+    package func successor(of facts: TargetFacts) async throws(Problem) -> ResolvedTarget? {
+        guard let container = facts.container else { return nil }
         let found = try await ask { containers throws(Problem) in try containers.successor(of: container) }
         guard let found else { return nil }
-        return try process(found.processID, startTime: nil, of: found.facts)
+        let target = try process(found.processID, startTime: nil, of: found.facts)
+        // The request named the old container, and the runtime alone names this one: the kernel has to say that it is in
+        // the same pod, where the runtime puts its containers.
+        guard Self.isBeside(target.facts, facts) else {
+            throw Problem(
+                .targetUnresolvable,
+                "the container that the runtime names is in cgroup \(target.facts.cgroup.path), which is not of the pod",
+                field: "target.container")
+        }
+        return target
+    }
+
+    /// Whether a container's cgroup differs from another's in nothing but their identifiers.
+    private static func isBeside(_ facts: TargetFacts, _ other: TargetFacts) -> Bool {
+        guard let id = facts.container?.id, let otherID = other.container?.id else { return false }
+        let parts = other.cgroup.path.split(separator: "/")
+        guard let index = parts.firstIndex(where: { $0.contains(otherID) }) else { return false }
+        let own = String(parts[index]).replacing(otherID, with: id)
+        let expected = parts[..<index].map(String.init) + [own]
+        return facts.cgroup.path.split(separator: "/").map(String.init).starts(with: expected)
     }
 
     private func ask<Value: Sendable>(

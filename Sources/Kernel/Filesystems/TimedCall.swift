@@ -6,12 +6,16 @@ internal import Synchronization
 /// Makes calls that a file system may never answer, as one over the network does whose server is gone: on a thread of
 /// their own, which is left behind when the time is over, so that nobody else waits.
 ///
+/// - Parameter isUndoing: So many of these calls may hang; half of them are kept for what has to be taken back.
 /// - Throws: What the body throws; `ETIMEDOUT` when it did not return in time; `EBUSY` when too many such calls hang.
 package func inTime<Value: Sendable>(
-    atMost limit: Duration = .seconds(5), on subject: String,
+    atMost limit: Duration = .seconds(5), on subject: String, isUndoing: Bool = false,
     _ body: @escaping @Sendable () throws(SystemCallError) -> Value
 ) async throws(SystemCallError) -> Value {
-    guard underWay.add(1, ordering: .relaxed).newValue <= mostUnderWay else {
+    guard
+        underWay.add(1, ordering: .relaxed).newValue
+            <= (isUndoing ? mostUnderWay : mostUnderWay / 2)
+    else {
         underWay.subtract(1, ordering: .relaxed)
         throw SystemCallError("begin", on: subject, errno: .busy)
     }

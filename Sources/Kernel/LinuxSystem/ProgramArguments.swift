@@ -48,6 +48,16 @@ package struct ProgramArguments: Sendable {
     /// The last value that was given.
     package subscript(name: String) -> String? { values[name]?.last }
 
+    /// A number of bytes or of things, within a range.
+    package func count(_ name: String, in range: ClosedRange<Int> = 1...Int.max) throws(UsageError) -> Int? {
+        guard let text = self[name] else { return nil }
+        guard let number = Int(text), range.contains(number) else {
+            let most = range.upperBound == .max ? "" : ", \(range.upperBound) at most"
+            throw UsageError("--\(name) is a number, \(range.lowerBound) at least\(most), not \(text)")
+        }
+        return number
+    }
+
     /// A descriptor, user or other number that is not negative.
     package func number(_ name: String) throws(UsageError) -> Int32? {
         guard let text = self[name] else { return nil }

@@ -10,7 +10,7 @@ enum SquallGateway {
         Started by squalld, which binds and keeps the sockets.
 
           --api-fd NUMBER         the inherited listening socket for the API (default: 3)
-          --probe-fd NUMBER       an inherited listening socket that serves only /livez and /readyz
+          --probe-fd NUMBER       an inherited listening socket that serves only /livez, /readyz and /metrics
           --engine-socket PATH    the engine's socket (default: /run/squalld/engine.sock)
           --help
         """

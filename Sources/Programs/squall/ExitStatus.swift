@@ -7,6 +7,8 @@ enum ExitStatus: Int32, CaseIterable {
     case unreachable = 4
     case conflict = 5
     case unavailable = 6
+    /// As squalld has it, which does the work of `recover`.
+    case unfinished = 75
     /// 128 and the number of SIGINT, as shells have it.
     case interrupted = 130
 
@@ -31,6 +33,7 @@ enum ExitStatus: Int32, CaseIterable {
         case .unreachable: "the agent cannot be reached"
         case .conflict: "no such session or target, or no longer, or the request was used before"
         case .unavailable: "the agent cannot do it now; try again"
+        case .unfinished: "of recover alone: something could not be undone now, or an agent runs"
         case .interrupted: "interrupted by SIGINT or SIGTERM"
         }
     }

@@ -56,13 +56,13 @@ struct AgentOptions {
         guard user > 0 else { throw UsageError("--gateway-user is not root") }
         gatewayUser = UInt32(user)
         var limits = Scheduler.Limits()
-        limits.sessions = try given.number("max-sessions").map(Int.init) ?? limits.sessions
-        limits.workers = try given.number("max-workers").map(Int.init) ?? limits.workers
-        limits.memory = try given.number("max-memory").map(Int.init) ?? limits.memory
-        limits.journal = try given.number("max-journal").map(Int.init) ?? limits.journal
-        limits.compaction = try given.number("journal-bytes").map(Int.init) ?? limits.compaction
+        limits.sessions = try given.count("max-sessions") ?? limits.sessions
+        limits.workers = try given.count("max-workers") ?? limits.workers
+        limits.memory = try given.count("max-memory") ?? limits.memory
+        limits.journal = try given.count("max-journal") ?? limits.journal
+        limits.compaction = try given.count("journal-bytes") ?? limits.compaction
         self.limits = limits
-        mostDescriptors = try given.number("max-descriptors").map(Int.init)
+        mostDescriptors = try given.count("max-descriptors", in: Scheduler.Limits.fewestDescriptors...Int(Int32.max))
         limitArguments = Self.limitNames.flatMap { name in given[name].map { ["--\(name)", $0] } ?? [] }
     }
 

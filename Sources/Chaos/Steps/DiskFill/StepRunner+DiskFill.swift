@@ -215,7 +215,7 @@ extension StepRunner {
         }
         let known = filled[key]
         do throws(SystemCallError) {
-            let outcome = try await inTime(on: file.directory) { () throws(SystemCallError) in
+            let outcome = try await inTime(on: file.directory, isUndoing: true) { () throws(SystemCallError) in
                 if let known { return try Self.free(known, as: key) }
                 return try Self.freeByName(file, as: key, isOfThisBoot: isOfThisBoot)
             }

@@ -161,9 +161,12 @@ extension StepRunner {
     }
 
     private func waitUntilReady(_ running: RunningWorker, _ key: WorkerKey) async throws(StepError) {
+        nonisolated(unsafe) weak let awaited = running
         executor.queue.asyncAfter(deadline: .now() + Self.startPatience.seconds) { [weak self] in
             self?.assumeIsolated {
-                _ = $0.workers[key]?.settle(.failure(StepError("the worker did not come to work in time")))
+                // The key may be another worker's by now, of a session that has followed its target.
+                guard let running = $0.workers[key], running === awaited else { return }
+                running.settle(.failure(StepError("the worker did not come to work in time")))
             }
         }
         try await withCheckedContinuation { running.readiness = $0 }.get()

@@ -7,7 +7,7 @@
 
 enum {
     DEADMAN_MAGIC = 0x4d444153,
-    DEADMAN_VERSION = 1,
+    DEADMAN_VERSION = 2,
     DEADMAN_SLOT_SIZE = 1024,
     DEADMAN_SLOT_COUNT = 8192,  // the first is the memory's header
     DEADMAN_MOST_FILES = 2,
