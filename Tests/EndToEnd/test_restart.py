@@ -1,6 +1,7 @@
 """A container that is started again in mid-session: its session ends, or goes on with it, as the request says."""
 
 import time
+from pathlib import Path
 
 import pytest
 
@@ -114,6 +115,18 @@ def test_an_engine_that_is_killed_after_the_container_returned_leaves_nothing(ag
     assert (report["ending"], report["revertVerified"]) == ("recovered", True)
     assert report["target"]["container"]["id"] == mortal_target.id
     assert not list((mortal_target.root / "tmp").glob(".squall-*"))
+
+
+@pytest.mark.node
+def test_a_kernel_that_kills_all_of_a_container_ends_no_session_that_follows_it(agent, mortal_target):
+    """With memory.oom.group, as kubelet sets it: the worker is gone before the container is."""
+    Path(f"/sys/fs/cgroup{mortal_target.cgroup}/memory.oom.group").write_text("1")
+    session = inject(agent, mortal_target, "memory-stress", {"size": "400MiB"})
+    wait_for(agent, session, "waiting", timeout=40)
+    report = agent.tenant.end(session).body
+    assert (report["ending"], report["revertVerified"]) == ("cancelled", True)
+    happened = kinds(agent, session)
+    assert "target-gone" in happened and {"worker-oom-killed", "target-oom-killed"} & set(happened), happened
 
 
 @pytest.mark.node

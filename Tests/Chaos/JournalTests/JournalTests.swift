@@ -269,6 +269,23 @@ struct JournalTests {
         #expect(try Journal.open(in: directory.path).scan.live.isEmpty)
     }
 
+    @Test func `compaction keeps the last of those that are over, in so many bytes`() async throws {
+        let directory = try TemporaryDirectory()
+        let past = try (0..<5).map { number in
+            let opened = try session(token: "token-\(number)-xxxx")
+            return PastSession(opened: opened, ended: ended(opened, .expired))
+        }
+        let journal = try Journal.open(in: directory.path).journal
+        let whole = try await journal.compact(keeping: [], past: past, tokens: [], halt: nil, highWater: 0)
+        try await journal.compact(
+            keeping: [], past: past, mostPastBytes: whole / 2, tokens: past.map(\.opened.token), halt: nil, highWater: 0
+        )
+        let scan = try Journal.open(in: directory.path).scan
+        #expect(scan.past.map(\.opened.id) == past.suffix(2).map(\.opened.id))
+        // Whose line is gone, their token is still taken.
+        #expect(Set(scan.tokens) == Set(past.map(\.opened.token)))
+    }
+
     @Test func `a journal that cannot be written is read all the same, and refuses what is new`() async throws {
         let directory = try TemporaryDirectory()
         let opened = try session()

@@ -119,7 +119,7 @@ struct WorkerTests {
             let placement = try CgroupTree().cgroup(at: path).placement()
             let executable = try WorkerTests.executable.get()
             try SystemCallFilter.engine.load()
-            let deadline = BootInstant.now + .seconds(10)
+            let deadline = BootInstant.now + .seconds(60)
             let order = WorkerOrder(
                 session: "filtered", deadline: deadline.nanoseconds, task: .cpu(load: 10, threads: 2))
             let worker = try Worker(order, running: executable, in: placement)
