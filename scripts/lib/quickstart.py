@@ -72,14 +72,25 @@ class Row:
     def show(self, cli, fault, target, *parameters):
         self.before = self.measure()
         session = cli.inject(fault, target, *parameters)
-        # A worker's own start is CPU time too, and memory takes a moment.
+        # A worker's own start is CPU time too.
         time.sleep(1)
         self.during = self.measure()
+        if self.unit == "MiB":
+            self.wait_until_it_stands_still()
         report = cli.revert(session)
         self.verified = report["revertVerified"]
         self.told = report["steps"][0].get("effect", {}).get("summary", "nothing")
         print(f"  the session itself says: {self.told}")
         self.after = self.measure()
+
+    def wait_until_it_stands_still(self):
+        """Memory and room on a disk are taken as fast as the machine gives them: on a slow one that may take seconds."""
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            time.sleep(1)
+            last, self.during = self.during, self.measure()
+            if abs(self.during - last) <= self.noise:
+                return
 
     @property
     def effect(self):
