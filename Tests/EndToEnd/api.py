@@ -142,11 +142,14 @@ class Tenant:
     def end(self, session):
         return self.call("DELETE", f"/v1/sessions/{session}", self.token("end", session=session))
 
-    def wait_until_ended(self, session, timeout=20):
+    def wait_until(self, session, state, timeout=20):
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             report = self.read(session).body
-            if report["state"] == "ended":
+            if report["state"] == state:
                 return report
             time.sleep(0.1)
-        raise TimeoutError(f"session {session} is still {report['state']}")
+        raise TimeoutError(f"session {session} is not {state}: {report}")
+
+    def wait_until_ended(self, session, timeout=20):
+        return self.wait_until(session, "ended", timeout)

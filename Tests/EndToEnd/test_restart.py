@@ -8,14 +8,6 @@ import pytest
 STRESS = {"load": 10, "workers": 1}
 
 
-def wait_for(agent, session, state, timeout=20):
-    deadline = time.monotonic() + timeout
-    while (report := agent.tenant.read(session).body)["state"] != state:
-        assert time.monotonic() < deadline, report
-        time.sleep(0.1)
-    return report
-
-
 def inject(agent, target, fault, parameters, duration="60s", **more):
     answer = agent.tenant.inject(fault, target.selector, parameters, duration=duration, onRestart="reinject", **more)
     assert answer.status == 201, answer
@@ -33,11 +25,11 @@ def test_a_worker_follows_its_container(agent, mortal_target, fault, parameters)
     session = inject(agent, mortal_target, fault, parameters)
     first = agent.tenant.read(session).body["target"]
     mortal_target.kill()
-    report = wait_for(agent, session, "waiting")
+    report = agent.tenant.wait_until(session, "waiting")
     assert report["remainingSeconds"] > 0 and "ending" not in report
     assert agent.workers(session) == []
     mortal_target.start_again()
-    report = wait_for(agent, session, "active")
+    report = agent.tenant.wait_until(session, "active")
     assert report["target"]["container"]["id"] == mortal_target.id != first["container"]["id"]
     (worker,) = agent.workers(session)
     assert worker in mortal_target.processes()
@@ -56,11 +48,11 @@ def test_a_worker_follows_its_container(agent, mortal_target, fault, parameters)
 def test_latency_follows_its_container_and_goes_from_its_network(agent, mortal_target, world):
     session = inject(agent, mortal_target, "network-latency", {"latency": "60ms"})
     mortal_target.kill()
-    wait_for(agent, session, "waiting")
+    agent.tenant.wait_until(session, "waiting")
     # The pod's network outlives the container, and nothing of ours is in it.
     assert mortal_target.network_is_plain()
     mortal_target.start_again()
-    wait_for(agent, session, "active")
+    agent.tenant.wait_until(session, "active")
     assert min(mortal_target.ping(world.peer.ip, 3)) > 60
     assert agent.tenant.end(session).body["revertVerified"]
     assert mortal_target.network_is_plain()
@@ -70,7 +62,7 @@ def test_latency_follows_its_container_and_goes_from_its_network(agent, mortal_t
 def test_a_container_that_does_not_return_is_waited_for_until_the_deadline(agent, mortal_target):
     session = inject(agent, mortal_target, "cpu-stress", STRESS, duration="6s")
     mortal_target.kill()
-    wait_for(agent, session, "waiting")
+    agent.tenant.wait_until(session, "waiting")
     report = agent.tenant.wait_until_ended(session)
     assert (report["ending"], report["revertVerified"]) == ("expired", True)
 
@@ -79,7 +71,7 @@ def test_a_container_that_does_not_return_is_waited_for_until_the_deadline(agent
 def test_a_session_that_waits_ends_at_once_when_told_to(agent, mortal_target):
     session = inject(agent, mortal_target, "cpu-stress", STRESS)
     mortal_target.kill()
-    wait_for(agent, session, "waiting")
+    agent.tenant.wait_until(session, "waiting")
     begun = time.monotonic()
     report = agent.tenant.end(session).body
     assert (report["ending"], report["revertVerified"]) == ("cancelled", True)
@@ -91,7 +83,7 @@ def test_a_pod_that_only_has_the_old_ones_name_is_another(agent, world):
     target = world.make_target()
     session = inject(agent, target, "cpu-stress", STRESS, duration="10s")
     target.remove()
-    wait_for(agent, session, "waiting")
+    agent.tenant.wait_until(session, "waiting")
     namesake = type(target)(target.runtime, target.name)
     try:
         report = agent.tenant.wait_until_ended(session)
@@ -105,9 +97,9 @@ def test_a_pod_that_only_has_the_old_ones_name_is_another(agent, world):
 def test_an_engine_that_is_killed_after_the_container_returned_leaves_nothing(agent, mortal_target):
     session = inject(agent, mortal_target, "disk-fill", {"size": "4MiB", "visible": True})
     mortal_target.kill()
-    wait_for(agent, session, "waiting")
+    agent.tenant.wait_until(session, "waiting")
     mortal_target.start_again()
-    wait_for(agent, session, "active")
+    agent.tenant.wait_until(session, "active")
     assert list((mortal_target.root / "tmp").glob(".squall-*"))
     agent.kill_engine()
     agent.wait_until_ready()
@@ -122,7 +114,7 @@ def test_a_kernel_that_kills_all_of_a_container_ends_no_session_that_follows_it(
     """With memory.oom.group, as kubelet sets it: the worker is gone before the container is."""
     Path(f"/sys/fs/cgroup{mortal_target.cgroup}/memory.oom.group").write_text("1")
     session = inject(agent, mortal_target, "memory-stress", {"size": "400MiB"})
-    wait_for(agent, session, "waiting", timeout=40)
+    agent.tenant.wait_until(session, "waiting", timeout=40)
     report = agent.tenant.end(session).body
     assert (report["ending"], report["revertVerified"]) == ("cancelled", True)
     happened = kinds(agent, session)
@@ -136,7 +128,7 @@ def test_a_runtime_that_hangs_is_waited_for(agent, mortal_target, world):
     mortal_target.start_again()
     with world.stopped_runtime():
         time.sleep(6)
-    wait_for(agent, session, "active")
+    agent.tenant.wait_until(session, "active")
     assert agent.tenant.end(session).body["revertVerified"]
 
 

@@ -63,7 +63,7 @@ package enum TenantRequest: Hashable, Sendable {
                 ("target", injection.target.json),
                 ("duration", .string(injection.duration.text)),
                 ("lease", injection.lease.map { .string($0.text) }),
-                ("onRestart", injection.onRestart == .end ? nil : .string(injection.onRestart.rawValue)),
+                ("onRestart", injection.onRestart.json),
                 ("reason", injection.reason.map(JSON.string)),
             ]
         case .list: []

@@ -187,7 +187,7 @@ package final class Engine: Sendable {
     /// Reverts every session. Returns when nothing is left, or nothing but what cannot be undone now.
     package func stop() async -> Bool {
         await scheduler.drain()
-        let isDone = await scheduler.stuckCount == 0
+        let isDone = await scheduler.count(of: .stuck) == 0
         // With something left it stays, and undoes that at its deadline.
         if isDone { await runner.dismissDeadMan() }
         return isDone

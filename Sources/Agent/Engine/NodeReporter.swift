@@ -64,7 +64,7 @@ actor NodeReporter {
                 "sessions",
                 [
                     "live": .integer(Int64(await scheduler.liveCount)),
-                    "stuck": .integer(Int64(await scheduler.stuckCount)),
+                    "stuck": .integer(Int64(await scheduler.count(of: .stuck))),
                 ]
             ),
         ])
@@ -80,7 +80,7 @@ actor NodeReporter {
         if let trouble = await scheduler.journalTrouble() {
             reasons.append("no session can be made durable: \(trouble)")
         }
-        let stuck = await scheduler.stuckCount
+        let stuck = await scheduler.count(of: .stuck)
         if stuck > 0 { reasons.append("\(stuck) sessions cannot be undone: see `squall session list`") }
         return reasons
     }

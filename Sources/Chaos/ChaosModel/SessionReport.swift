@@ -11,6 +11,9 @@ package enum RestartPolicy: String, CaseIterable, Sendable {
     case end
     /// It waits for the container that takes the place of the old one in the same pod, and acts on that.
     case reinject
+
+    /// Nil for what is so when nothing is said.
+    package var json: JSON? { self == .end ? nil : .string(rawValue) }
 }
 
 /// Why a session ended.
@@ -198,7 +201,7 @@ package struct SessionReport: Sendable {
             ("openedAt", .integer(openedAt)),
             ("duration", .string(duration.text)),
             ("lease", lease.map { .string($0.text) }),
-            ("onRestart", onRestart == .end ? nil : .string(onRestart.rawValue)),
+            ("onRestart", onRestart.json),
             ("remainingSeconds", remaining.map { .number(max(0, ($0.seconds * 1000).rounded() / 1000)) }),
             (
                 "steps",

@@ -142,7 +142,7 @@ extension JournalEntry {
                 ("summary", .string(session.summary)),
                 ("reason", session.reason.map(JSON.string)),
                 ("lease", session.lease.map { .string($0.text) }),
-                ("onRestart", session.onRestart == .end ? nil : .string(session.onRestart.rawValue)),
+                ("onRestart", session.onRestart.json),
                 ("target", session.target.json),
                 ("intents", .array(session.intents.map(\.json))),
             ])

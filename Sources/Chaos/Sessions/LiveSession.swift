@@ -104,6 +104,11 @@ final class LiveSession {
         for subscriber in subscribers.values { subscriber.yield(event) }
     }
 
+    /// Tells why it is about to end.
+    func tell(_ ending: Ending) {
+        tell("ending", "the session ends: \(ending.words)")
+    }
+
     /// Tells the driver. Of reasons to end the first one counts.
     func post(_ message: Message) {
         if case .end = message { isToldToEnd = true }

@@ -52,7 +52,7 @@ extension Scheduler {
         while true {
             switch await session.nextMessage() {
             case .end(let ending):
-                session.tell("ending", "the session ends: \(ending.words)")
+                session.tell(ending)
                 return .toldToEnd(ending)
             case .targetLost:
                 return .targetLost
@@ -90,7 +90,7 @@ extension Scheduler {
     private func tellEndings(of session: LiveSession) -> Bool {
         let endings = session.takeEndings()
         for ending in endings {
-            session.tell("ending", "the session ends: \(ending.words)")
+            session.tell(ending)
             _ = session.machine.handle(.toldToEnd(ending))
         }
         return !endings.isEmpty
@@ -215,7 +215,7 @@ extension Scheduler {
             do throws(Problem) {
                 switch await session.nextMessage() {
                 case .end(let ending):
-                    session.tell("ending", "the session ends: \(ending.words)")
+                    session.tell(ending)
                     return .toldToEnd(ending)
                 case .targetLost:
                     continue

@@ -232,7 +232,6 @@ extension Scheduler {
 
     package var liveCount: Int { live.count }
     package var stuckSessions: [OpenedSession] { live.values.filter { $0.machine.state == .stuck }.map(\.record) }
-    package var stuckCount: Int { live.values.count { $0.machine.state == .stuck } }
 
     /// Takes no new session and reverts all that live. Returns when none is left, or none but stuck ones.
     package func drain() async {

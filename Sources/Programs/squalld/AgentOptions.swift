@@ -66,6 +66,8 @@ struct AgentOptions {
         limitArguments = Self.limitNames.flatMap { name in given[name].map { ["--\(name)", $0] } ?? [] }
     }
 
+    private static let standard = Scheduler.Limits()
+
     private static let help = """
         squalld: the Squall agent of this node. Started without a role it is the keeper, which starts the rest.
 
@@ -76,12 +78,12 @@ struct AgentOptions {
           --tenants-directory DIR    the tenants' public keys, NAME.jwks.json (default: /etc/squall/tenants)
           --runtime-socket PATH      a container runtime's CRI socket; may be repeated (default: the usual places)
           --state-directory DIR      the journal (default: \(Journal.standardDirectory))
-          --journal-bytes NUMBER     when the journal is compacted, at the least (default: \(Journal.standardBytes))
-          --max-sessions NUMBER      sessions at once; beyond this and each bound below a new one is refused (default: 1000)
-          --max-workers NUMBER       workers at once, each a process (default: 1000)
-          --max-memory BYTES         memory of the engine (default: 536870912)
+          --journal-bytes NUMBER     when the journal is compacted, at the least (default: \(standard.compaction))
+          --max-sessions NUMBER      sessions at once; beyond this and each bound below a new one is refused (default: \(standard.sessions))
+          --max-workers NUMBER       workers at once, each a process (default: \(standard.workers))
+          --max-memory BYTES         memory of the engine (default: \(standard.memory))
           --max-descriptors NUMBER   open files of the engine (default: as many as the container allows)
-          --max-journal BYTES        the journal's length (default: 67108864)
+          --max-journal BYTES        the journal's length (default: \(standard.journal))
           --run-directory DIR        the API's socket squall.sock (default: /run/squall)
           --private-directory DIR    the engine's own socket engine.sock (default: /run/squalld)
           --gateway-user NUMBER      the gateway's user and group (default: 65532)
