@@ -3,7 +3,11 @@ of its own, with throw-away targets. The same tests run on both; what one cannot
 
 import os
 import re
+import shutil
+import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -49,6 +53,36 @@ def agent(world):
 
 
 @pytest.fixture
+def make_agent():
+    """Makes an agent with a state directory of its own, or of `size` on a file system of its own."""
+    if IN_NODE:
+        pytest.skip("needs an agent that the test may stop and start")
+    from local_world import LocalAgent
+
+    made = []
+
+    def make(*options, size=None):
+        root = tempfile.mkdtemp(prefix="squall-test.")
+        os.chmod(root, 0o755)
+        agent = LocalAgent(PROGRAMS, root, options)
+        made.append((agent, size))
+        if size:
+            # Below `unshare --mount`, so nobody else sees it.
+            agent.state_directory.mkdir()
+            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", agent.state_directory], check=True)
+        agent.start()
+        return agent
+
+    yield make
+    for agent, size in made:
+        if agent.keeper.poll() is None:
+            agent.stop()
+        if size:
+            subprocess.run(["umount", "--lazy", agent.state_directory], check=True)
+        shutil.rmtree(agent.root)
+
+
+@pytest.fixture
 def target(world):
     return world.target
 
@@ -65,8 +99,9 @@ class Node:
 
     def __init__(self, agent):
         from nodekit import snapshot
+        from running_agent import deadmen
 
-        self.agent, self.snapshot = agent, snapshot
+        self.agent, self.snapshot, self.deadmen = agent, snapshot, deadmen
         self.processes, self.before = self.restarted(), snapshot.take()
 
     def differences(self):
@@ -79,7 +114,10 @@ class Node:
         return differences
 
     def restarted(self):
-        return [self.agent.role("engine"), self.agent.role("deadman")]
+        deadline = time.monotonic() + 5
+        while len(found := self.deadmen()) != 1 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return [self.agent.role("engine"), *found]
 
 
 @pytest.fixture(scope="module")

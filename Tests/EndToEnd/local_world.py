@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from running_agent import RunningAgent, role_of, start_time
+from running_agent import RunningAgent, start_time
 
 
 class LocalAgent(RunningAgent):
@@ -65,9 +65,9 @@ class LocalAgent(RunningAgent):
     def log(self):
         return self.log_file.read_text()
 
-    def processes(self):
-        children = Path(f"/proc/{self.keeper.pid}/task/{self.keeper.pid}/children").read_text().split()
-        return [(self.keeper.pid, "keeper")] + [(int(pid), role_of(int(pid))) for pid in children if role_of(int(pid))]
+    @property
+    def keeper_id(self):
+        return self.keeper.pid
 
 
 class LocalTarget:
@@ -187,6 +187,14 @@ os.execvp("sh", ["sh", "-c", sys.argv[1]])
 
     def is_running(self):
         return self.process.poll() is None
+
+    def freeze(self, frozen):
+        """As `docker pause` does, or `unpause`."""
+        for directory in self.directories:
+            if (directory / "cgroup.freeze").exists():
+                (directory / "cgroup.freeze").write_text("1" if frozen else "0")
+            if (directory / "freezer.state").exists():
+                (directory / "freezer.state").write_text("FROZEN" if frozen else "THAWED")
 
     def kill(self):
         self.process.kill()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from nodekit import cri
 from nodekit.agent import Agent
-from running_agent import RunningAgent, all_processes, command_line, role_of, start_time
+from running_agent import RunningAgent, all_processes, command_line, start_time
 
 CGROUPS = Path("/sys/fs/cgroup")
 TRACING = Path("/sys/kernel/tracing")
@@ -49,10 +49,9 @@ class ContainerAgent(RunningAgent):
     def log(self):
         return self.container.logs()
 
-    def processes(self):
-        # A process's comm is a number between its exec and its first call; its arguments are right from the start.
-        roles = ("keeper", "engine", "gateway", "runtimes", "deadman")
-        return [(pid, role_of(pid)) for pid in all_processes() if role_of(pid) in roles]
+    @property
+    def keeper_id(self):
+        return self.container.container.pid
 
 
 class Pod:
@@ -114,6 +113,10 @@ class Pod:
         times = [float(time) for time in re.findall(r"time=([0-9.]+) ms", output)]
         assert len(times) == count, output + errors
         return times
+
+    def freeze(self, frozen):
+        """As `docker pause` does, or `unpause`."""
+        Path(f"{CGROUPS}{self.cgroup}/cgroup.freeze").write_text("1" if frozen else "0")
 
     def kill(self):
         os.kill(self.pid, signal.SIGKILL)

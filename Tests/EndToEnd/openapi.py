@@ -4,7 +4,6 @@ Stricter than the document itself, which lets later versions add members: a memb
 """
 
 import copy
-import functools
 import re
 from pathlib import Path
 
@@ -13,8 +12,8 @@ import yaml
 
 DOCUMENT = yaml.safe_load((Path(__file__).parents[2] / "docs/openapi.yaml").read_text())
 
-
-MOST_SESSIONS = 20
+# What has been looked at and found right.
+SEEN = set()
 
 
 def closed(schema):
@@ -50,10 +49,23 @@ def operation(method, path):
     return None, None
 
 
-@functools.cache
-def validator(schema):
-    """Of a schema as YAML: what is made of it takes longer than its use."""
-    return jsonschema.Draft202012Validator({"components": COMPONENTS, **closed(yaml.safe_load(schema))})
+def shape(value):
+    """All that a schema says of a value but how long its texts are and how large its numbers. Words are kept."""
+    if isinstance(value, dict):
+        return frozenset((name, shape(each)) for name, each in value.items())
+    if isinstance(value, list):
+        return frozenset(map(shape, value))
+    if isinstance(value, str):
+        return value if re.fullmatch("[a-z]+(-[a-z]+)*", value) else str
+    return value if value in (True, False, None) else (type(value), value < 0)
+
+
+def validate(schema, components, value, where):
+    """Looks at each shape once: an emulated machine takes long to look at a report."""
+    key = where, shape(value)
+    if key not in SEEN:
+        jsonschema.Draft202012Validator({"components": components, **schema}).validate(value)
+        SEEN.add(key)
 
 
 def check(method, path, status, content_type, body):
@@ -72,12 +84,10 @@ def check(method, path, status, content_type, body):
         assert body in (None, [], ""), f"{method} {path} has a body: {body}"
         return
     assert content_type in content, f"{method} {path} answers {status} as {content_type}, not as one of {list(content)}"
-    if isinstance(body, dict) and isinstance(body.get("sessions"), list):
-        # Of hundreds that are remembered, those that came last: the others were looked at when they were the last.
-        body = body | {"sessions": body["sessions"][:MOST_SESSIONS]}
     for each in body if content_type == "application/x-ndjson" else [body]:
         try:
-            validator(yaml.safe_dump(content[content_type]["schema"])).validate(each)
+            schema = closed(content[content_type]["schema"])
+            validate(schema, COMPONENTS, each, (method, template, status, content_type))
         except jsonschema.ValidationError as error:
             where = "/".join(map(str, error.absolute_path))
             raise AssertionError(f"{method} {path} answers {status}, but {where or 'the body'}: {error.message}") from error
@@ -85,5 +95,4 @@ def check(method, path, status, content_type, body):
 
 def check_claims(claims):
     """Of a token that was accepted."""
-    schema = {"components": DOCUMENT["components"], "$ref": "#/components/schemas/TokenClaims"}
-    jsonschema.Draft202012Validator(schema).validate(claims)
+    validate({"$ref": "#/components/schemas/TokenClaims"}, DOCUMENT["components"], claims, "claims")

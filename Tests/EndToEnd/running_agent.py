@@ -11,7 +11,7 @@ from api import Tenant
 
 class RunningAgent:
     """Needs from its makers: node_name, api_socket, engine_socket, state_directory, tenants_directory, programs, and
-    processes()."""
+    keeper_id."""
 
     def prepare_tenants(self):
         self.tenants_directory.mkdir(parents=True, exist_ok=True)
@@ -40,14 +40,15 @@ class RunningAgent:
     # Processes, each as its number in this pid namespace
 
     def processes(self):
-        """All processes of the agent, by role."""
-        raise NotImplementedError
+        """Keeper, engine, gateway and runtimes, each with its role."""
+        keeper = self.keeper_id
+        children = map(int, Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split())
+        return [(keeper, "keeper")] + [(pid, role) for pid in children if (role := role_of(pid))]
 
     def role(self, name):
         deadline = time.monotonic() + 5
         while True:
             found = [pid for pid, role in self.processes() if role == name]
-            # For a moment after an engine's end there may be two dead-man's processes.
             if len(found) == 1 or time.monotonic() > deadline:
                 (process,) = found
                 return process
@@ -77,6 +78,11 @@ class RunningAgent:
     def process_status(self, process):
         lines = Path(f"/proc/{process}/status").read_text().splitlines()
         return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+
+
+def deadmen():
+    """The dead-man's processes: for a moment after an engine's end there may be two."""
+    return [pid for pid in all_processes() if role_of(pid) == "deadman"]
 
 
 def all_processes():

@@ -9,6 +9,8 @@ import time
 import pytest
 from conftest import PROGRAMS
 
+from tampering import tampering
+
 pytestmark = pytest.mark.node
 
 COUNTS = ("cpuSeconds", "residentBytes", "diskBytes", "packets")
@@ -63,7 +65,7 @@ UNDOING = {"traffic-shaping": "sendto", "workers": "pidfd_send_signal"}
 BOUNDARIES = ["before it is on disk", "before its first change", "before it is undone", "before its end is on disk"]
 
 
-def tampering(boundary, kind):
+def tampering_at(boundary, kind):
     """The call, what happens at it, and whether the session has begun by then."""
     return {
         "before it is on disk": ("fdatasync", BEFORE, False),
@@ -78,7 +80,7 @@ def tampering(boundary, kind):
 def test_it_may_be_killed_at_each_boundary(agent, target, node, kind, boundary):
     # The last example: a visible file, where there are invisible ones too.
     parameters = FAULTS[kind]["examples"][-1]["parameters"]
-    call, what, has_begun = tampering(boundary, kind)
+    call, what, has_begun = tampering_at(boundary, kind)
     engine = agent.role("engine")
     tenant = agent.tenant
     claims = tenant.claims("inject", fault=kind, parameters=parameters, target=target.selector, duration="6s")
@@ -91,26 +93,16 @@ def test_it_may_be_killed_at_each_boundary(agent, target, node, kind, boundary):
 
     if has_begun:
         assert inject().status == 201
-    tracer = subprocess.Popen(
-        ["strace", "-f", "-p", str(engine), "-e", f"trace={call}", "-e", f"inject={call}:{what}"],
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
     asking = threading.Thread(target=inject)
-    try:
-        assert "attached" in tracer.stderr.readline()
+    with tampering(engine, call, what) as trace:
         if not has_begun:
             asking.start()
         if what == HOLD:
             # Said as the call returns, before the tracer lets the engine go on.
-            while "fdatasync" not in tracer.stderr.readline():
-                pass
-            time.sleep(1)
+            while "fdatasync" not in trace.read_text():
+                time.sleep(0.1)
             agent.kill(engine)
         agent.wait_for_another("engine", engine, timeout=20)
-    finally:
-        if tracer.poll() is None:
-            tracer.terminate()
-        tracer.communicate()
     if not has_begun:
         asking.join()
     agent.wait_until_ready()

@@ -10,15 +10,11 @@ from pathlib import Path
 import pytest
 from conftest import IN_NODE
 
-from running_agent import all_processes, role_of
+from running_agent import deadmen
 
 SECONDS = 4
 # How long after its deadline a fault may still be in effect.
 LATE = 2
-
-
-def deadmen():
-    return [pid for pid in all_processes() if role_of(pid) == "deadman"]
 
 
 def wait_until(condition, timeout):
@@ -41,15 +37,6 @@ def hung_engine(agent):
 
 def visible_files(target):
     return [name for name in os.listdir(target.root / "tmp") if name.startswith(".squall-")]
-
-
-def freeze(target, frozen):
-    """As `docker pause` does."""
-    root = Path("/sys/fs/cgroup")
-    if (root / "cgroup.controllers").exists():
-        (root / target.cgroup.strip("/") / "cgroup.freeze").write_text("1" if frozen else "0")
-    else:
-        (root / "freezer" / target.name / "freezer.state").write_text("FROZEN" if frozen else "THAWED")
 
 
 def test_there_is_one_and_it_is_small(agent):
@@ -81,12 +68,12 @@ def test_a_hung_engine_and_a_paused_target_keep_no_memory(agent, mortal_target, 
     ).body["id"]
     begun = time.monotonic()
     assert agent.workers(session)
-    freeze(mortal_target, True)
+    mortal_target.freeze(True)
     hung_engine()
     try:
         wait_until(lambda: not agent.workers(session), SECONDS + LATE - (time.monotonic() - begun))
     finally:
-        freeze(mortal_target, False)
+        mortal_target.freeze(False)
 
 
 @pytest.mark.node
@@ -172,7 +159,7 @@ def test_an_agent_that_is_deleted_by_force_leaves_nothing(agent, world):
         last = time.monotonic()
         assert [each.status for each in sessions] == [201] * 8
         cgroup = Path(f"/proc/{agent.role('keeper')}/cgroup").read_text().strip().split("::")[1]
-        freeze(targets[1], True)
+        targets[1].freeze(True)
         (Path("/sys/fs/cgroup") / cgroup.strip("/") / "cgroup.kill").write_text("1")
         # Not even its container is there to be looked into.
         agent.container.stop(grace=0)
@@ -180,7 +167,7 @@ def test_an_agent_that_is_deleted_by_force_leaves_nothing(agent, world):
         assert len(deadmen()) == 1
         time.sleep(max(0, SECONDS * 4 + LATE - (time.monotonic() - last)))
         assert deadmen() == []
-        freeze(targets[1], False)
+        targets[1].freeze(False)
         # The agent's journal and sockets, and what the runtime remembers of its pod.
         names = [container.id, pod.id, pod.config.metadata.uid]
         kept = ["/var/lib/squall", "/run/squall", "/etc/squall", "/var/lib/containerd/", "/var/lib/cni/"]

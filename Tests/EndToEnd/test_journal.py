@@ -1,50 +1,18 @@
 """The journal under load, on a full disk, and with no agent: agents of their own, that a test may start and kill."""
 
-import contextlib
 import json
-import os
 import shutil
 import subprocess
 import tempfile
-import threading
 import time
 from pathlib import Path
 
-import pytest
-from conftest import IN_NODE, PROGRAMS
+from conftest import PROGRAMS
 
-pytestmark = pytest.mark.skipif(IN_NODE, reason="needs an agent that the test may stop and start")
+from tampering import tampering
 
 STRESS = {"load": 1, "workers": 1}
 VISIBLE = {"size": "4MiB", "visible": True, "reserve": 1}
-
-
-@pytest.fixture
-def make_agent():
-    """Makes an agent with a state directory of its own, or of `size` on a file system of its own."""
-    from local_world import LocalAgent
-
-    made = []
-
-    def make(*options, size=None):
-        root = tempfile.mkdtemp(prefix="squall-test.")
-        os.chmod(root, 0o755)
-        agent = LocalAgent(PROGRAMS, root, options)
-        made.append((agent, size))
-        if size:
-            # Below `unshare --mount`, so nobody else sees it.
-            agent.state_directory.mkdir()
-            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", agent.state_directory], check=True)
-        agent.start()
-        return agent
-
-    yield make
-    for agent, size in made:
-        if agent.keeper.poll() is None:
-            agent.stop()
-        if size:
-            subprocess.run(["umount", "--lazy", agent.state_directory], check=True)
-        shutil.rmtree(agent.root)
 
 
 def squall(*words):
@@ -104,30 +72,13 @@ def test_on_a_full_disk_nothing_begins_and_everything_ends(make_agent, target):
     assert agent.tenant.inject("cpu-stress", target.selector, STRESS, duration="1s").status == 201
 
 
-@contextlib.contextmanager
-def failing_disk(engine):
-    """Every attempt of the engine to make something durable fails, as on a disk that is dying."""
-    calls = "fdatasync,fsync"
-    tracer = subprocess.Popen(
-        ["strace", "-f", "-p", str(engine), "-e", f"trace={calls}", "-e", f"inject={calls}:error=EIO"],
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert "attached" in tracer.stderr.readline()
-    # Nobody reads what it says.
-    threading.Thread(target=tracer.stderr.read, daemon=True).start()
-    try:
-        yield
-    finally:
-        tracer.terminate()
-        tracer.wait()
-
-
 def test_on_a_disk_that_fails_nothing_begins_and_everything_ends(make_agent, target):
     agent = make_agent()
     before = target.processes()
     session = agent.tenant.inject("cpu-stress", target.selector, STRESS, duration="60s").body["id"]
     journal = agent.state_directory / "journal"
-    with failing_disk(agent.role("engine")):
+    # Every attempt to make something durable fails, as on a disk that is dying.
+    with tampering(agent.role("engine"), "fdatasync,fsync", "error=EIO"):
         refused = agent.tenant.inject("cpu-stress", target.selector, STRESS)
         assert (refused.status, refused.code) == (503, "journal-unavailable"), refused
         assert "Input/output error" in refused.body["detail"]

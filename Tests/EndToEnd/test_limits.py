@@ -1,10 +1,6 @@
 """The agent's own limits: agents of their own, each started with one that is low."""
 
 import pytest
-from conftest import IN_NODE
-from test_journal import make_agent  # noqa: F401
-
-pytestmark = pytest.mark.skipif(IN_NODE, reason="needs an agent that the test may stop and start")
 
 STRESS = {"load": 1, "workers": 1}
 
@@ -27,7 +23,7 @@ def check_refusal(answer, words):
         ("--max-descriptors", 220, "files open"),
     ],
 )
-def test_beyond_its_limits_nothing_begins_and_nothing_else_suffers(make_agent, target, option, most, words):  # noqa: F811
+def test_beyond_its_limits_nothing_begins_and_nothing_else_suffers(make_agent, target, option, most, words):
     agent = make_agent(option, str(most))
     before = target.processes()
     sessions = []
@@ -48,7 +44,7 @@ def test_beyond_its_limits_nothing_begins_and_nothing_else_suffers(make_agent, t
 
 
 @pytest.mark.parametrize("option, words", [("--max-memory", "bytes of memory"), ("--max-journal", "the journal has")])
-def test_an_agent_that_is_too_large_begins_nothing(make_agent, target, option, words):  # noqa: F811
+def test_an_agent_that_is_too_large_begins_nothing(make_agent, target, option, words):
     agent = make_agent(option, "1")
     before = target.processes()
     check_refusal(inject(agent, target), words)

@@ -33,6 +33,18 @@ def test_a_target_that_is_gone_is_refused(agent, mortal_target):
         assert answer.code in ("target-not-found", "target-gone"), answer
 
 
+def test_a_frozen_target_takes_no_worker(agent, mortal_target):
+    before = mortal_target.processes()
+    mortal_target.freeze(True)
+    try:
+        for fault in set(HERE) - {"network-latency"}:
+            answer = agent.tenant.inject(fault, mortal_target.selector, FAULTS[fault])
+            assert (answer.status, answer.code) == (403, "target-refused") and "frozen" in answer.body["detail"], answer
+    finally:
+        mortal_target.freeze(False)
+    assert mortal_target.processes() == before
+
+
 @pytest.mark.node
 def test_a_container_without_a_shell_is_as_good(agent, world):
     target = world.make_target(container={"image": "node.local/pause:1", "command": ["/busybox", "sleep", "3600"]})

@@ -35,10 +35,8 @@ install_dependencies() {
 build_programs() {
     local program
     say "building the programs (static)"
-    for program in "${programs[@]}"; do
-        swift build --package-path "$root" --scratch-path "$root/.build/static" -c release \
-            -Xswiftc -static-executable --explicit-target-dependency-import-check error --product "$program"
-    done
+    swift build --package-path "$root" --scratch-path "$root/.build/static" -c release \
+        -Xswiftc -static-executable --explicit-target-dependency-import-check error
     mkdir -p "$programs_directory"
     for program in "${programs[@]}"; do
         strip -o "$programs_directory/$program" "$root/.build/static/release/$program"

@@ -29,7 +29,7 @@ package struct RuntimeDirectory: Sendable {
         do throws(RuntimeFailure) {
             switch question {
             case .container(let id): return .container(try await container(id, before: deadline))
-            case .list: return .list(try await listings(before: deadline))
+            case .list: return .list(try await pods(before: deadline))
             case .status: return .status(await statuses(before: deadline))
             }
         } catch {
@@ -55,14 +55,14 @@ package struct RuntimeDirectory: Sendable {
         throw failure ?? (results.isEmpty ? absence : .notFound)
     }
 
-    private func listings(before deadline: NIODeadline) async throws(RuntimeFailure) -> [RuntimeListing] {
+    private func pods(before deadline: NIODeadline) async throws(RuntimeFailure) -> [RuntimePod] {
         let results = await askPresent { runtime throws(RuntimeFailure) in
-            try await runtime.listings(before: deadline)
+            try await runtime.pods(before: deadline)
         }
         if results.isEmpty { throw absence }
-        var listings: [RuntimeListing] = []
-        for result in results { listings += try result.get() }
-        return listings
+        var pods: [RuntimePod] = []
+        for result in results { pods += try result.get() }
+        return pods
     }
 
     private func statuses(before deadline: NIODeadline) async -> [RuntimeStatus] {

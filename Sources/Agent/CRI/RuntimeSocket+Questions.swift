@@ -26,19 +26,21 @@ extension RuntimeSocket {
             sandbox: try await sandbox(sandboxID, before: deadline))
     }
 
-    /// Every running container.
-    func listings(before deadline: NIODeadline) async throws(RuntimeFailure) -> [RuntimeListing] {
+    /// Every pod, with its containers that run.
+    func pods(before deadline: NIODeadline) async throws(RuntimeFailure) -> [RuntimePod] {
         let request = Runtime_V1_ListContainersRequest.with { $0.filter.state.state = .containerRunning }
-        let containers = try await call(
+        let response = try await call(
             "ListContainers", request, returning: Runtime_V1_ListContainersResponse.self, before: deadline)
         let sandboxes = try await call(
             "ListPodSandbox", Runtime_V1_ListPodSandboxRequest(), returning: Runtime_V1_ListPodSandboxResponse.self,
             before: deadline)
-        let pods = Dictionary(sandboxes.items.map { ($0.id, $0.metadata) }) { first, _ in first }
-        return containers.containers.map {
-            let pod = pods[$0.podSandboxID]
-            return RuntimeListing(
-                id: $0.id, name: $0.metadata.name, podName: pod?.name ?? "", podNamespace: pod?.namespace ?? "")
+        let containers = Dictionary(grouping: response.containers, by: \.podSandboxID)
+        return sandboxes.items.map { sandbox in
+            RuntimePod(
+                uid: sandbox.metadata.uid,
+                containers: containers[sandbox.id, default: []].map {
+                    RuntimePod.Container(id: $0.id, name: $0.metadata.name)
+                })
         }
     }
 

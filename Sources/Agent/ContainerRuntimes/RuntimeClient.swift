@@ -25,12 +25,12 @@ package struct RuntimeClient: Sendable {
         return container
     }
 
-    /// Every running container of the node.
-    package func containers() throws(RuntimeFailure) -> [RuntimeListing] {
-        guard case .list(let listings) = try ask(.list) else {
-            throw .refused(reason: "the answer is no list of containers")
+    /// Every pod of the node, with its containers that run.
+    package func pods() throws(RuntimeFailure) -> [RuntimePod] {
+        guard case .list(let pods) = try ask(.list) else {
+            throw .refused(reason: "the answer is no list of pods")
         }
-        return listings
+        return pods
     }
 
     /// What is behind each socket at which a runtime is looked for.

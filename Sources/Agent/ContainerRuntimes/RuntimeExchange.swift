@@ -5,7 +5,7 @@ internal import ChaosModel
 package enum RuntimeQuestion: Hashable, Sendable {
     /// The running container with exactly this identifier.
     case container(String)
-    /// Every running container.
+    /// Every pod, with its containers that run.
     case list
     /// What is behind each of the sockets.
     case status
@@ -35,7 +35,7 @@ package enum RuntimeQuestion: Hashable, Sendable {
 /// What the runtimes process answers: an `Answer` whose body holds one member, named for its kind.
 package enum RuntimeAnswer: Hashable, Sendable {
     case container(RuntimeContainer)
-    case list([RuntimeListing])
+    case list([RuntimePod])
     case status([RuntimeStatus])
     case failure(RuntimeFailure)
 
@@ -46,9 +46,9 @@ package enum RuntimeAnswer: Hashable, Sendable {
         case "container":
             guard let container = RuntimeContainer(member.value) else { return nil }
             self = .container(container)
-        case "containers":
-            guard let listings = Self.values(of: member.value, as: { RuntimeListing($0) }) else { return nil }
-            self = .list(listings)
+        case "pods":
+            guard let pods = Self.values(of: member.value, as: { RuntimePod($0) }) else { return nil }
+            self = .list(pods)
         case "runtimes":
             guard let statuses = Self.values(of: member.value, as: { RuntimeStatus($0) }) else { return nil }
             self = .status(statuses)
@@ -62,7 +62,7 @@ package enum RuntimeAnswer: Hashable, Sendable {
     package var answer: Answer {
         switch self {
         case .container(let container): Answer(status: 200, body: ["container": container.json])
-        case .list(let listings): Answer(status: 200, body: ["containers": .array(listings.map(\.json))])
+        case .list(let pods): Answer(status: 200, body: ["pods": .array(pods.map(\.json))])
         case .status(let statuses): Answer(status: 200, body: ["runtimes": .array(statuses.map(\.json))])
         case .failure(let failure): Answer(status: failure.problem.code.status, body: ["failure": failure.json])
         }

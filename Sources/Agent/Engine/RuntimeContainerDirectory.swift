@@ -8,7 +8,7 @@ import Targets
 final class RuntimeContainerDirectory: ContainerDirectory {
     private let client: RuntimeClient
     /// However many sessions wait for a container, the runtime is asked for all of them at most once a second.
-    private let known = Mutex<(at: BootInstant, listings: [RuntimeListing])?>(nil)
+    private let known = Mutex<(at: BootInstant, pods: [RuntimePod])?>(nil)
 
     init(client: RuntimeClient) {
         self.client = client
@@ -24,38 +24,39 @@ final class RuntimeContainerDirectory: ContainerDirectory {
         return RunningContainer(container)
     }
 
-    func successor(of container: TargetFacts.Container) throws(Problem) -> RunningContainer? {
+    func successor(of container: TargetFacts.Container) throws(Problem) -> Successor<RunningContainer> {
+        // Nothing tells a pod without one from others.
+        if container.podUID.isEmpty { return .notYet }
         do throws(RuntimeFailure) {
-            let candidates = try listings().filter { listing in
-                listing.id != container.id && listing.name == container.name && listing.podName == container.pod
-                    && listing.podNamespace == container.namespace
-                    && TargetSelector.containerIdentifier(listing.id) == listing.id
+            // A new pod with the old one's name is another one.
+            let pods = try pods().filter { $0.uid == container.podUID }
+            if pods.isEmpty { return .never }
+            let candidates = pods.flatMap(\.containers).filter {
+                $0.id != container.id && $0.name == container.name
+                    && TargetSelector.containerIdentifier($0.id) == $0.id
             }
             // One at most is running, or two for a moment.
-            for listing in candidates.prefix(4) {
-                let found: RuntimeContainer
+            for candidate in candidates.prefix(4) {
                 do throws(RuntimeFailure) {
-                    found = try client.container(listing.id)
+                    return .found(RunningContainer(try client.container(candidate.id)))
                 } catch {
                     // It ended since it was listed.
                     if error == .notFound { continue }
                     if case .notRunning = error { continue }
                     throw error
                 }
-                // Another pod may have the old one's name.
-                if found.sandbox.podUID == container.podUID { return RunningContainer(found) }
             }
-            return nil
+            return .notYet
         } catch {
             throw error.problem
         }
     }
 
-    private func listings() throws(RuntimeFailure) -> [RuntimeListing] {
-        if let known = known.withLock({ $0 }), BootInstant.now - known.at < .seconds(1) { return known.listings }
-        let listings = try client.containers()
-        known.withLock { $0 = (.now, listings) }
-        return listings
+    private func pods() throws(RuntimeFailure) -> [RuntimePod] {
+        if let known = known.withLock({ $0 }), BootInstant.now - known.at < .seconds(1) { return known.pods }
+        let pods = try client.pods()
+        known.withLock { $0 = (.now, pods) }
+        return pods
     }
 }
 

@@ -61,6 +61,7 @@ package enum ProblemCode: String, CaseIterable, Sendable {
     case targetNotFound = "target-not-found"
     case targetGone = "target-gone"
     case targetRefused = "target-refused"
+    case targetBusy = "target-busy"
     case targetUnresolvable = "target-unresolvable"
     case sessionNotFound = "session-not-found"
     case sessionEnded = "session-ended"
@@ -83,7 +84,7 @@ package enum ProblemCode: String, CaseIterable, Sendable {
             .audienceMismatch, .tokenExpired, .tokenNotYetValid, .tokenLifetimeTooLong:
             401
         case .operationMismatch, .notOperator, .targetRefused: 403
-        case .replayed, .sessionEnded: 409
+        case .replayed, .sessionEnded, .targetBusy: 409
         case .replayStoreFull, .limitExceeded: 429
         case .requestMalformed: 400
         case .fieldUnknown, .fieldMissing, .fieldInvalid, .faultUnknown, .faultUnsupported, .targetUnresolvable: 422

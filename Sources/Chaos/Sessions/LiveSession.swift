@@ -14,7 +14,7 @@ final class LiveSession {
         /// The target's process has ended, and the session waits for another one in its place.
         case targetLost
         /// The runtime was asked for a container in the place of the target.
-        case looked(Result<ResolvedTarget?, Problem>)
+        case looked(Result<Successor<ResolvedTarget>, Problem>)
     }
 
     private(set) var record: OpenedSession

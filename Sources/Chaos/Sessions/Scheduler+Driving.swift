@@ -220,8 +220,16 @@ extension Scheduler {
                 case .targetLost:
                     continue
                 case .looked(let found):
-                    if let target = try found.get(), try await move(session, to: target) {
-                        return .targetReturned(stepCount: session.record.intents.count)
+                    switch try found.get() {
+                    case .found(let target):
+                        if try await move(session, to: target) {
+                            return .targetReturned(stepCount: session.record.intents.count)
+                        }
+                    case .notYet: break
+                    case .never:
+                        session.tell("pod-gone", "the container runtime knows the container's pod no longer")
+                        session.tell(.targetGone)
+                        return .toldToEnd(.targetGone)
                     }
                 }
             } catch {
@@ -238,7 +246,7 @@ extension Scheduler {
         Task {
             await pause(time)
             guard session.machine.state == .waiting else { return }
-            let found: Result<ResolvedTarget?, Problem>
+            let found: Result<Successor<ResolvedTarget>, Problem>
             do throws(Problem) {
                 found = .success(try await directory.successor(of: session.record.target))
             } catch {
@@ -255,6 +263,7 @@ extension Scheduler {
         try refuseBeyondUse()
         let (fault, _) = try FaultCatalogue.fault(of: session.record.fault, parameters: session.record.parameters)
         let intents = try await runner.prepare(try fault.plan(for: try observe(target)), on: target)
+        try refuseBesideStuck(intents)
         guard !session.isToldToEnd else { return false }
         try await write([.moved(MovedSession(id: session.id, target: target.facts, intents: intents))])
         session.move(to: target, intents)

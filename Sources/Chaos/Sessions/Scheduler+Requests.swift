@@ -157,10 +157,24 @@ extension Scheduler {
         let observation = try observe(target)
         let steps = try fault.plan(for: observation)
         let intents = try await runner.prepare(steps, on: target)
+        try refuseBesideStuck(intents)
         let plan = Plan(
             fault: injection.fault, summary: fault.summary, parameters: parameters, target: target.facts,
             intents: intents, notes: fault.notes(on: observation), duration: injection.duration)
         return (target, plan)
+    }
+
+    /// What is stuck in a network namespace is taken out at its deadline by whoever can, with all that is beside it.
+    func refuseBesideStuck(_ intents: [Intent]) throws(Problem) {
+        let networks = Set(intents.compactMap(\.network))
+        let isBeside = live.values.contains { session in
+            session.machine.state == .stuck
+                && session.record.intents.contains { $0.network.map(networks.contains) ?? false }
+        }
+        guard isBeside else { return }
+        throw Problem(
+            .targetBusy, "an earlier session in the target's network could not be undone yet", field: "target",
+            hint: "an operator sees it, and why, with `squall session list` on the node")
     }
 
     /// `/proc/meminfo`; nil where it does not say.

@@ -31,6 +31,14 @@ extension Intent {
         }
     }
 
+    /// The network namespace that it changes.
+    package var network: TargetFacts.NetworkNamespace? {
+        switch self {
+        case .shapeTraffic(_, let network, _): network
+        case .runWorker, .fillDisk: nil
+        }
+    }
+
     /// Whether something of it can be left when the node was restarted.
     var outlivesBoot: Bool {
         switch self {

@@ -5,9 +5,16 @@ package protocol TargetDirectory: Sendable {
     /// - Throws: `target-not-found`, `target-gone`, `target-refused`, `target-unresolvable`, `runtime-unavailable`.
     func resolve(_ selector: TargetSelector) async throws(Problem) -> ResolvedTarget
 
-    /// Takes hold of the container that was started in the place of another, in the same pod; nil while there is none, and
-    /// for what is no container.
+    /// Takes hold of the container that was started in the place of another, in the same pod.
     ///
     /// - Throws: `target-gone`, `target-refused`, `target-unresolvable`, `runtime-unavailable`.
-    func successor(of facts: TargetFacts) async throws(Problem) -> ResolvedTarget?
+    func successor(of facts: TargetFacts) async throws(Problem) -> Successor<ResolvedTarget>
+}
+
+/// What there is in the place of a target that has ended.
+package enum Successor<Target: Sendable>: Sendable {
+    case found(Target)
+    case notYet
+    /// Its pod is gone, or it is no container.
+    case never
 }

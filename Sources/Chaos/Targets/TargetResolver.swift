@@ -24,7 +24,7 @@ package protocol ContainerDirectory: Sendable {
     /// The running container of the same name in the same pod, if it is another one.
     ///
     /// - Throws: `runtime-unavailable`.
-    func successor(of container: TargetFacts.Container) throws(Problem) -> RunningContainer?
+    func successor(of container: TargetFacts.Container) throws(Problem) -> Successor<RunningContainer>
 }
 
 /// Finds targets on this node.
@@ -60,10 +60,14 @@ package final class TargetResolver: TargetDirectory {
         }
     }
 
-    package func successor(of facts: TargetFacts) async throws(Problem) -> ResolvedTarget? {
-        guard let container = facts.container else { return nil }
-        let found = try await ask { containers throws(Problem) in try containers.successor(of: container) }
-        guard let found else { return nil }
+    package func successor(of facts: TargetFacts) async throws(Problem) -> Successor<ResolvedTarget> {
+        guard let container = facts.container else { return .never }
+        let found: RunningContainer
+        switch try await ask({ containers throws(Problem) in try containers.successor(of: container) }) {
+        case .found(let container): found = container
+        case .notYet: return .notYet
+        case .never: return .never
+        }
         let target = try process(found.processID, startTime: nil, of: found.facts)
         // The request named the old container, and the runtime alone names this one: the kernel has to say that it is in
         // the same pod, where the runtime puts its containers.
@@ -73,7 +77,7 @@ package final class TargetResolver: TargetDirectory {
                 "the container that the runtime names is in cgroup \(target.facts.cgroup.path), which is not of the pod",
                 field: "target.container")
         }
-        return target
+        return .found(target)
     }
 
     /// Whether a container's cgroup differs from another's in nothing but their identifiers.

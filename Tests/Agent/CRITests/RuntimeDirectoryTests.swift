@@ -262,7 +262,7 @@ struct RuntimeDirectoryTests {
         }
     }
 
-    @Test func `the list names running containers with their pods`() async throws {
+    @Test func `the list names pods with their running containers`() async throws {
         let containers = bytes(
             Runtime_V1_ListContainersResponse.with {
                 $0.containers = [
@@ -281,6 +281,7 @@ struct RuntimeDirectoryTests {
                         $0.metadata = .with {
                             $0.name = "shop-0"
                             $0.namespace = "shop"
+                            $0.uid = "uid-1"
                         }
                     }
                 ]
@@ -288,7 +289,7 @@ struct RuntimeDirectoryTests {
         try await withRuntime({ .message($0 == "ListContainers" ? containers : sandboxes) }) { _, runtimes in
             #expect(
                 await runtimes.answer(.list)
-                    == .list([RuntimeListing(id: id, name: "web", podName: "shop-0", podNamespace: "shop")]))
+                    == .list([RuntimePod(uid: "uid-1", containers: [.init(id: id, name: "web")])]))
         }
     }
 }

@@ -27,7 +27,10 @@ struct RuntimeExchangeTests {
                     id: "s", processID: nil, podName: "", podNamespace: "", podUID: "", labels: [:], annotations: [:],
                     usesHostNetwork: true))),
         .list([]),
-        .list([RuntimeListing(id: "c", name: "web", podName: "shop-0", podNamespace: "shop")]),
+        .list([
+            RuntimePod(uid: "uid-1", containers: [.init(id: "c", name: "web")]),
+            RuntimePod(uid: "uid-2", containers: []),
+        ]),
         .status([
             RuntimeStatus(socket: "/a", availability: .available(runtime: "containerd", version: "1.7.24")),
             RuntimeStatus(socket: "/b", availability: .absent),
@@ -55,9 +58,10 @@ struct RuntimeExchangeTests {
     }
 
     @Test(arguments: [
-        #"{"container":{}}"#, #"{"containers":[{"id":"c"}]}"#, #"{"runtimes":{}}"#,
+        #"{"container":{}}"#, #"{"pods":[{"uid":"u"}]}"#, #"{"pods":[{"uid":"u","containers":[{"id":"c"}]}]}"#,
+        #"{"runtimes":{}}"#,
         #"{"failure":{"kind":"notRunning","state":"running"}}"#, #"{"failure":{"kind":"gone"}}"#, #"{}"#, "[]",
-        #"{"containers":[],"runtimes":[]}"#,
+        #"{"pods":[],"runtimes":[]}"#,
     ])
     func `what is no answer is refused`(text: String) throws {
         #expect(RuntimeAnswer(Answer(status: 200, body: try JSON(parsing: text))) == nil)

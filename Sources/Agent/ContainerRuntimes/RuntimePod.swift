@@ -1,0 +1,42 @@
+package import ChaosModel
+
+/// One of the node's pods in a list, with its containers that run: enough to choose one, and then to ask for it by its
+/// identifier. A pod whose sandbox was made anew is there twice for a while.
+package struct RuntimePod: Hashable, Sendable {
+    package struct Container: Hashable, Sendable {
+        package let id: String
+        /// The name within the pod.
+        package let name: String
+
+        package init(id: String, name: String) {
+            self.id = id
+            self.name = name
+        }
+    }
+
+    package let uid: String
+    package let containers: [Container]
+
+    package init(uid: String, containers: [Container]) {
+        self.uid = uid
+        self.containers = containers
+    }
+}
+
+extension RuntimePod {
+    package var json: JSON {
+        let containers = containers.map { JSON.object([("id", .string($0.id)), ("name", .string($0.name))]) }
+        return ["uid": .string(uid), "containers": .array(containers)]
+    }
+
+    /// Reads what `json` wrote; nil for anything else.
+    package init?(_ json: JSON) {
+        guard let uid = json.name("uid"), let containers = json["containers"]?.arrayValue else { return nil }
+        self.uid = uid
+        self.containers = containers.compactMap { container in
+            guard let id = container.name("id"), let name = container.name("name") else { return nil }
+            return Container(id: id, name: name)
+        }
+        guard self.containers.count == containers.count else { return nil }
+    }
+}
