@@ -34,12 +34,11 @@ class ContainerAgent(RunningAgent):
     def __init__(self, programs):
         capabilities = Path(__file__).parents[2] / "daemonset/capabilities"
         self.container = Agent(programs, capabilities, node_name=self.node_name)
-        # Importing it takes long.
-        self.image = None
+        # As it is shipped; to import it takes long.
+        self.image = self.container.image() if os.environ.get("SQUALL_FROM_IMAGE") else None
 
     def start(self):
         self.prepare_tenants()
-        self.image = self.image or self.container.image()
         self.container.start(image=self.image)
         self.wait_until_ready()
 

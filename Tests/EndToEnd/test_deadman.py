@@ -135,11 +135,11 @@ def test_a_new_engine_takes_over_from_the_old_ones(agent, target):
 
 
 @pytest.mark.node
-def test_an_agent_that_is_deleted_by_force_leaves_nothing(agent, world):
+def test_an_agent_that_is_deleted_by_force_leaves_nothing(agent, target, mortal_target):
     """All its processes killed at once, its container and pod removed, and no other agent comes."""
     from nodekit import snapshot
 
-    targets = [world.make_target(), world.make_target()]
+    targets = [target, mortal_target]
     agent.stop()
     try:
         before = snapshot.take()
@@ -175,6 +175,5 @@ def test_an_agent_that_is_deleted_by_force_leaves_nothing(agent, world):
         left = [each for each in snapshot.compare(before, snapshot.take()) if not expected.search(each)]
         assert not left, "\n".join(left)
     finally:
-        for target in targets:
-            target.remove()
+        targets[1].freeze(False)
         agent.start()

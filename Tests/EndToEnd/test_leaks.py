@@ -47,11 +47,11 @@ def test_sessions_that_are_over_hold_nothing(agent, target, world):
     faults = [each for each in FAULTS if world.can_shape_traffic() or "network" not in each]
     # Everything has been used once, and a thousand sessions are remembered.
     run_sessions(agent, target, faults, min(1000, SESSIONS))
-    before = usage_of_all()
+    before, journal = usage_of_all(), agent.state_directory / "journal"
     assert set(before) == {"keeper", "engine", "gateway", "runtimes", "deadman"}
     run_sessions(agent, target, faults, SESSIONS)
     after = usage_of_all()
-    print(f"{SESSIONS} sessions, (descriptors, threads, kilobytes, addresses) before {before}, after {after}")
+    print(f"journal of {journal.stat().st_size} bytes after {SESSIONS} sessions, (descriptors, threads, kilobytes, addresses) before {before}, after {after}")
     for role, (descriptors, threads, kilobytes, addresses) in after.items():
         # A connection more or less may be open just then; threads come and go with a pool.
         assert descriptors <= before[role][0] + 4, (role, before, after)
@@ -61,3 +61,5 @@ def test_sessions_that_are_over_hold_nothing(agent, target, world):
         assert kilobytes <= before[role][2] + 12 * remembered + 2048, (role, before, after)
         # The stacks of threads that nobody joined, 8 MiB each, would show here. An allocator's arena has 64 MiB.
         assert addresses <= before[role][3] + 256 * 1024, (role, before, after)
+    # It is compacted at 1 MiB, and at twice what was left of it then.
+    assert journal.stat().st_size < 3 << 20

@@ -6,7 +6,7 @@ package enum Effect: Hashable, Sendable {
     case memory(resident: ByteCount)
     /// What the file takes on its file system.
     case disk(allocated: ByteCount)
-    /// Packets that went through the fault, and those that it had no room for.
+    /// Packets that went through the fault, and those that it dropped, on purpose or for want of room.
     case traffic(packets: Int64, dropped: Int64)
 
     /// As a person would say it.
@@ -18,7 +18,7 @@ package enum Effect: Hashable, Sendable {
         case .memory(let resident): "\(resident) resident"
         case .disk(let allocated): "\(allocated) on disk"
         case .traffic(let packets, let dropped):
-            "\(packets) packets" + (dropped > 0 ? ", and \(dropped) dropped for want of room" : "")
+            "\(packets) packets" + (dropped > 0 ? ", and \(dropped) dropped" : "")
         }
     }
 

@@ -6,6 +6,7 @@ package struct Parameter: Sendable {
         case percentage(ClosedRange<Double>)
         case integer(ClosedRange<Int64>)
         case bytes(ClosedRange<ByteCount>)
+        case rate(ClosedRange<BitRate>)
         /// One of these words.
         case choice([String])
         case boolean
@@ -17,12 +18,15 @@ package struct Parameter: Sendable {
     package let kind: Kind
     /// Nil: nothing is in force when nobody says.
     package let standard: JSON?
+    /// Whether a request must say it.
+    package let isRequired: Bool
     package let meaning: String
 
-    package init(_ name: String, _ kind: Kind, standard: JSON? = nil, meaning: String) {
+    package init(_ name: String, _ kind: Kind, standard: JSON? = nil, isRequired: Bool = false, meaning: String) {
         self.name = name
         self.kind = kind
         self.standard = standard
+        self.isRequired = isRequired
         self.meaning = meaning
     }
 
@@ -34,6 +38,7 @@ package struct Parameter: Sendable {
             "\(Percentage.text(range.lowerBound)) to \(Percentage.text(range.upperBound)) percent"
         case .integer(let range): "\(range.lowerBound) to \(range.upperBound)"
         case .bytes(let range): "\(range.lowerBound.text) to \(range.upperBound.text)"
+        case .rate(let range): "\(range.lowerBound.text) to \(range.upperBound.text)"
         case .choice(let words): words.joined(separator: " or ")
         case .boolean: "true or false"
         case .path: "absolute, at most \(Self.longestPath) bytes, without \".\" and \"..\" parts"
@@ -58,6 +63,8 @@ package struct Parameter: Sendable {
             ]
         case .bytes:
             members = [("type", "string"), ("pattern", "^[0-9]+(\\.[0-9]+)?(B|([kKMGT]|[KMGT]i)B?)$")]
+        case .rate:
+            members = [("type", "string"), ("pattern", "^[0-9]+(\\.[0-9]+)?[kKmMgG]?bit(/s)?$")]
         case .choice(let words):
             members = [("type", "string"), ("enum", .array(words.map(JSON.string)))]
         case .boolean:
@@ -72,7 +79,7 @@ package struct Parameter: Sendable {
     /// The range is said where the schema's own words cannot say it.
     private var description: String {
         switch kind {
-        case .duration, .bytes, .path: "\(meaning) (\(range))"
+        case .duration, .bytes, .rate, .path: "\(meaning) (\(range))"
         case .percentage, .integer, .choice, .boolean: meaning
         }
     }
@@ -92,6 +99,7 @@ package struct ParameterValues: Sendable {
         case percentage(Percentage)
         case integer(Int64)
         case bytes(ByteCount)
+        case rate(BitRate)
         case boolean(Bool)
         /// A path or a choice.
         case text(String)
@@ -101,7 +109,7 @@ package struct ParameterValues: Sendable {
     /// The values in force, in the order of the fault's list.
     package private(set) var json: JSON = .object([JSON.Member]())
 
-    /// - Throws: `field-unknown` or `field-invalid`, naming the field and the range allowed.
+    /// - Throws: `field-unknown`, `field-missing` or `field-invalid`, naming the field and the range allowed.
     package init(_ given: JSON, of parameters: [Parameter]) throws(Problem) {
         guard let members = given.members else {
             throw Problem(.fieldInvalid, "parameters are an object, not \(given.typeName)", field: "parameters")
@@ -113,7 +121,12 @@ package struct ParameterValues: Sendable {
         }
         var inForce: [JSON.Member] = []
         for parameter in parameters {
-            guard let value = given[parameter.name] ?? parameter.standard else { continue }
+            guard let value = given[parameter.name] ?? parameter.standard else {
+                guard parameter.isRequired else { continue }
+                throw Problem(
+                    .fieldMissing, "\(parameter.name), the \(parameter.meaning), has to be given",
+                    field: "parameters.\(parameter.name)", hint: parameter.range)
+            }
             values[parameter.name] = try Self.read(value, as: parameter)
             inForce.append(JSON.Member(parameter.name, value))
         }
@@ -141,6 +154,9 @@ package struct ParameterValues: Sendable {
                 return .bytes(bytes)
             }
             wanted = "a number of bytes with its unit, as \"64MiB\""
+        case .rate(let range):
+            if let rate = value.stringValue.flatMap({ BitRate(text: $0) }), range.contains(rate) { return .rate(rate) }
+            wanted = "a number of bits a second with its unit, as \"10Mbit\""
         case .choice(let words):
             if let word = value.stringValue, words.contains(word) { return .text(word) }
             wanted = "a word"
@@ -172,6 +188,7 @@ extension ParameterValues {
     package func percentage(_ name: String) -> Percentage { Self.declared(optionalPercentage(name), name) }
     package func integer(_ name: String) -> Int64 { Self.declared(optionalInteger(name), name) }
     package func bytes(_ name: String) -> ByteCount { Self.declared(optionalBytes(name), name) }
+    package func rate(_ name: String) -> BitRate { Self.declared(optionalRate(name), name) }
     package func boolean(_ name: String) -> Bool { Self.declared(optionalBoolean(name), name) }
     /// Of a path or a choice.
     package func text(_ name: String) -> String { Self.declared(optionalText(name), name) }
@@ -193,6 +210,11 @@ extension ParameterValues {
 
     package func optionalBytes(_ name: String) -> ByteCount? {
         guard case .bytes(let value)? = values[name] else { return nil }
+        return value
+    }
+
+    package func optionalRate(_ name: String) -> BitRate? {
+        guard case .rate(let value)? = values[name] else { return nil }
         return value
     }
 

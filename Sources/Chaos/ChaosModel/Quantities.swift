@@ -17,6 +17,11 @@ package struct Percentage: Hashable, Comparable, Sendable, CustomStringConvertib
     /// 0 to 1.
     package var fraction: Double { value / 100 }
     package var description: String { value == value.rounded() ? "\(Int(value))%" : "\(value)%" }
+    /// That at least one of two independent events happens.
+    package func or(_ other: Percentage) -> Percentage {
+        Percentage(unchecked: 100 - (100 - value) * (100 - other.value) / 100)
+    }
+
     package static func < (left: Self, right: Self) -> Bool { left.value < right.value }
 }
 
@@ -121,4 +126,47 @@ package struct ByteCount: Hashable, Comparable, Sendable, CustomStringConvertibl
     }
 
     package static func < (left: Self, right: Self) -> Bool { left.value < right.value }
+}
+
+/// Bits a second, 1 or more.
+package struct BitRate: Hashable, Comparable, Sendable, CustomStringConvertible {
+    package let bitsPerSecond: Int64
+
+    package init(_ bitsPerSecond: Int64) {
+        precondition(bitsPerSecond > 0, "a rate lets something through")
+        self.bitsPerSecond = bitsPerSecond
+    }
+
+    /// Reads `10Mbit`, `1.5Gbit`, `512kbit`, `8000bit`, with `/s` or without: powers of 1000, in either case but for
+    /// `bit`. Nil for anything else; `Mbps` too, which is bits to some and bytes to others.
+    package init?(text: String) {
+        let text = text.hasSuffix("/s") ? text.dropLast(2) : Substring(text)
+        guard text.hasSuffix("bit") else { return nil }
+        var digits = text.dropLast(3)
+        var scale = 1.0
+        if let last = digits.last, let exponent = ["k", "m", "g"].firstIndex(of: last.lowercased()) {
+            for _ in 0...exponent { scale *= 1000 }
+            digits = digits.dropLast()
+        }
+        guard !digits.isEmpty, digits.allSatisfy({ $0.isASCII && ($0.isNumber || $0 == ".") }),
+            let number = Double(digits), number * scale >= 1, number * scale <= 1e15
+        else { return nil }
+        self.init(Int64((number * scale).rounded()))
+    }
+
+    /// At least one.
+    package var bytesPerSecond: Int64 { max(1, bitsPerSecond / 8) }
+
+    /// The shortest exact text that `init(text:)` reads back, as `10Mbit`.
+    package var text: String {
+        for (scale, prefix) in [(Int64(1_000_000_000), "G"), (1_000_000, "M"), (1000, "k")]
+        where bitsPerSecond % scale == 0 {
+            return "\(bitsPerSecond / scale)\(prefix)bit"
+        }
+        return "\(bitsPerSecond)bit"
+    }
+
+    package var description: String { text + "/s" }
+
+    package static func < (left: Self, right: Self) -> Bool { left.bitsPerSecond < right.bitsPerSecond }
 }

@@ -8,6 +8,10 @@ package enum FaultCatalogue {
         MemoryStress.self,
         DiskFillFault.self,
         NetworkLatency.self,
+        NetworkLoss.self,
+        NetworkCorruption.self,
+        NetworkDuplication.self,
+        NetworkRateLimit.self,
     ]
 
     /// - Throws: `fault-unknown`.
@@ -35,14 +39,16 @@ package enum FaultCatalogue {
 extension Fault {
     /// The JSON Schema (draft 2020-12) of this fault's `parameters`.
     package static var schema: JSON {
-        [
-            "$schema": "https://json-schema.org/draft/2020-12/schema",
-            "title": .string(kind),
-            "description": .string(summary),
-            "type": "object",
-            "additionalProperties": false,
-            "properties": .object(parameters.map { JSON.Member($0.name, $0.schema) }),
-        ]
+        let required = parameters.filter(\.isRequired).map { JSON.string($0.name) }
+        return .object([
+            ("$schema", "https://json-schema.org/draft/2020-12/schema"),
+            ("title", .string(kind)),
+            ("description", .string(summary)),
+            ("type", "object"),
+            ("additionalProperties", false),
+            ("properties", .object(parameters.map { JSON.Member($0.name, $0.schema) })),
+            ("required", required.isEmpty ? nil : .array(required)),
+        ])
     }
 
     /// The fault's entry in `GET /v1/faults`.

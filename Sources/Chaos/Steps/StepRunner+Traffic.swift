@@ -56,10 +56,21 @@ final class ShapedNetwork {
 extension TrafficLayer {
     /// As a person would say it.
     var summary: String {
-        var text = "delay \(direction.rawValue) traffic by \(impairment.latency.text)"
-        if impairment.jitter > .zero { text += " ± \(impairment.jitter.text)" }
-        if let correlation = impairment.correlation { text += ", correlated \(correlation)" }
-        return text
+        var parts: [String] = []
+        if impairment.latency > .zero {
+            parts.append(
+                "delay by \(impairment.latency.text)"
+                    + (impairment.jitter > .zero ? " ± \(impairment.jitter.text)" : "")
+                    + (impairment.correlation.map { ", correlated \($0)" } ?? ""))
+        }
+        for (verb, chance) in [
+            ("lose", impairment.loss), ("damage", impairment.corruption), ("send twice", impairment.duplication),
+        ] {
+            guard let chance else { continue }
+            parts.append("\(verb) \(chance.percent)" + (chance.correlation.map { ", correlated \($0)" } ?? ""))
+        }
+        if let rate = impairment.rate { parts.append("hold to \(rate)") }
+        return "\(direction.rawValue) traffic: " + parts.joined(separator: "; ")
     }
 }
 

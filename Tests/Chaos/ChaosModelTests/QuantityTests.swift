@@ -157,4 +157,29 @@ struct ProblemTests {
         #expect(ByteCount(500_000_000).text == "500MB")
         #expect("\(ByteCount(3 << 29))" == "1.5 GiB")
     }
+
+    @Test(
+        arguments: [
+            ("10Mbit", 10_000_000), ("1.5Gbit/s", 1_500_000_000), ("512kbit", 512_000), ("512Kbit", 512_000),
+            ("8000bit", 8000), ("100mbit", 100_000_000), ("1bit", 1),
+        ] as [(String, Int64)])
+    func `reads rates as people write them`(text: String, bits: Int64) {
+        #expect(BitRate(text: text)?.bitsPerSecond == bits)
+    }
+
+    @Test(arguments: [
+        "", "bit", "kbit", "10", "10M", "10Mbps", "10MB", "10MBit", "0bit", "0.1bit", "-1bit", "1 Mbit", "1Mibit",
+        "1e3bit", "infbit", "9999999Gbit", "1Mbit/m", "٣bit",
+    ])
+    func `refuses what is no rate`(text: String) {
+        #expect(BitRate(text: text) == nil)
+    }
+
+    @Test func `writes rates that are read back as the same`() {
+        for bits in [1, 999, 1000, 1001, 8_000_000, 1_234_567, 100_000_000_000] as [Int64] {
+            #expect(BitRate(text: BitRate(bits).text) == BitRate(bits))
+        }
+        #expect(BitRate(1_500_000).text == "1500kbit")
+        #expect(BitRate(20_000_000).description == "20Mbit/s")
+    }
 }

@@ -35,7 +35,12 @@ struct FaultCatalogueTests {
 
     @Test(arguments: FaultCatalogue.all.map { $0.kind })
     func `the standard values of a fault are within its own ranges`(kind: String) throws {
-        _ = try FaultCatalogue.fault(of: kind, parameters: .object([JSON.Member]()))
+        let type = try FaultCatalogue.fault(of: kind)
+        // Those that have none, from an example.
+        let required = type.parameters.filter(\.isRequired).compactMap { parameter in
+            type.examples[0].parameters[parameter.name].map { JSON.Member(parameter.name, $0) }
+        }
+        _ = try FaultCatalogue.fault(of: kind, parameters: .object(required))
     }
 
     @Test(
@@ -49,6 +54,18 @@ struct FaultCatalogueTests {
             ("network-latency", ["correlation": 10], .fieldInvalid, "parameters.correlation"),
             ("network-latency", ["correlation": 101, "jitter": "1ms"], .fieldInvalid, "parameters.correlation"),
             ("network-latency", ["delay": "1s"], .fieldUnknown, "parameters.delay"),
+            ("network-loss", [:], .fieldMissing, "parameters.percent"),
+            ("network-loss", ["percent": 0], .fieldInvalid, "parameters.percent"),
+            ("network-loss", ["percent": 100.1], .fieldInvalid, "parameters.percent"),
+            ("network-loss", ["percent": "5%"], .fieldInvalid, "parameters.percent"),
+            ("network-loss", ["percent": 5, "correlation": 101], .fieldInvalid, "parameters.correlation"),
+            ("network-corruption", ["correlation": 5], .fieldMissing, "parameters.percent"),
+            ("network-duplication", ["percent": 5, "gap": 1], .fieldUnknown, "parameters.gap"),
+            ("network-rate-limit", [:], .fieldMissing, "parameters.rate"),
+            ("network-rate-limit", ["rate": "1Mbps"], .fieldInvalid, "parameters.rate"),
+            ("network-rate-limit", ["rate": 1_000_000], .fieldInvalid, "parameters.rate"),
+            ("network-rate-limit", ["rate": "7kbit"], .fieldInvalid, "parameters.rate"),
+            ("network-rate-limit", ["rate": "101Gbit"], .fieldInvalid, "parameters.rate"),
             ("cpu-stress", ["load": 0], .fieldInvalid, "parameters.load"),
             ("cpu-stress", ["load": 100.5], .fieldInvalid, "parameters.load"),
             ("cpu-stress", ["workers": -1], .fieldInvalid, "parameters.workers"),
@@ -86,11 +103,14 @@ struct FaultCatalogueTests {
         #expect(problem.field == field)
     }
 
-    @Test func `network latency refuses a target on the node's own network`() throws {
-        let (fault, _) = try FaultCatalogue.fault(of: "network-latency", parameters: ["latency": "1s"])
+    @Test(arguments: FaultCatalogue.all.filter { $0.needs.contains(.trafficShaping) }.map { $0.kind })
+    func `network faults refuse a target on the node's own network`(kind: String) throws {
+        let example = try FaultCatalogue.fault(of: kind).examples[0]
+        let (fault, _) = try FaultCatalogue.fault(of: kind, parameters: example.parameters)
         let onHost = TargetObservation(
             facts: pod.facts, cpuCount: 4, isOnHostNetwork: true, memoryLimit: nil, diesTogether: false)
-        #expect(throws: Problem.self) { try fault.plan(for: onHost) }
+        let problem = try #require(throws: Problem.self) { try fault.plan(for: onHost) }
+        #expect(problem.code == .targetRefused)
     }
 
     @Test func `cpu stress takes a thread for each CPU of the target when none are named`() throws {

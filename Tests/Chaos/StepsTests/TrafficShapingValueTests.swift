@@ -8,6 +8,11 @@ struct TrafficShapingValueTests {
     private static let half = Percentage(50)
     private static let quarter = Percentage(25)
 
+    private static func chance(_ percent: Double, correlation: Percentage? = nil) -> PacketChance {
+        guard let percentage = Percentage(percent) else { preconditionFailure("\(percent) is no percentage") }
+        return PacketChance(percentage, correlation: correlation)
+    }
+
     @Test func `latencies and jitters add up, and the strongest correlation of a jitter is taken`() {
         let steady = TrafficImpairment(latency: .milliseconds(100), correlation: Percentage(90))
         let shaky = TrafficImpairment(latency: .milliseconds(20), jitter: .milliseconds(5), correlation: Self.quarter)
@@ -18,6 +23,21 @@ struct TrafficShapingValueTests {
         #expect(
             steady.combined(with: shaky)
                 == TrafficImpairment(latency: .milliseconds(120), jitter: .milliseconds(5), correlation: Self.quarter))
+    }
+
+    @Test func `chances are those of independent events, and the lowest rate is the rate of all`() {
+        let some = TrafficImpairment(
+            loss: Self.chance(50, correlation: Self.quarter), duplication: Self.chance(25),
+            rate: BitRate(2000))
+        let more = TrafficImpairment(
+            loss: Self.chance(50), corruption: Self.chance(50), rate: BitRate(1000))
+        let both = TrafficImpairment(
+            loss: Self.chance(75, correlation: Self.quarter), duplication: Self.chance(25),
+            corruption: Self.chance(50), rate: BitRate(1000))
+        #expect(some.combined(with: more) == both)
+        #expect(more.combined(with: some) == both)
+        let none = Self.chance(100)
+        #expect(some.combined(with: TrafficImpairment(loss: none)).loss?.percent == Percentage(100))
     }
 
     @Test func `the order of combining does not matter`() {
@@ -46,6 +66,15 @@ struct TrafficShapingValueTests {
         #expect(TrafficImpairment(latency: latency).netem == Netem(limit: limit, latency: latency))
     }
 
+    @Test(arguments: [
+        (Int64(8000), Duration.zero, UInt32(32)), (1_000_000, .zero, 42), (1_000_000, .seconds(2), 207),
+        (100_000_000_000, .zero, 10_000),
+    ])
+    func `behind a rate a queue holds what goes in half a second`(rate: Int64, latency: Duration, limit: UInt32) {
+        let netem = TrafficImpairment(latency: latency, rate: BitRate(rate)).netem
+        #expect((netem.limit, netem.rate) == (limit, UInt64(rate / 8)))
+    }
+
     @Test func `jitter is cut to what the kernel keeps, and correlation is a share of 32 bits`() {
         let netem = TrafficImpairment(latency: .seconds(9), jitter: .seconds(9), correlation: Percentage(100)).netem
         #expect(netem.jitter == .nanoseconds(Int64(Int32.max)))
@@ -58,6 +87,11 @@ struct TrafficShapingValueTests {
             filter: TrafficFilter(boxes: [TrafficBox(family: .ipv6)]),
             impairment: TrafficImpairment(latency: .nanoseconds(1), jitter: .seconds(90), correlation: Percentage(12.5))
         ),
+        TrafficLayer(
+            impairment: TrafficImpairment(
+                loss: chance(0.1, correlation: Percentage(50)),
+                duplication: chance(25),
+                corruption: chance(33.3), rate: BitRate(1_234_567))),
     ])
     func `a layer survives the journal`(layer: TrafficLayer) throws {
         #expect(TrafficLayer(try JSON(parsing: layer.json.text)) == layer)
@@ -82,6 +116,8 @@ struct TrafficShapingValueTests {
         #"{"direction":"egress","filter":[{"family":"ipv4","port":1}],"impairment":{"latency":"1ms","jitter":"0s"}}"#,
         #"{"direction":"egress","filter":[{"family":"ipv4"}],"impairment":{"latency":"1ms"}}"#,
         #"{"direction":"egress","filter":[{"family":"ipv4"}],"impairment":{"latency":"1ms","jitter":"0s","loss":1}}"#,
+        #"{"direction":"egress","filter":[{"family":"ipv4"}],"impairment":{"latency":"1ms","jitter":"0s","rate":"fast"}}"#,
+        #"{"direction":"egress","filter":[{"family":"ipv4"}],"impairment":{"latency":"1ms","jitter":"0s","speed":1}}"#,
         #"{"direction":"egress","filter":[{"family":"ipv4"}],"impairment":{"latency":1,"jitter":"0s"}}"#,
         #"{"direction":"egress","filter":[{"family":"ipv4"}],"impairment":{"latency":"1ms","jitter":"0s","correlation":101}}"#,
         #"[]"#,

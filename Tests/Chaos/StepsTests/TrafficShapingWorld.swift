@@ -114,7 +114,13 @@ final class TrafficShapingWorld {
             """)
     }
 
-    /// The least of three round-trip times, in milliseconds.
+    /// The least of three round-trip times, in milliseconds; of more, as long as a busy machine delays them further.
+    func roundTrip(_ address: String, below limit: Double) throws -> Double {
+        var least = try roundTrip(address)
+        for _ in 0..<5 where least >= limit { least = min(least, try roundTrip(address)) }
+        return least
+    }
+
     func roundTrip(_ address: String) throws -> Double {
         let output = try inTarget("ping -q -n -c 3 -i 0.05 -w 20 \(address)")
         // rtt min/avg/max/mdev = 100.4/100.6/100.9/0.2 ms

@@ -25,11 +25,22 @@ struct TrafficControlTests {
             Netem(limit: 10_000, latency: .milliseconds(100)),
             Netem(limit: 1, latency: .nanoseconds(1), jitter: .nanoseconds(1), latencyCorrelation: 1),
             Netem(limit: .max, latency: .seconds(3600), jitter: Netem.maximumJitter, latencyCorrelation: .max),
-            Netem(limit: 1000, latency: .zero),
+            Netem(limit: 1000),
+            Netem(
+                limit: 1000, latency: .milliseconds(1), loss: .init(probability: 1, correlation: .max),
+                duplication: .init(probability: .max, correlation: 1),
+                corruption: .init(probability: 2, correlation: 3),
+                rate: 1),
+            Netem(limit: 1000, loss: .init(probability: .max), rate: UInt64(UInt32.max)),
+            Netem(limit: 1000, rate: UInt64(UInt32.max) + 1),
         ])
     func `netem is read back as it was written`(netem: Netem) throws {
         try inNewInterface { socket, ifb in
-            try socket.setNetem(Netem(limit: 7, latency: .seconds(1), jitter: .seconds(1)), asRootOf: ifb)
+            let other = Netem.Chance(probability: 77, correlation: 7)
+            try socket.setNetem(
+                Netem(
+                    limit: 7, latency: .seconds(1), jitter: .seconds(1), loss: other, duplication: other,
+                    corruption: other, rate: 1 << 40), asRootOf: ifb)
             let first = try #require(try socket.root(of: ifb))
             try socket.setNetem(netem, asRootOf: ifb)
             let changed = try #require(try socket.root(of: ifb))

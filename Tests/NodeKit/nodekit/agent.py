@@ -46,7 +46,7 @@ class Agent:
         """Starts the agent in a pod of its own.
 
         Without an image (see `image`) its programs are mounted into an empty root, which differs for nobody in the
-        container, because an emulated CPU takes half a minute to import an image of their size.
+        container, because an emulated CPU takes a minute to import an image of their size.
         """
         mounts = [] if image else self._program_mounts()
         for directory in (RUN, PRIVATE_RUN, STATE, f"{CONFIGURATION}/tenants"):
@@ -91,12 +91,12 @@ class Agent:
 
     def _program_mounts(self):
         # Copies: the share would be slow, and must not change under a running agent.
-        shutil.copytree(self.programs, PROGRAM_COPIES, dirs_exist_ok=True)
-        return [
-            cri.mount(f"{PROGRAM_COPIES}/{name}", f"/{name}", readonly=True)
-            for name in PROGRAMS
-            if os.path.exists(f"{PROGRAM_COPIES}/{name}")
-        ]
+        os.makedirs(PROGRAM_COPIES, exist_ok=True)
+        names = [name for name in PROGRAMS if os.path.exists(f"{self.programs}/{name}")]
+        for name in names:
+            if not os.path.exists(f"{PROGRAM_COPIES}/{name}"):
+                shutil.copy2(f"{self.programs}/{name}", PROGRAM_COPIES)
+        return [cri.mount(f"{PROGRAM_COPIES}/{name}", f"/{name}", readonly=True) for name in names]
 
     def stop(self, grace=10):
         """As kubelet deletes a pod: SIGTERM, some grace, SIGKILL. Keeps state and run directories."""

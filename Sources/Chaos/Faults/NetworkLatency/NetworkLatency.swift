@@ -57,21 +57,8 @@ package struct NetworkLatency: Fault {
     }
 
     package func plan(for target: TargetObservation) throws(Problem) -> [Step] {
-        guard target.facts.network != nil else {
-            throw Problem(
-                .targetRefused, "the target has no process, so no network namespace to act in", field: "target")
-        }
-        if target.isOnHostNetwork {
-            throw Problem(
-                .targetRefused, "the target is on the node's own network: the fault would hit the whole node",
-                field: "target", hint: "choose a pod without hostNetwork")
-        }
-        return [
-            .shapeTraffic(
-                TrafficLayer(
-                    direction: .egress, filter: .everything,
-                    impairment: TrafficImpairment(
-                        latency: latency, jitter: jitter, correlation: correlation.value > 0 ? correlation : nil)))
-        ]
+        try target.shapeTraffic(
+            TrafficImpairment(
+                latency: latency, jitter: jitter, correlation: correlation.value > 0 ? correlation : nil))
     }
 }

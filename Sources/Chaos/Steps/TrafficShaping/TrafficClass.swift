@@ -14,7 +14,7 @@ package struct TrafficClass: Hashable, Sendable {
         let ordered = layers.sorted { $0.key.text < $1.key.text }
         self.sessions = ordered.map(\.key)
         self.boxes = Set(boxes)
-        self.impairment = ordered.map(\.value.impairment).reduce(TrafficImpairment(latency: .zero)) {
+        self.impairment = ordered.map(\.value.impairment).reduce(TrafficImpairment()) {
             $0.combined(with: $1)
         }
         self.interfaceName = Self.interfaceName(of: sessions)

@@ -11,25 +11,64 @@ package struct Netem: Hashable, Sendable {
     package var jitter: Duration
     /// How much a packet's delay resembles the one before: a share of `UInt32.max`.
     package var latencyCorrelation: UInt32
+    package var loss: Chance
+    /// Of a packet that is not lost, to be sent twice.
+    package var duplication: Chance
+    /// Of a packet, to have one of its bits turned over.
+    package var corruption: Chance
+    /// Bytes a second, headers included; 0 is without a limit.
+    package var rate: UInt64
     /// Settings found in the kernel that this type cannot say; writing sets them to nothing.
     package private(set) var unmodelled: Set<String> = []
 
     package static let maximumJitter: Duration = .nanoseconds(Int64(Int32.max))
 
-    package init(limit: UInt32, latency: Duration, jitter: Duration = .zero, latencyCorrelation: UInt32 = 0) {
+    /// How likely something is to happen to a packet, as shares of `UInt32.max`.
+    package struct Chance: Hashable, Sendable {
+        package var probability: UInt32
+        /// How much each draw resembles the one before.
+        package var correlation: UInt32
+
+        package static let none = Chance(probability: 0)
+
+        package init(probability: UInt32, correlation: UInt32 = 0) {
+            self.probability = probability
+            self.correlation = correlation
+        }
+    }
+
+    package init(
+        limit: UInt32, latency: Duration = .zero, jitter: Duration = .zero, latencyCorrelation: UInt32 = 0,
+        loss: Chance = .none, duplication: Chance = .none, corruption: Chance = .none, rate: UInt64 = 0
+    ) {
         self.limit = limit
         self.latency = latency
         self.jitter = jitter
         self.latencyCorrelation = latencyCorrelation
+        self.loss = loss
+        self.duplication = duplication
+        self.corruption = corruption
+        self.rate = rate
+    }
+}
+
+extension Netem.Chance: CustomStringConvertible {
+    package var description: String {
+        correlation == 0 ? Netem.percent(probability) : "\(Netem.percent(probability)) (\(Netem.percent(correlation)))"
     }
 }
 
 extension Netem: CustomStringConvertible {
     package var description: String {
-        let correlation = Double(latencyCorrelation) / Double(UInt32.max) * 100
+        let chances = [("loss", loss), ("duplication", duplication), ("corruption", corruption)]
+            .filter { $0.1 != .none }.map { " \($0.0) \($0.1)" }.joined()
         let others = unmodelled.isEmpty ? "" : " and " + unmodelled.sorted().joined(separator: ", ")
-        return "latency \(latency) jitter \(jitter) correlation \((correlation * 100).rounded() / 100)% limit \(limit)"
-            + others
+        return "latency \(latency) jitter \(jitter) correlation \(Self.percent(latencyCorrelation))\(chances) "
+            + (rate == 0 ? "" : "rate \(rate) B/s ") + "limit \(limit)" + others
+    }
+
+    fileprivate static func percent(_ share: UInt32) -> String {
+        "\((Double(share) / Double(UInt32.max) * 10000).rounded() / 100)%"
     }
 }
 
@@ -43,27 +82,33 @@ extension Netem {
             let jitter = attributes.value(TCA_NETEM_JITTER64, as: Int64.self)
         else { return nil }
         let correlation = attributes.value(TCA_NETEM_CORR, as: tc_netem_corr.self) ?? tc_netem_corr()
+        let corrupt = attributes.value(TCA_NETEM_CORRUPT, as: tc_netem_corrupt.self) ?? tc_netem_corrupt()
         self.init(
             limit: fixed.limit, latency: .nanoseconds(latency), jitter: .nanoseconds(jitter),
-            latencyCorrelation: correlation.delay_corr)
-        unmodelled = Self.unmodelled(fixed, correlation, attributes)
+            latencyCorrelation: correlation.delay_corr,
+            loss: Chance(probability: fixed.loss, correlation: correlation.loss_corr),
+            duplication: Chance(probability: fixed.duplicate, correlation: correlation.dup_corr),
+            corruption: Chance(probability: corrupt.probability, correlation: corrupt.correlation),
+            rate: Self.rate(in: attributes))
+        unmodelled = Self.unmodelled(fixed, attributes)
     }
 
-    private static func unmodelled(
-        _ fixed: tc_netem_qopt, _ correlation: tc_netem_corr, _ attributes: NetlinkAttributes
-    ) -> Set<String> {
-        let corrupt = attributes.value(TCA_NETEM_CORRUPT, as: tc_netem_corrupt.self)?.probability ?? 0
+    /// From 2^32 bytes a second on the kernel uses an attribute of its own.
+    private static func rate(in attributes: NetlinkAttributes) -> UInt64 {
+        attributes.value(TCA_NETEM_RATE64, as: UInt64.self)
+            ?? UInt64(attributes.value(TCA_NETEM_RATE, as: tc_netem_rate.self)?.rate ?? 0)
+    }
+
+    private static func unmodelled(_ fixed: tc_netem_qopt, _ attributes: NetlinkAttributes) -> Set<String> {
         let reorder = attributes.value(TCA_NETEM_REORDER, as: tc_netem_reorder.self)?.probability ?? 0
-        let rate = attributes.value(TCA_NETEM_RATE, as: tc_netem_rate.self)?.rate ?? 0
+        let rate = attributes.value(TCA_NETEM_RATE, as: tc_netem_rate.self) ?? tc_netem_rate()
         let marking = attributes.value(TCA_NETEM_ECN, as: UInt32.self) ?? 0
         // The kernel lists a loss model only when one is set, and slots only when they are.
         let model = attributes.nested(TCA_NETEM_LOSS)?.types ?? []
         let found: [(String, Bool)] = [
-            ("loss", fixed.loss != 0 || correlation.loss_corr != 0 || !model.isEmpty),
-            ("duplication", fixed.duplicate != 0 || correlation.dup_corr != 0),
+            ("a model of losses", !model.isEmpty),
             ("reordering", fixed.gap != 0 || reorder != 0),
-            ("corruption", corrupt != 0),
-            ("rate", rate != 0),
+            ("cells", rate.packet_overhead != 0 || rate.cell_size != 0 || rate.cell_overhead != 0),
             ("marking", marking != 0),
             ("slots", attributes.bytes(TCA_NETEM_SLOT) != nil),
         ]
@@ -74,13 +119,23 @@ extension Netem {
     func write(to request: borrowing NetlinkRequest) {
         var fixed = tc_netem_qopt()
         fixed.limit = limit
+        fixed.loss = loss.probability
+        fixed.duplicate = duplication.probability
         request.append(fixed)
         request.put(TCA_NETEM_LATENCY64, latency.wholeNanoseconds)
         request.put(TCA_NETEM_JITTER64, jitter.wholeNanoseconds)
-        request.put(TCA_NETEM_CORR, tc_netem_corr(delay_corr: latencyCorrelation, loss_corr: 0, dup_corr: 0))
+        request.put(
+            TCA_NETEM_CORR,
+            tc_netem_corr(
+                delay_corr: latencyCorrelation, loss_corr: loss.correlation, dup_corr: duplication.correlation))
         request.put(TCA_NETEM_REORDER, tc_netem_reorder())
-        request.put(TCA_NETEM_CORRUPT, tc_netem_corrupt())
-        request.put(TCA_NETEM_RATE, tc_netem_rate())
+        request.put(
+            TCA_NETEM_CORRUPT,
+            tc_netem_corrupt(probability: corruption.probability, correlation: corruption.correlation))
+        var speed = tc_netem_rate()
+        speed.rate = UInt32(clamping: rate)
+        request.put(TCA_NETEM_RATE, speed)
+        if rate > UInt64(UInt32.max) { request.put(TCA_NETEM_RATE64, rate) }
         request.put(TCA_NETEM_ECN, UInt32(0))
         request.put(TCA_NETEM_SLOT, tc_netem_slot())
     }

@@ -36,7 +36,9 @@ struct FaultShowCommand: ReportingCommand {
         for parameter in fault.parameters {
             table.add(
                 Table.Cell(parameter.name),
-                Table.Cell(parameter.standard.map { "= \($0.stringValue ?? $0.text)" } ?? ""),
+                Table.Cell(
+                    parameter.standard.map { "= \($0.stringValue ?? $0.text)" }
+                        ?? (parameter.isRequired ? "required" : "")),
                 Table.Cell(parameter.range), Table.Cell(parameter.meaning))
         }
         lines += table.lines(for: output, indentation: 2) + ["", output.styled("Examples", .bold)]
