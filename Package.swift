@@ -186,7 +186,7 @@ let package = Package(
         tests(of: "Faults", in: .chaos, imports: ["Faults", "Steps", "ChaosModel", "WorkerProtocol"]),
         tests(
             of: "Journal", in: .chaos,
-            imports: ["Journal", "Authorization", "Steps", "ChaosModel", "LinuxSystem", "WorkerProtocol"]),
+            imports: ["Journal", "Authorization", "Steps", "Cgroups", "ChaosModel", "LinuxSystem", "WorkerProtocol"]),
         tests(of: "Sessions", in: .chaos, imports: ["Sessions", "ChaosModel"]),
         tests(of: "AgentAPI", in: .agent, imports: ["AgentAPI", "ChaosModel"]),
         tests(

@@ -152,6 +152,17 @@ os.execvp("sh", ["sh", "-c", sys.argv[1]])
         usage = dict(line.split() for line in (self.directories[0] / "cpu.stat").read_text().splitlines())
         return int(usage["usage_usec"]) / 1e6
 
+    def cpu_limit_file(self):
+        files = [directory / name for directory in self.directories for name in ("cpu.max", "cpu.cfs_quota_us")]
+        return next(file for file in files if file.exists())
+
+    def cpu_limit(self):
+        """As its file says it."""
+        return self.cpu_limit_file().read_text().strip()
+
+    def set_cpu_limit(self, text):
+        self.cpu_limit_file().write_text(text)
+
     def anonymous_bytes(self):
         for directory in self.directories:
             if (directory / "memory.stat").exists():

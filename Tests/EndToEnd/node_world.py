@@ -87,6 +87,13 @@ class Pod:
         lines = Path(f"{CGROUPS}{self.cgroup}/cpu.stat").read_text().splitlines()
         return int(dict(line.split() for line in lines)["usage_usec"]) / 1e6
 
+    def cpu_limit(self):
+        """As its file says it."""
+        return Path(f"{CGROUPS}{self.cgroup}/cpu.max").read_text().strip()
+
+    def set_cpu_limit(self, text):
+        Path(f"{CGROUPS}{self.cgroup}/cpu.max").write_text(text)
+
     def anonymous_bytes(self):
         lines = Path(f"{CGROUPS}{self.cgroup}/memory.stat").read_text().splitlines()
         return int(dict(line.split() for line in lines)["anon"])

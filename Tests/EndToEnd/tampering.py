@@ -3,6 +3,7 @@
 import contextlib
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 
@@ -23,3 +24,10 @@ def tampering(process, calls, what):
             if tracer.poll() is None:
                 tracer.terminate()
             tracer.communicate()
+
+
+def wait_for(word, trace, timeout=30):
+    deadline = time.monotonic() + timeout
+    while word not in trace.read_text():
+        assert time.monotonic() < deadline, f"no {word} in {trace.read_text()!r}"
+        time.sleep(0.1)

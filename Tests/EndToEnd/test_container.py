@@ -65,3 +65,15 @@ def test_no_program_but_our_own_is_executed(agent, target, world):
             agent.tenant.wait_until_ended(session)
     assert len(executed) >= 3, "the trace saw too little: it would not have seen a tool either"
     assert all(name.startswith("/dev/fd/") for name in executed), executed
+
+
+def test_what_holds_the_agent_is_no_target(agent):
+    own = Path(f"/proc/{agent.role('engine')}/cgroup").read_text().strip().split("::")[1]
+    for path in (own, str(Path(own).parent), "/squall-deadman"):
+        answer = agent.tenant.inject("cpu-throttle", {"cgroup": path}, {"percent": 50})
+        assert (answer.status, answer.code) == (403, "target-refused"), (path, answer)
+
+
+def test_a_cgroup_that_only_holds_others_is_not_throttled(agent, target):
+    answer = agent.tenant.inject("cpu-throttle", {"cgroup": str(Path(target.cgroup).parent)}, {"percent": 50})
+    assert (answer.status, answer.code) == (403, "target-refused"), answer

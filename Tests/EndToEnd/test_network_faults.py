@@ -75,6 +75,6 @@ def test_packets_go_no_faster_than_the_rate(agent, target, world, unchanged_node
     slow = inject(agent.other_tenant, "network-rate-limit", target, rate="50kbit")
     # Of both the lower one: so long does a frame of 1400 bytes and its headers take.
     frame = (1400 + 8 + 20 + 14) * 8
-    assert round_trip() - base == pytest.approx(frame / 50, rel=0.05)
+    assert 0.9 * frame / 50 < round_trip() - base < 1.3 * frame / 50
     assert agent.other_tenant.end(slow).body["revertVerified"]
-    assert round_trip() - base == pytest.approx(frame / 100, rel=0.05)
+    assert 0.9 * frame / 100 < round_trip() - base < 1.3 * frame / 100

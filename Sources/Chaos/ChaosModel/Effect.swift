@@ -8,6 +8,8 @@ package enum Effect: Hashable, Sendable {
     case disk(allocated: ByteCount)
     /// Packets that went through the fault, and those that it dropped, on purpose or for want of room.
     case traffic(packets: Int64, dropped: Int64)
+    /// How long the target was kept from running, summed over CPUs, and how many CPUs it may have now.
+    case throttled(for: Duration, limit: Double?)
 
     /// As a person would say it.
     package var words: String {
@@ -19,6 +21,9 @@ package enum Effect: Hashable, Sendable {
         case .disk(let allocated): "\(allocated) on disk"
         case .traffic(let packets, let dropped):
             "\(packets) packets" + (dropped > 0 ? ", and \(dropped) dropped" : "")
+        case .throttled(let time, let limit):
+            "throttled for \(Self.rounded(time.seconds, 100)) s of CPU time, at "
+                + (limit.map { "\(Self.rounded($0, 1000)) CPUs" } ?? "no limit")
         }
     }
 
@@ -35,6 +40,11 @@ package enum Effect: Hashable, Sendable {
         case .disk(let allocated): members += [("diskBytes", .integer(allocated.value))]
         case .traffic(let packets, let dropped):
             members += [("packets", .integer(packets)), ("droppedPackets", .integer(dropped))]
+        case .throttled(let time, let limit):
+            members += [
+                ("throttledSeconds", .number(Self.rounded(time.seconds, 1000))),
+                ("cpuLimit", limit.map { .number(Self.rounded($0, 1000)) }),
+            ]
         }
         return .object(members)
     }
@@ -56,6 +66,8 @@ extension Effect {
         case .disk(let allocated): ["disk": .integer(allocated.value)]
         case .traffic(let packets, let dropped):
             ["traffic": ["packets": .integer(packets), "dropped": .integer(dropped)]]
+        case .throttled(let time, let limit):
+            ["throttled": .object([("seconds", .number(time.seconds)), ("cpus", limit.map(JSON.number))])]
         }
     }
 
@@ -75,6 +87,8 @@ extension Effect {
             let dropped = json["traffic"]?["dropped"]?.integerValue
         {
             self = .traffic(packets: packets, dropped: dropped)
+        } else if let throttled = json["throttled"], let seconds = throttled["seconds"]?.doubleValue {
+            self = .throttled(for: .seconds(seconds), limit: throttled["cpus"]?.doubleValue)
         } else {
             return nil
         }

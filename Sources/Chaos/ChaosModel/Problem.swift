@@ -61,7 +61,6 @@ package enum ProblemCode: String, CaseIterable, Sendable {
     case targetNotFound = "target-not-found"
     case targetGone = "target-gone"
     case targetRefused = "target-refused"
-    case targetBusy = "target-busy"
     case targetUnresolvable = "target-unresolvable"
     case sessionNotFound = "session-not-found"
     case sessionEnded = "session-ended"
@@ -72,6 +71,7 @@ package enum ProblemCode: String, CaseIterable, Sendable {
     case engineUnavailable = "engine-unavailable"
     case draining = "draining"
     case halted = "halted"
+    case targetBusy = "target-busy"
     case applyFailed = "apply-failed"
     case notFound = "not-found"
     case methodNotAllowed = "method-not-allowed"
@@ -84,14 +84,14 @@ package enum ProblemCode: String, CaseIterable, Sendable {
             .audienceMismatch, .tokenExpired, .tokenNotYetValid, .tokenLifetimeTooLong:
             401
         case .operationMismatch, .notOperator, .targetRefused: 403
-        case .replayed, .sessionEnded, .targetBusy: 409
+        case .replayed, .sessionEnded: 409
         case .replayStoreFull, .limitExceeded: 429
         case .requestMalformed: 400
         case .fieldUnknown, .fieldMissing, .fieldInvalid, .faultUnknown, .faultUnsupported, .targetUnresolvable: 422
         case .targetNotFound, .sessionNotFound, .notFound: 404
         case .targetGone: 410
         case .methodNotAllowed: 405
-        case .runtimeUnavailable, .journalUnavailable, .engineUnavailable, .draining, .halted: 503
+        case .runtimeUnavailable, .journalUnavailable, .engineUnavailable, .draining, .halted, .targetBusy: 503
         case .applyFailed, .internalError: 500
         }
     }

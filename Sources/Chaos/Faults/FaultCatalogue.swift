@@ -5,6 +5,7 @@ import Steps
 package enum FaultCatalogue {
     package static let all: [any Fault.Type] = [
         CPUStress.self,
+        CPUThrottle.self,
         MemoryStress.self,
         DiskFillFault.self,
         NetworkLatency.self,

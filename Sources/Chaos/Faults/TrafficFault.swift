@@ -24,7 +24,7 @@ enum PacketShare {
     /// What is true of the explanation of each.
     static let explanation = """
         It hits IPv4 and IPv6 packets that leave the target's network namespace by any interface but loopback, and no \
-        ARP. All containers of a pod share the namespace, so all are hit. A share is one of the packets that the \
+        ARP; what the target receives is not touched. All containers of a pod share the namespace, so all are hit. A share is one of the packets that the \
         kernel's netem sees: with segmentation offload one of them may be many on the wire.
         """
 

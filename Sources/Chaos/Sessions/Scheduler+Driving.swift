@@ -184,6 +184,9 @@ extension Scheduler {
     /// How long the next look at the runtime is waited for, at first and at the longest.
     private static let looks = (first: Duration.milliseconds(100), last: Duration.seconds(2))
 
+    /// How long the pod of a target must be unknown to count as gone.
+    private static let gonePatience = Duration.seconds(3)
+
     /// A kernel that kills a whole cgroup may be done with a worker before the target is seen to end.
     private static let killPatience = Duration.seconds(1)
 
@@ -210,6 +213,7 @@ extension Scheduler {
         session.tell("waiting", "everything is undone; the session waits for the container to be started again")
         var pause = Self.looks.first
         var trouble: ProblemCode?
+        var goneSince: BootInstant?
         lookLater(session, after: pause)
         while true {
             do throws(Problem) {
@@ -220,13 +224,18 @@ extension Scheduler {
                 case .targetLost:
                     continue
                 case .looked(let found):
-                    switch try found.get() {
+                    let found = try found.get()
+                    if case .never = found {} else { goneSince = nil }
+                    switch found {
                     case .found(let target):
                         if try await move(session, to: target) {
                             return .targetReturned(stepCount: session.record.intents.count)
                         }
                     case .notYet: break
                     case .never:
+                        // Its runtime may only be away for a moment, and another one have answered.
+                        goneSince = goneSince ?? .now
+                        guard let since = goneSince, .now - since > Self.gonePatience else { break }
                         session.tell("pod-gone", "the container runtime knows the container's pod no longer")
                         session.tell(.targetGone)
                         return .toldToEnd(.targetGone)

@@ -33,13 +33,25 @@ extension Scheduler {
     ///   with everything undone.
     package func inject(_ request: VerifiedRequest) async throws(Problem) -> SessionReport {
         guard case .inject(let injection) = request.demand else { throw Self.mismatch }
+        let session = try await open(injection, by: request)
+        await session.waitUntilSettled()
+        if session.machine.ending == .applyFailed {
+            let reason = session.events.last { $0.kind == "step-failed" }?.message ?? "a step failed"
+            throw Problem(.applyFailed, reason, session: session.id)
+        }
+        return session.report
+    }
+
+    /// Returns when the session is on disk and under way.
+    private func open(
+        _ injection: InjectionRequest, by request: VerifiedRequest
+    ) async throws(Problem) -> LiveSession {
         try refuseIfClosed()
         try refuseBeyondLimits()
         let id = SessionID.random()
         let authorized = try take(request, session: id)
         opening += 1
-        var isOpening = true
-        defer { if isOpening { opening -= 1 } }
+        defer { opening -= 1 }
 
         let (target, plan) = try await prepare(injection)
         // Said again: much may have happened while the runtime was asked.
@@ -57,8 +69,6 @@ extension Scheduler {
             record: record, target: target, openedAt: openedAt,
             machine: SessionMachine(stepCount: plan.intents.count))
         live[id] = session
-        isOpening = false
-        opening -= 1
         counts.opened[plan.fault, default: 0] += 1
         session.tell("opened", "\(plan.summary), on \(plan.target.summary), for \(plan.duration.text)")
         for note in plan.notes { session.tell("note", note) }
@@ -67,12 +77,7 @@ extension Scheduler {
         if halt != nil { session.post(.end(.halted)) }
         drive(session, session.machine.handle(.journaled))
         armTimer()
-        await session.waitUntilSettled()
-        if session.machine.ending == .applyFailed {
-            let reason = session.events.last { $0.kind == "step-failed" }?.message ?? "a step failed"
-            throw Problem(.applyFailed, reason, session: id)
-        }
-        return session.report
+        return session
     }
 
     package func renew(_ request: VerifiedRequest) async throws(Problem) -> SessionReport {
@@ -164,16 +169,15 @@ extension Scheduler {
         return (target, plan)
     }
 
-    /// What is stuck in a network namespace is taken out at its deadline by whoever can, with all that is beside it.
+    /// What is stuck in what sessions share is taken out at its deadline by whoever can, with all that is beside it.
     func refuseBesideStuck(_ intents: [Intent]) throws(Problem) {
-        let networks = Set(intents.compactMap(\.network))
+        let wanted = Set(intents.compactMap(\.shared))
         let isBeside = live.values.contains { session in
-            session.machine.state == .stuck
-                && session.record.intents.contains { $0.network.map(networks.contains) ?? false }
+            session.machine.state == .stuck && !wanted.isDisjoint(with: session.record.intents.compactMap(\.shared))
         }
         guard isBeside else { return }
         throw Problem(
-            .targetBusy, "an earlier session in the target's network could not be undone yet", field: "target",
+            .targetBusy, "an earlier session on the target could not be undone yet", field: "target",
             hint: "an operator sees it, and why, with `squall session list` on the node")
     }
 

@@ -115,6 +115,9 @@ extension Scheduler {
                 session.tell("rebooted", "the node was restarted: only what lies on a disk can be left")
             }
         }
+        for session in all where session.record.bootID == bootID {
+            await runner.adopt(session.record.intents, of: session.id)
+        }
         for session in all { drive(session, session.machine.recoveryAction) }
         for session in all { await session.waitUntilSettled() }
     }

@@ -7,6 +7,7 @@ package enum Intent: Hashable, Sendable {
     case shapeTraffic(TrafficLayer, in: TargetFacts.NetworkNamespace, base: TrafficBase)
     case runWorker(WorkerTask, outOfMemoryScore: Int32, in: TargetFacts.Cgroup)
     case fillDisk(FillFile, in: TargetFacts.Cgroup)
+    case lowerLimit(LimitLayer, in: TargetFacts.Cgroup)
 }
 
 extension Intent {
@@ -20,21 +21,23 @@ extension Intent {
         case .fillDisk(let file, let cgroup):
             "fill \(file.isVisible ? "a file" : "an invisible file") with \(ByteCount(file.bytes)) in "
                 + "\(file.directory), by a worker in cgroup \(cgroup.path)"
+        case .lowerLimit(let layer, let cgroup): "\(layer.summary), of cgroup \(cgroup.path)"
         }
     }
 
     /// Whether a process runs for it.
     package var runsWorker: Bool {
         switch self {
-        case .shapeTraffic: false
+        case .shapeTraffic, .lowerLimit: false
         case .runWorker, .fillDisk: true
         }
     }
 
-    /// The network namespace that it changes.
-    package var network: TargetFacts.NetworkNamespace? {
+    /// Names what it changes together with other sessions' intents; nil for what is its own.
+    package var shared: UInt64? {
         switch self {
-        case .shapeTraffic(_, let network, _): network
+        case .shapeTraffic(_, let network, _): network.tag
+        case .lowerLimit(let layer, let cgroup): LimitKey(cgroup: cgroup, resource: layer.resource).tag
         case .runWorker, .fillDisk: nil
         }
     }
@@ -42,7 +45,7 @@ extension Intent {
     /// Whether something of it can be left when the node was restarted.
     var outlivesBoot: Bool {
         switch self {
-        case .shapeTraffic, .runWorker: false
+        case .shapeTraffic, .runWorker, .lowerLimit: false
         case .fillDisk(let file, _): file.isVisible
         }
     }
@@ -55,6 +58,8 @@ extension Intent {
             ["step": "run-worker", "task": task.json, "oomScoreAdj": .integer(Int64(score)), "cgroup": cgroup.json]
         case .fillDisk(let file, let cgroup):
             ["step": "fill-disk", "file": file.json, "cgroup": cgroup.json]
+        case .lowerLimit(let layer, let cgroup):
+            ["step": "lower-limit", "layer": layer.json, "cgroup": cgroup.json]
         }
     }
 
@@ -79,6 +84,11 @@ extension Intent {
                 let cgroup = json["cgroup"].flatMap(TargetFacts.Cgroup.init)
             else { return nil }
             self = .fillDisk(file, in: cgroup)
+        case "lower-limit":
+            guard let layer = json["layer"].flatMap(LimitLayer.init),
+                let cgroup = json["cgroup"].flatMap(TargetFacts.Cgroup.init)
+            else { return nil }
+            self = .lowerLimit(layer, in: cgroup)
         default:
             return nil
         }

@@ -11,6 +11,8 @@ package enum Step: Hashable, Sendable {
     case runWorker(WorkerTask, outOfMemoryScore: Int32 = 1000)
     /// A file of ours in the target's file tree, which a worker lets grow.
     case fillDisk(DiskFill)
+    /// A lower limit of the target's cgroup.
+    case lowerLimit(LoweredLimit)
 }
 
 /// What a node must be able to do for a step.

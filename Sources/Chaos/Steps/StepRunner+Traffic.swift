@@ -7,7 +7,7 @@ import Netlink
 import Targets
 
 /// One network namespace with the layers of every session in it.
-final class ShapedNetwork {
+final class ShapedNetwork: Entrusted {
     let shaper: TrafficShaper
     let base: TrafficBase
     var layers: [SessionID: TrafficLayer] = [:]
@@ -32,6 +32,8 @@ final class ShapedNetwork {
         self.base = base
         self.tag = facts.tag
     }
+
+    func wasTakenBack() { shaper.forget() }
 
     func note(drift found: [String]) {
         drift += found.prefix(max(0, Self.mostDrift - drift.count))
@@ -221,27 +223,6 @@ extension StepRunner {
         // As it was entrusted before, it is right too: only more, and sooner, than need be.
         try? entrust(network, target: nil)
         return handOver(network)
-    }
-
-    /// Takes the namespace to change it. False when everything in it was overdue, and has been taken out.
-    private func claim(_ network: ShapedNetwork) -> Bool {
-        guard let deadMan, let slot = network.slot, !deadMan.claim(slot) else { return true }
-        letGo(network)
-        network.shaper.forget()
-        return false
-    }
-
-    /// Ends our claim. False when it had lapsed, and everything has been taken out.
-    private func handOver(_ network: ShapedNetwork) -> Bool {
-        guard let deadMan, let slot = network.slot, !deadMan.arm(slot) else { return true }
-        letGo(network)
-        network.shaper.forget()
-        return false
-    }
-
-    private func letGo(_ network: ShapedNetwork) {
-        if let slot = network.slot { deadMan?.letGo(slot) }
-        network.slot = nil
     }
 
     // MARK: Sockets

@@ -33,6 +33,13 @@ package enum UndoProgress: Sendable {
     case unfinished(callAgainAfter: Duration)
 }
 
+/// What several sessions share, and the dead-man's process undoes as a whole at the first one's deadline.
+protocol Entrusted: AnyObject {
+    var slot: DeadMansProcess.Slot? { get set }
+    /// Somebody else has undone it: that is no drift.
+    func wasTakenBack()
+}
+
 /// The only place that changes the kernel. What several sessions share is changed without a pause in between, so never by
 /// two at once; whatever may take long (a process that starts, a file system that is asked) is waited for elsewhere.
 package actor StepRunner {
@@ -56,6 +63,8 @@ package actor StepRunner {
 
     /// The namespaces in which sessions have layers.
     var networks: [TargetFacts.NetworkNamespace: ShapedNetwork] = [:]
+    /// The cgroups' limits that sessions have lowered.
+    var limits: [LimitKey: LoweredLimits] = [:]
     var workers: [WorkerKey: RunningWorker] = [:]
 
     /// The directories in which workers of this engine fill files.
@@ -105,6 +114,27 @@ package actor StepRunner {
         }
     }
 
+    /// Takes what sessions share to change it. False when it was overdue, and has been taken back.
+    func claim(_ shared: some Entrusted) -> Bool {
+        guard let deadMan, let slot = shared.slot, !deadMan.claim(slot) else { return true }
+        letGo(shared)
+        shared.wasTakenBack()
+        return false
+    }
+
+    /// Ends our claim. False when it had lapsed, and everything has been taken back.
+    func handOver(_ shared: some Entrusted) -> Bool {
+        guard let deadMan, let slot = shared.slot, !deadMan.arm(slot) else { return true }
+        letGo(shared)
+        shared.wasTakenBack()
+        return false
+    }
+
+    func letGo(_ shared: some Entrusted) {
+        if let slot = shared.slot { deadMan?.letGo(slot) }
+        shared.slot = nil
+    }
+
     private func watchDeadMan() {
         deadMansWatch?.cancel()
         deadMansWatch = deadMan.map { deadMan in
@@ -139,6 +169,7 @@ package actor StepRunner {
             case .runWorker(let task, let score):
                 intents.append(try prepareWorker(task, outOfMemoryScore: score, on: target))
             case .fillDisk(let fill): intents.append(try await prepareFill(fill, on: target))
+            case .lowerLimit(let lowered): intents.append(try prepareLimit(lowered, on: target))
             }
         }
         return intents
@@ -158,6 +189,8 @@ package actor StepRunner {
                 task, outOfMemoryScore: score, as: key, on: target, until: deadline, news: news)
         case .fillDisk(let file, _):
             try await fill(file, as: key, on: target, until: deadline, news: news)
+        case .lowerLimit(let layer, let cgroup):
+            try lower(layer, in: cgroup, for: session, on: target, until: deadline)
         }
     }
 
@@ -165,6 +198,7 @@ package actor StepRunner {
     package func effect(of intent: Intent, step: Int, of session: SessionID) async -> Effect? {
         switch intent {
         case .shapeTraffic(_, let network, _): trafficEffect(in: network, of: session)
+        case .lowerLimit(let layer, let cgroup): limitEffect(layer, in: cgroup, of: session)
         case .runWorker, .fillDisk: await effect(of: WorkerKey(session: session, step: step))
         }
     }
@@ -183,6 +217,7 @@ package actor StepRunner {
         case .runWorker(_, _, let cgroup): endWorker(key, in: cgroup)
         case .fillDisk(let file, let cgroup):
             await unfill(file, as: key, in: cgroup, isOfThisBoot: isOfThisBoot)
+        case .lowerLimit(let layer, let cgroup): raise(layer, in: cgroup, for: session)
         }
     }
 }
@@ -195,6 +230,7 @@ extension Intent {
         case .shapeTraffic(_, let network, _): [network.tag]
         case .runWorker: [key.workerTag]
         case .fillDisk: [key.workerTag, key.fileTag]
+        case .lowerLimit(let layer, let cgroup): [LimitKey(cgroup: cgroup, resource: layer.resource).tag]
         }
     }
 }

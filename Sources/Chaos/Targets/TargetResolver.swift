@@ -214,8 +214,9 @@ package final class TargetResolver: TargetDirectory {
             case .noHierarchy, .outsideNamespace: throw Problem(.targetUnresolvable, "\(error)", field: "target")
             }
         }
-        if cgroup.path == ownCgroup {
-            throw Problem(.targetRefused, "the target is the agent itself", field: "target")
+        // Below the dead-man's cgroup there is nothing, above the agent's is the agent.
+        if cgroup.path == "/squall-deadman" || ownCgroup.map({ "\($0)/".hasPrefix("\(cgroup.path)/") }) ?? false {
+            throw Problem(.targetRefused, "the target is the agent itself, or holds it", field: "target")
         }
         return cgroup
     }

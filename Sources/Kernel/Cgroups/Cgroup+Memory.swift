@@ -55,7 +55,7 @@ extension Cgroup {
     }
 
     /// Of a file with lines as `name 12`.
-    private static func value(of name: String, in text: String) -> Int64? {
+    static func value(of name: String, in text: String) -> Int64? {
         for line in text.split(separator: "\n") {
             let fields = line.split(separator: " ")
             if fields.count == 2, fields[0] == name { return Int64(fields[1]) ?? .max }

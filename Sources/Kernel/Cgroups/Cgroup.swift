@@ -68,6 +68,18 @@ package final class Cgroup: Sendable {
         }
     }
 
+    /// Opens an interface file of a controller, for whoever is to use it when this process cannot.
+    package func open(
+        _ file: String, of controller: CgroupController, _ flags: Int32
+    ) throws(CgroupFileError) -> OwnedDescriptor {
+        let directory = try directory(of: controller, for: file)
+        do throws(SystemCallError) {
+            return try directory.descriptor.openEntry(file, flags)
+        } catch {
+            throw explained(error, file: file, of: controller)
+        }
+    }
+
     /// Reads a file of the nearest cgroup upwards, this one first, that has it; nil when not even the root does.
     func readNearest(_ file: String) throws(CgroupFileError) -> String? {
         try readUpwards(file, until: { _ in true }).first?.text

@@ -29,6 +29,11 @@ package struct DeadMansProgram: Hashable, Sendable {
         append(DEADMAN_UNLINK, Array(name.utf8) + [0])
     }
 
+    /// Writes a line to the slot's only file, if that holds one of these in its place.
+    package mutating func restore(_ line: String, insteadOf others: some Sequence<String>) {
+        append(DEADMAN_RESTORE, ([line] + others).flatMap { Array($0.utf8) + [0] })
+    }
+
     private mutating func append(
         _ kind: some BinaryInteger, file: Int = 0, skip: Int = 0, _ data: [UInt8]
     ) {

@@ -1,4 +1,5 @@
 import Authorization
+import Cgroups
 import ChaosModel
 import Glibc
 import Journal
@@ -63,6 +64,10 @@ private func session(token: String = "token-0001") throws -> OpenedSession {
                 FillFile(
                     bytes: 5, reserve: 6, isVisible: true, directory: "/data\n", process: .init(id: 7, startTime: 8),
                     device: .max, inode: 9, pathInFilesystem: "/a b", upperDirectory: nil), in: cgroup),
+            .lowerLimit(
+                LimitLayer(
+                    .cpu, limit: CgroupLimit(amount: 500_000, text: "50000 100000"),
+                    base: CgroupLimit(amount: nil, text: "max 100000")), in: cgroup),
         ])
 }
 
@@ -70,8 +75,11 @@ private func ended(_ session: OpenedSession, _ ending: Ending) -> EndedSession {
     let effects: [Effect?] = [
         .traffic(packets: 12, dropped: 1), .cpu(used: .milliseconds(1500), over: .seconds(3)),
         .memory(resident: ByteCount(1 << 40)), .disk(allocated: ByteCount(0)),
+        .throttled(for: .milliseconds(1500), limit: 0.5), .throttled(for: .zero, limit: nil),
     ]
-    let outcomes: [UndoOutcome?] = [.restored, .drifted(found: "a qdisc"), .failed("busy"), nil]
+    let outcomes: [UndoOutcome?] = [
+        .restored, .drifted(found: "a qdisc"), .failed("busy"), nil, .alreadyRestored, .restored,
+    ]
     return EndedSession(
         id: session.id, ending: ending,
         steps: zip(effects, outcomes).map { effect, outcome in

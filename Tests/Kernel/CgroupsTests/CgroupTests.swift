@@ -59,6 +59,25 @@ struct CgroupTests {
         #expect(try cgroup.diesTogether() == false)
     }
 
+    @Test func `a limit of CPU time is lowered and put back`() throws {
+        let temporary = try TemporaryCgroup()
+        let cgroup = try CgroupTree().cgroup(at: temporary.path)
+        let before = try cgroup.limit(of: .cpu)
+        #expect(before.amount == nil)
+        let half = try cgroup.limit(of: .cpu, at: 500_000)
+        #expect(half.amount == 500_000)
+        try cgroup.set(half, of: .cpu)
+        #expect(try cgroup.limit(of: .cpu) == half)
+        // The kernel takes no less than a hundredth.
+        let least = try cgroup.limit(of: .cpu, at: 1)
+        #expect(least.amount == 10_000)
+        try cgroup.set(least, of: .cpu)
+        #expect(try cgroup.limit(of: .cpu) == least)
+        try cgroup.set(before, of: .cpu)
+        #expect(try cgroup.limit(of: .cpu) == before)
+        #expect(try cgroup.throttledTime() == .zero)
+    }
+
     @Test func `refuses the root`() throws {
         let tree = try CgroupTree()
         #expect(throws: CgroupOpeningError.root) { try tree.cgroup(at: "/") }

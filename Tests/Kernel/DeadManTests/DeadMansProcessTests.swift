@@ -81,6 +81,30 @@ struct DeadMansProcessTests {
         try child.end()
     }
 
+    @Test(arguments: [
+        ("first", "zero!"), ("other", "zero!"), ("zero!", "zero!"), ("alien", "alien"), ("fir", "fir"),
+    ])
+    func `a line is put back where one of ours is, and nowhere else`(found: String, left: String) throws {
+        let process = try start()
+        let path = "/tmp/squall-test-\(getpid())-line"
+        let file = try OwnedDescriptor.open(path, O_RDWR | O_CREAT | O_TRUNC, mode: 0o600)
+        defer { unlink(path) }
+        try file.writeAll(Array("\(found)\n".utf8), subject: path)
+        var program = DeadMansProgram()
+        program.restore("zero!", insteadOf: ["first", "other"])
+        let slot = try process.entrust(program, tag: 1, files: [file.rawValue], target: nil, deadline: .now)
+        #expect(process.arm(slot))
+        let limit = BootInstant.now + .seconds(5)
+        while process.claim(slot) {
+            #expect(process.arm(slot))
+            try #require(BootInstant.now < limit)
+            usleep(1000)
+        }
+        process.letGo(slot)
+        process.end()
+        #expect(try TextFile.read(path).split(separator: "\n").first.map(String.init) == left)
+    }
+
     @Test func `what is claimed is left alone, until the claim lapses`() throws {
         let process = try start()
         let child = try Child()
@@ -180,12 +204,18 @@ struct DeadMansProcessTests {
                 try TextFile.destination(ofLink: "/proc/\(process.processID)/ns/\(kind)")
                     == TextFile.destination(ofLink: "/proc/1/ns/\(kind)"))
         }
-        for file in try TextFile.names(in: "/proc/\(process.processID)/fd") {
-            let opened = try TextFile.destination(ofLink: "/proc/\(process.processID)/fd/\(file)")
-            #expect(
-                opened.hasPrefix("/memfd:squall-deadman-slots") || opened.hasPrefix("socket:")
-                    || opened == "anon_inode:[timerfd]" || opened.hasPrefix("/sys/fs/cgroup"))
+        func others() throws -> [String] {
+            try TextFile.names(in: "/proc/\(process.processID)/fd").compactMap {
+                try? TextFile.destination(ofLink: "/proc/\(process.processID)/fd/\($0)")
+            }.filter {
+                !$0.hasPrefix("/memfd:squall-deadman-slots") && !$0.hasPrefix("socket:")
+                    && $0 != "anon_inode:[timerfd]" && !$0.hasPrefix("/sys/fs/cgroup")
+            }
         }
+        // It closes what it was told to let go of as soon as it gets to it.
+        let limit = BootInstant.now + .seconds(5)
+        while try !others().isEmpty, .now < limit { usleep(1000) }
+        #expect(try others() == [])
         let resident = try #require(status.split(separator: "\n").first { $0.hasPrefix("VmRSS:") })
         let kilobytes = try #require(Int(resident.filter(\.isNumber)))
         #expect(kilobytes <= 1024)

@@ -6,7 +6,7 @@ package struct NetworkCorruption: Fault {
     package static let kind = "network-corruption"
     package static let summary = "damages a share of the packets that the target sends"
     package static let explanation = """
-        One bit of the packet is turned over. Whoever receives it finds that the checksum is wrong and drops it, mostly: \
+        One bit of the packet is turned over, in any of its headers, Ethernet's too, or in what it carries. Whoever receives it finds that the checksum is wrong and drops it, mostly: \
         it looks like a loss, at another place than network-loss.
         """ + " " + PacketShare.explanation
     package static let reach = Reach.pod

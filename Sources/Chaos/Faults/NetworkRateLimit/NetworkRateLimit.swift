@@ -8,8 +8,10 @@ package struct NetworkRateLimit: Fault {
     package static let explanation = """
         Every IPv4 and IPv6 packet that leaves the target's network namespace by any interface but loopback waits \
         until those before it have gone at the rate asked, which counts whole Ethernet frames: TCP gets some 5 % less. \
-        There is one rate for all of it, and no burst goes faster. What half a second cannot carry is dropped, as a \
-        router does, so that the sender slows down. All containers of a pod share the namespace, so all are slowed.
+        There is one rate for all of it, and no burst goes faster. The queue holds as many packets as half a second (and a \
+        latency beside it) carries full frames, but at least 32: the rest is dropped, as a router does, so that the sender slows down. With \
+        segmentation offload a packet in it may be many on the wire. All containers of a pod share the namespace, so all \
+        are slowed. What the target receives is not touched.
         """
     package static let reach = Reach.pod
     package static let needs: [NodeFeature] = [.trafficShaping]

@@ -11,7 +11,7 @@ package struct TrafficImpairment: Hashable, Sendable {
     /// How much a packet's delay resembles the one before; nil where every draw is on its own.
     package let correlation: Percentage?
     package let loss: PacketChance?
-    /// Of a packet that is not lost, to be sent twice.
+    /// To be sent twice. Of two copies a loss takes one.
     package let duplication: PacketChance?
     /// Of a packet, to have one of its bits turned over.
     package let corruption: PacketChance?

@@ -98,7 +98,7 @@ struct TrafficPlan {
                 isDraining = true
             } else if let root, root.queue.packets > 0, !givingUpDraining {
                 isDraining = true
-                wait(for: root.netem.map { $0.latency + $0.jitter } ?? .zero)
+                wait(for: root.netem.map { $0.timeToDrain(root.queue.bytes) } ?? .zero)
             } else {
                 removals.append(.deleteIFB(link))
             }
@@ -139,5 +139,13 @@ extension TrafficChange {
 extension Filter {
     fileprivate func leads(to link: Link) -> Bool {
         actions.contains { $0.verb == .redirect(to: link.index) }
+    }
+}
+
+extension Netem {
+    /// How long so many bytes take to leave it.
+    fileprivate func timeToDrain(_ bytes: UInt32) -> Duration {
+        let delay = latency + jitter
+        return rate == 0 ? delay : max(delay, .seconds(Double(bytes) / Double(rate)))
     }
 }

@@ -12,7 +12,7 @@ package struct Netem: Hashable, Sendable {
     /// How much a packet's delay resembles the one before: a share of `UInt32.max`.
     package var latencyCorrelation: UInt32
     package var loss: Chance
-    /// Of a packet that is not lost, to be sent twice.
+    /// To be sent twice. Of two copies a loss takes one.
     package var duplication: Chance
     /// Of a packet, to have one of its bits turned over.
     package var corruption: Chance

@@ -1,0 +1,55 @@
+package import Cgroups
+package import ChaosModel
+
+/// A limit to be lowered, as a fault plans it.
+package enum LoweredLimit: Hashable, Sendable {
+    /// To a share of the CPU time that the target may have when no session lowers it.
+    case cpu(Percentage)
+}
+
+/// A limit that was decided on, and what there was before the first session lowered it.
+package struct LimitLayer: Hashable, Sendable {
+    package let resource: LimitedResource
+    package let limit: CgroupLimit
+    package let base: CgroupLimit
+
+    package init(_ resource: LimitedResource, limit: CgroupLimit, base: CgroupLimit) {
+        self.resource = resource
+        self.limit = limit
+        self.base = base
+    }
+}
+
+extension LimitLayer {
+    /// As a person would say it.
+    var summary: String { "lower the CPU limit to \(Self.words(limit)), from \(Self.words(base))" }
+
+    private static func words(_ limit: CgroupLimit) -> String {
+        guard let amount = limit.amount else { return "none" }
+        let cpus = Double((Double(amount) / 1000).rounded()) / 1000
+        return cpus == 1 ? "1 CPU" : "\(cpus) CPUs"
+    }
+
+    var json: JSON {
+        ["resource": .string(resource.rawValue), "limit": limit.json, "base": base.json]
+    }
+
+    init?(_ json: JSON) {
+        guard let resource = json["resource"]?.stringValue.flatMap(LimitedResource.init),
+            let limit = json["limit"].flatMap(CgroupLimit.init), limit.amount != nil,
+            let base = json["base"].flatMap(CgroupLimit.init)
+        else { return nil }
+        self.init(resource, limit: limit, base: base)
+    }
+}
+
+extension CgroupLimit {
+    fileprivate var json: JSON { .object([("amount", amount.map(JSON.integer)), ("text", .string(text))]) }
+
+    fileprivate init?(_ json: JSON) {
+        guard let text = json["text"]?.stringValue, !text.isEmpty, !text.contains("\0") else { return nil }
+        let amount = json["amount"]?.integerValue
+        if json["amount"] != nil, amount == nil { return nil }
+        self.init(amount: amount, text: text)
+    }
+}

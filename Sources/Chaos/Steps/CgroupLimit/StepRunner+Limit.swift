@@ -1,0 +1,238 @@
+import Cgroups
+package import ChaosModel
+import DeadMan
+import LinuxSystem
+import Targets
+
+/// A file that several sessions want to hold less.
+struct LimitKey: Hashable {
+    let cgroup: TargetFacts.Cgroup
+    let resource: LimitedResource
+
+    var tag: UInt64 { fnv1a("limit \(cgroup.id) \(resource.rawValue)".utf8) }
+}
+
+/// One limit of a cgroup with the layers of every session on it. Of all of them and what was there before, the lowest
+/// applies; whatever else is found there is somebody else's.
+final class LoweredLimits: Entrusted {
+    let cgroup: Cgroup
+    let base: CgroupLimit
+    var layers: [SessionID: Layer] = [:]
+    var slot: DeadMansProcess.Slot?
+
+    struct Layer {
+        let limit: CgroupLimit
+        let deadline: BootInstant
+        /// What the kernel had counted when the session began; nil for a session of an earlier engine.
+        let throttledBefore: Duration?
+        /// It is being undone, and wants nothing any more; but its value may still be there.
+        var isEnding = false
+    }
+
+    init(_ cgroup: Cgroup, base: CgroupLimit) {
+        self.cgroup = cgroup
+        self.base = base
+    }
+
+    /// What the file is to hold.
+    var wanted: CgroupLimit {
+        layers.values.filter { !$0.isEnding }.map(\.limit).reduce(base) { lowest, limit in
+            (limit.amount ?? .max) < (lowest.amount ?? .max) ? limit : lowest
+        }
+    }
+
+    /// When the first of those that go on is over.
+    var firstDeadline: BootInstant? { layers.values.filter { !$0.isEnding }.map(\.deadline).min() }
+
+    func isOurs(_ found: CgroupLimit) -> Bool {
+        found.text == base.text || layers.values.contains { $0.limit.text == found.text }
+    }
+
+    /// The file is read before it is written.
+    func wasTakenBack() {}
+}
+
+extension StepRunner {
+    func prepareLimit(_ lowered: LoweredLimit, on target: ResolvedTarget) throws(Problem) -> Intent {
+        let holdsOnlyOthers: Bool
+        let isContested: Bool
+        let layer: LimitLayer
+        do throws(CgroupFileError) {
+            let processes = try target.cgroup.processes()
+            holdsOnlyOthers = target.facts.process == nil && processes.isEmpty
+            switch lowered {
+            case .cpu(let share):
+                // What a session has lowered already is no measure of what the target has.
+                let found = try target.cgroup.limit(of: .cpu)
+                let known = limits[LimitKey(cgroup: target.facts.cgroup, resource: .cpu)]
+                isContested = known.map { !$0.isOurs(found) } ?? false
+                let base = known?.base ?? found
+                let cpus = Int64(target.cpuCount) * 1_000_000
+                let above = try target.cgroup.cpuLimitAbove()
+                let available = min(base.amount ?? cpus, above ?? cpus, cpus)
+                let amount = Int64((Double(available) * share.fraction).rounded())
+                layer = LimitLayer(.cpu, limit: try target.cgroup.limit(of: .cpu, at: amount), base: base)
+            }
+        } catch {
+            throw Problem(.targetUnresolvable, "\(error)", field: "target")
+        }
+        if holdsOnlyOthers {
+            throw Problem(
+                .targetRefused, "the cgroup has no process of its own: all cgroups below it would be hit",
+                field: "target", hint: "name one of those")
+        }
+        if isContested {
+            throw Problem(
+                .targetBusy, "somebody else has changed the limit since another session lowered it", field: "target",
+                hint: "wait for the end of that session")
+        }
+        guard layer.limit.amount ?? .max < layer.base.amount ?? .max else {
+            throw Problem(
+                .fieldInvalid, "the target has no more than the kernel's least limit already: \(layer.summary)",
+                field: "parameters.percent", hint: "choose another target")
+        }
+        return .lowerLimit(layer, in: target.facts.cgroup)
+    }
+
+    func lower(
+        _ layer: LimitLayer, in facts: TargetFacts.Cgroup, for session: SessionID, on target: ResolvedTarget,
+        until deadline: BootInstant
+    ) throws(StepError) {
+        let key = LimitKey(cgroup: facts, resource: layer.resource)
+        let lowered = limits[key] ?? LoweredLimits(target.cgroup, base: layer.base)
+        do {
+            let found = try lowered.cgroup.limit(of: layer.resource)
+            guard lowered.isOurs(found) else { throw StepError("somebody else has set the limit to \(found.text)") }
+            lowered.layers[session] = LoweredLimits.Layer(
+                limit: layer.limit, deadline: deadline, throttledBefore: try lowered.cgroup.throttledTime())
+            limits[key] = lowered
+            _ = claim(lowered)
+            try entrust(
+                lowered, as: key, until: lowered.firstDeadline ?? deadline, target: target.processDescriptor)
+            try lowered.cgroup.set(lowered.wanted, of: layer.resource)
+            let now = try lowered.cgroup.limit(of: layer.resource)
+            guard now.text == lowered.wanted.text else {
+                throw StepError("the kernel has \(now.text) instead of \(lowered.wanted.text)")
+            }
+            guard handOver(lowered) else { throw StepError("this took so long that it was taken back") }
+        } catch {
+            throw StepError("\(error)")
+        }
+    }
+
+    func raise(_ layer: LimitLayer, in facts: TargetFacts.Cgroup, for session: SessionID) -> UndoProgress {
+        let key = LimitKey(cgroup: facts, resource: layer.resource)
+        do {
+            guard let lowered = try limits[key] ?? reopen(key, base: layer.base) else {
+                return .done(.alreadyRestored)
+            }
+            if limits[key] == nil {
+                limits[key] = lowered
+                lowered.layers[session] = .left(layer)
+            }
+            // It was never put there.
+            guard lowered.layers[session] != nil else { return .done(.alreadyRestored) }
+            lowered.layers[session]?.isEnding = true
+            _ = claim(lowered)
+            let next = lowered.firstDeadline
+            // Others go on. Whether they can be entrusted to anybody must not keep this one in effect; and what is
+            // entrusted already, at this one's deadline, stays so until this one is undone.
+            if let next, lowered.slot == nil { try? entrust(lowered, as: key, until: next, target: nil) }
+            let wanted = lowered.wanted
+            let found = try lowered.cgroup.limit(of: layer.resource)
+            let outcome: UndoOutcome
+            if found.text == wanted.text {
+                outcome = next == nil ? .alreadyRestored : .restored
+            } else if lowered.isOurs(found) {
+                try lowered.cgroup.set(wanted, of: layer.resource)
+                let now = try lowered.cgroup.limit(of: layer.resource).text
+                guard now == wanted.text else { return .done(.failed("still \(now) instead of \(wanted.text)")) }
+                outcome = .restored
+            } else {
+                outcome = .drifted(found: "the limit is \(found.text), which this agent has not put there")
+            }
+            if let next { try? entrust(lowered, as: key, until: next, target: nil) }
+            if lowered.layers.count > 1, !handOver(lowered) {
+                // This took so long that the others' part was taken back too: put it there again.
+                return .unfinished(callAgainAfter: .milliseconds(1))
+            }
+            lowered.layers[session] = nil
+            if lowered.layers.isEmpty {
+                letGo(lowered)
+                limits[key] = nil
+            }
+            return .done(outcome)
+        } catch CgroupFileError.gone {
+            forget(key)
+            return .done(.alreadyRestored)
+        } catch CgroupFileError.notEnabled {
+            forget(key)
+            return .done(.drifted(found: "the controller was switched off, and every limit with it"))
+        } catch {
+            return .done(.failed("\(error)"))
+        }
+    }
+
+    private func forget(_ key: LimitKey) {
+        if let lowered = limits.removeValue(forKey: key) { letGo(lowered) }
+    }
+
+    func limitEffect(_ layer: LimitLayer, in facts: TargetFacts.Cgroup, of session: SessionID) -> Effect? {
+        guard let lowered = limits[LimitKey(cgroup: facts, resource: layer.resource)],
+            let before = lowered.layers[session]?.throttledBefore,
+            let now = try? lowered.cgroup.throttledTime(), let limit = try? lowered.cgroup.limit(of: layer.resource)
+        else { return nil }
+        return .throttled(for: max(.zero, now - before), limit: limit.amount.map { Double($0) / 1e6 })
+    }
+
+    /// Learns what a session of an earlier engine may have done, before anything of any is undone: of what sessions do
+    /// together each has to know the others' part.
+    package func adopt(_ intents: [Intent], of session: SessionID) {
+        for case .lowerLimit(let layer, let facts) in intents {
+            let key = LimitKey(cgroup: facts, resource: layer.resource)
+            // What cannot be opened is told when it is to be undone.
+            guard let lowered = limits[key] ?? (try? reopen(key, base: layer.base)) else { continue }
+            limits[key] = lowered
+            lowered.layers[session] = .left(layer)
+        }
+    }
+
+    /// Nil when the cgroup is gone.
+    private func reopen(_ key: LimitKey, base: CgroupLimit) throws(CgroupOpeningError) -> LoweredLimits? {
+        do throws(CgroupOpeningError) {
+            let cgroup = try cgroups.cgroup(at: key.cgroup.path)
+            return cgroup.id == key.cgroup.id ? LoweredLimits(cgroup, base: base) : nil
+        } catch {
+            if case .system(let reason) = error, reason.errno == .noEntry { return nil }
+            throw error
+        }
+    }
+
+    /// Entrusts what would put back what there was, under our claim.
+    private func entrust(
+        _ lowered: LoweredLimits, as key: LimitKey, until deadline: BootInstant, target: Int32?
+    ) throws(StepError) {
+        guard let deadMan else { return }
+        var program = DeadMansProgram()
+        program.restore(lowered.base.text, insteadOf: Set(lowered.layers.values.map(\.limit.text)))
+        let overdue = deadline + Self.grace
+        do {
+            if let slot = lowered.slot {
+                lowered.slot = try deadMan.replace(slot, with: program, deadline: overdue)
+            } else {
+                let file = try lowered.cgroup.openLimit(of: key.resource)
+                lowered.slot = try deadMan.entrust(
+                    program, tag: key.tag, files: [file.rawValue], target: target, deadline: overdue)
+            }
+        } catch {
+            throw StepError("\(error)")
+        }
+    }
+}
+
+extension LoweredLimits.Layer {
+    /// Of a session that only its journal tells of.
+    fileprivate static func left(_ layer: LimitLayer) -> LoweredLimits.Layer {
+        LoweredLimits.Layer(limit: layer.limit, deadline: .now, throttledBefore: nil, isEnding: true)
+    }
+}
