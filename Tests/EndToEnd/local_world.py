@@ -194,7 +194,8 @@ os.execvp("sh", ["sh", "-c", sys.argv[1]])
         shown = [("ip", "addr"), ("tc", "qdisc"), ("tc", "filter", "show", "dev", "lo", "egress")]
         if self.ip:
             shown.append(("tc", "filter", "show", "dev", "eth0", "egress"))
-        return [self.processes(), sorted(os.listdir(self.root / "tmp"))] + [self.in_network(*each) for each in shown]
+        own = [self.processes(), self.cpu_limit(), sorted(os.listdir(self.root / "tmp"))]
+        return own + [self.in_network(*each) for each in shown]
 
     def is_running(self):
         return self.process.poll() is None

@@ -13,8 +13,11 @@ FAULTS = {
     "cpu-stress": lambda r: {"load": r.randint(1, 10), "workers": 1},
     "memory-stress": lambda r: {"size": f"{r.randint(1, 16)}MiB", "ramp": r.choice(["0s", "1s"])},
     "disk-fill": lambda r: {"size": f"{r.randint(1, 32)}MiB", "visible": r.random() < 0.5},
+    "cpu-throttle": lambda r: {"percent": r.randint(50, 99)},
     "network-latency": lambda r: {"latency": f"{r.randint(1, 50)}ms"},
+    "network-loss": lambda r: {"percent": r.randint(1, 20)},
 }
+WITH_WORKERS = ("cpu-stress", "memory-stress", "disk-fill")
 LIVE = ("pending", "applying", "active", "reverting")
 
 
@@ -94,7 +97,7 @@ class Storm:
         active = {
             session
             for session, report in self.reports.items()
-            if report["state"] == "active" and report["fault"] != "network-latency"
+            if report["state"] == "active" and report["fault"] in WITH_WORKERS
         }
         found = {words[1] for words in map(command_line, all_processes()) if words[:1] == ["squall-worker"]}
         self.live()
