@@ -227,10 +227,9 @@ extension Intent {
     package func tags(step: Int, of session: SessionID) -> [UInt64] {
         let key = WorkerKey(session: session, step: step)
         return switch self {
-        case .shapeTraffic(_, let network, _): [network.tag]
+        case .shapeTraffic, .lowerLimit: [shared].compactMap(\.self)
         case .runWorker: [key.workerTag]
         case .fillDisk: [key.workerTag, key.fileTag]
-        case .lowerLimit(let layer, let cgroup): [LimitKey(cgroup: cgroup, resource: layer.resource).tag]
         }
     }
 }
