@@ -109,6 +109,18 @@ class Tenant:
         )
         return self.call("POST", "/v1/sessions", token)
 
+    def begin(self, fault, target, parameters=None, duration="10s", **more):
+        """Injects, and returns the session's name. Tries again when the container runtime of a busy node does not answer
+        in time, as the API says."""
+        for _ in range(3):
+            answer = self.inject(fault, target, parameters, duration, **more)
+            if answer.code != "runtime-unavailable":
+                break
+            print(f"tried again: {answer}")
+            time.sleep(int(answer.headers["Retry-After"]))
+        assert answer.status == 201, answer
+        return answer.body["id"]
+
     def plan(self, fault, target, parameters=None, duration="10s", **more):
         token = self.token("plan", fault=fault, target=target, parameters=parameters or {}, duration=duration, **more)
         return self.call("POST", "/v1/plans", token)

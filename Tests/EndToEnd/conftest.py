@@ -1,9 +1,11 @@
 """The agent and its targets: in the test node as a real container beside real pods, or on this machine as processes
 of its own, with throw-away targets. The same tests run on both; what one cannot do is skipped, and says why."""
 
+import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -29,6 +31,19 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("node"):
             item.add_marker(pytest.mark.skip(reason="needs the test node: containers, pods and a full kernel"))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    """What the agent said last, beside each failure."""
+    report = (yield).get_result()
+    world = item.funcargs.get("world")
+    if report.failed and world:
+        try:
+            said = world.agent.log().splitlines()[-25:]
+        except Exception as error:
+            said = [f"not to be read: {error}"]
+        report.sections.append(("the agent's log", "\n".join(said)))
 
 
 @pytest.fixture(scope="session")
@@ -83,6 +98,17 @@ def make_agent():
 
 
 @pytest.fixture
+def hung_engine(agent):
+    """Stops the engine when called."""
+    engine = agent.role("engine")
+    try:
+        yield lambda: os.kill(engine, signal.SIGSTOP)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(engine, signal.SIGCONT)
+
+
+@pytest.fixture
 def target(world):
     return world.target
 
@@ -105,8 +131,8 @@ class Node:
         self.processes, self.before = self.restarted(), snapshot.take()
 
     def differences(self):
-        differences = self.snapshot.compare(self.before, self.snapshot.take())
         successors = self.restarted()
+        differences = self.snapshot.compare(self.before, self.snapshot.take())
         if successors != self.processes:
             # A test that kills the engine gets another one, with its dead-man's process. Only these two may differ.
             either = re.compile(rf"\b({'|'.join(map(str, {*self.processes, *successors}))})\b")

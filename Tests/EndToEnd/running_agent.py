@@ -80,6 +80,13 @@ class RunningAgent:
         return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
 
 
+def wait_until(condition, timeout):
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, "in vain"
+        time.sleep(0.02)
+
+
 def deadmen():
     """The dead-man's processes: for a moment after an engine's end there may be two."""
     return [pid for pid in all_processes() if role_of(pid) == "deadman"]

@@ -72,8 +72,8 @@ def test_when_the_disk_breaks_nothing_begins_and_all_that_lives_ends(stopped_age
             agent.start()
             try:
                 parameters = {"size": "1MiB", "visible": True}
-                ended = agent.tenant.inject("cpu-stress", target.selector, STRESS, duration="600s").body["id"]
-                drained = agent.tenant.inject("disk-fill", target.selector, parameters, duration="600s").body["id"]
+                ended = agent.tenant.begin("cpu-stress", target.selector, STRESS, duration="600s")
+                drained = agent.tenant.begin("disk-fill", target.selector, parameters, duration="600s")
                 disk.become("error")
                 refused = agent.tenant.inject("cpu-stress", target.selector, STRESS)
                 assert (refused.status, refused.code) == (503, "journal-unavailable"), refused

@@ -47,7 +47,7 @@ def test_a_target_is_shown_as_the_kernel_has_it(show_target, target):
 
 
 def test_a_targets_sessions_are_shown_while_they_live(show_target, agent, target):
-    session = agent.tenant.inject("cpu-stress", target.selector, STRESS).body["id"]
+    session = agent.tenant.begin("cpu-stress", target.selector, STRESS)
     for words in (by_process(target), ("--cgroup", target.cgroup_selector["cgroup"])):
         (shown,) = document(show_target(*words))["sessions"]
         assert (shown["shares"], shown["session"]["id"]) == (["cgroup", "network"], session)
@@ -68,7 +68,7 @@ def test_the_journal_says_what_lives_while_the_agent_runs(squall, agent, target)
         assert (scan["damagedLines"], scan["tornBytes"]) == ([], 0)
         return [line["body"] for line in lines], scan["live"]
 
-    session = agent.tenant.inject("cpu-stress", target.selector, STRESS).body["id"]
+    session = agent.tenant.begin("cpu-stress", target.selector, STRESS)
     entries, live = journal()
     assert live == [session]
     assert [entry["fault"] for entry in entries if entry.get("session") == session] == ["cpu-stress"]

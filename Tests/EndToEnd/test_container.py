@@ -48,7 +48,7 @@ def test_a_runtime_that_hangs_is_not_taken_for_a_missing_container(agent, target
 
 
 def test_recovery_asks_no_runtime(agent, target, world):
-    session = agent.tenant.inject("network-latency", target.selector, {"latency": "50ms"}, duration="60s").body["id"]
+    session = agent.tenant.begin("network-latency", target.selector, {"latency": "50ms"}, duration="60s")
     with world.stopped_runtime():
         agent.kill_engine()
         report = agent.tenant.wait_until_ended(session)
@@ -59,7 +59,7 @@ def test_recovery_asks_no_runtime(agent, target, world):
 def test_no_program_but_our_own_is_executed(agent, target, world):
     with world.executed_programs() as executed:
         for fault, parameters in (("cpu-stress", {"load": 10, "workers": 1}), ("network-latency", {"latency": "10ms"})):
-            session = agent.tenant.inject(fault, target.selector, parameters, duration="60s").body["id"]
+            session = agent.tenant.begin(fault, target.selector, parameters, duration="60s")
             agent.kill_engine()
             agent.wait_until_ready()
             agent.tenant.wait_until_ended(session)

@@ -42,8 +42,8 @@ def test_it_burns_what_was_asked_and_ends_by_its_deadline(agent, target):
 
 def test_two_sessions_on_one_target_add_up_and_end_in_any_order(agent, target):
     before = target.processes()
-    first = agent.tenant.inject("cpu-stress", target.selector, {"load": 20, "workers": 1}).body["id"]
-    second = agent.tenant.inject("cpu-stress", target.selector, {"load": 30, "workers": 1}).body["id"]
+    first = agent.tenant.begin("cpu-stress", target.selector, {"load": 20, "workers": 1})
+    second = agent.tenant.begin("cpu-stress", target.selector, {"load": 30, "workers": 1})
     assert load(target) == about(0.5)
     assert agent.tenant.end(first).body["revertVerified"]
     assert load(target) == about(0.3)
@@ -52,7 +52,7 @@ def test_two_sessions_on_one_target_add_up_and_end_in_any_order(agent, target):
 
 
 def test_the_worker_is_nobody_and_can_do_nothing(agent, target):
-    session = agent.tenant.inject("cpu-stress", target.selector, {"load": 10, "workers": 1}).body["id"]
+    session = agent.tenant.begin("cpu-stress", target.selector, {"load": 10, "workers": 1})
     (worker,) = agent.workers(session)
     status = agent.process_status(worker)
     assert status["Uid"].split() == ["65534"] * 4
@@ -64,7 +64,7 @@ def test_the_worker_is_nobody_and_can_do_nothing(agent, target):
 
 
 def test_a_worker_that_is_killed_ends_its_session_truthfully(agent, target):
-    session = agent.tenant.inject("cpu-stress", target.selector, {"load": 10, "workers": 1}).body["id"]
+    session = agent.tenant.begin("cpu-stress", target.selector, {"load": 10, "workers": 1})
     (worker,) = agent.workers(session)
     agent.kill(worker)
     report = agent.tenant.wait_until_ended(session)
@@ -73,9 +73,9 @@ def test_a_worker_that_is_killed_ends_its_session_truthfully(agent, target):
 
 
 def test_a_lease_that_is_not_renewed_ends_the_session(agent, target):
-    session = agent.tenant.inject(
+    session = agent.tenant.begin(
         "cpu-stress", target.selector, {"load": 10, "workers": 1}, duration="30s", lease="2s"
-    ).body["id"]
+    )
     for _ in range(3):
         time.sleep(1)
         assert agent.tenant.renew(session).status == 200
@@ -84,7 +84,7 @@ def test_a_lease_that_is_not_renewed_ends_the_session(agent, target):
 
 
 def test_the_targets_end_ends_the_session(agent, mortal_target):
-    session = agent.tenant.inject("cpu-stress", mortal_target.selector, {"load": 10, "workers": 1}).body["id"]
+    session = agent.tenant.begin("cpu-stress", mortal_target.selector, {"load": 10, "workers": 1})
     mortal_target.kill()
     report = agent.tenant.wait_until_ended(session)
     assert report["ending"] == "target-gone"
@@ -92,10 +92,9 @@ def test_the_targets_end_ends_the_session(agent, mortal_target):
 
 
 def test_a_cgroup_is_a_target(agent, target):
-    answer = agent.tenant.inject("cpu-stress", target.cgroup_selector, {"load": 30, "workers": 1}, duration="6s")
-    assert answer.status == 201, answer
+    session = agent.tenant.begin("cpu-stress", target.cgroup_selector, {"load": 30, "workers": 1}, duration="6s")
     assert load(target) == about(0.3)
-    agent.tenant.end(answer.body["id"])
+    agent.tenant.end(session)
 
 
 def test_a_cgroup_with_a_worker_of_ours_is_still_a_target(agent, target):
@@ -108,6 +107,5 @@ def test_a_cgroup_with_a_worker_of_ours_is_still_a_target(agent, target):
 
 
 def test_a_process_is_a_target(agent, target):
-    answer = agent.tenant.inject("cpu-stress", target.process_selector, {"load": 30, "workers": 1}, duration="6s")
-    assert answer.status == 201, answer
-    assert agent.tenant.end(answer.body["id"]).body["revertVerified"]
+    session = agent.tenant.begin("cpu-stress", target.process_selector, {"load": 30, "workers": 1}, duration="6s")
+    assert agent.tenant.end(session).body["revertVerified"]

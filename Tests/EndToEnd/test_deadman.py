@@ -1,6 +1,5 @@
 """What ends a fault at its deadline when the agent does not: because it hangs, or is gone for good."""
 
-import contextlib
 import os
 import re
 import signal
@@ -10,29 +9,11 @@ from pathlib import Path
 import pytest
 from conftest import IN_NODE
 
-from running_agent import deadmen
+from running_agent import deadmen, wait_until
 
 SECONDS = 4
 # How long after its deadline a fault may still be in effect.
 LATE = 2
-
-
-def wait_until(condition, timeout):
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "in vain"
-        time.sleep(0.02)
-
-
-@pytest.fixture
-def hung_engine(agent):
-    """Stops the engine when called."""
-    engine = agent.role("engine")
-    try:
-        yield lambda: os.kill(engine, signal.SIGSTOP)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(engine, signal.SIGCONT)
 
 
 def visible_files(target):
@@ -51,7 +32,7 @@ def test_there_is_one_and_it_is_small(agent):
 
 def test_a_hung_engine_keeps_no_file(agent, target, hung_engine):
     parameters = {"size": "8MiB", "visible": True, "path": "/tmp"}
-    session = agent.tenant.inject("disk-fill", target.selector, parameters, duration=f"{SECONDS}s").body["id"]
+    session = agent.tenant.begin("disk-fill", target.selector, parameters, duration=f"{SECONDS}s")
     assert visible_files(target) == [f".squall-{session}-0"]
     hung_engine()
     wait_until(lambda: not visible_files(target), SECONDS + LATE)
@@ -63,9 +44,9 @@ def test_a_hung_engine_keeps_no_file(agent, target, hung_engine):
 
 @pytest.mark.skipif(not IN_NODE, reason="a process in a frozen v1 cgroup cannot be killed")
 def test_a_hung_engine_and_a_paused_target_keep_no_memory(agent, mortal_target, hung_engine):
-    session = agent.tenant.inject(
+    session = agent.tenant.begin(
         "memory-stress", mortal_target.selector, {"size": "32MiB"}, duration=f"{SECONDS}s"
-    ).body["id"]
+    )
     begun = time.monotonic()
     assert agent.workers(session)
     mortal_target.freeze(True)
@@ -78,9 +59,9 @@ def test_a_hung_engine_and_a_paused_target_keep_no_memory(agent, mortal_target, 
 
 @pytest.mark.node
 def test_a_hung_engine_delays_nothing_past_the_deadline(agent, target, world, node, hung_engine):
-    session = agent.tenant.inject(
+    session = agent.tenant.begin(
         "network-latency", target.selector, {"latency": "200ms"}, duration=f"{SECONDS}s"
-    ).body["id"]
+    )
     begun = time.monotonic()
     assert not target.network_is_plain()
     hung_engine()
@@ -99,9 +80,9 @@ def test_a_hung_engine_delays_nothing_past_the_deadline(agent, target, world, no
 def test_an_engine_that_hung_gives_others_their_fault_back(agent, target, world, node, hung_engine):
     """Of two sessions in one network the first one's deadline ends both; the second goes on once somebody is there."""
     second, first = (
-        agent.tenant.inject(
+        agent.tenant.begin(
             "network-latency", target.selector, {"latency": "200ms"}, duration=duration
-        ).body["id"]
+        )
         for duration in ("60s", f"{SECONDS}s")
     )
     hung_engine()

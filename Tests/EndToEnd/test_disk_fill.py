@@ -16,10 +16,9 @@ MIB = 1 << 20
 
 
 def inject(agent, target, parameters, duration="60s"):
-    answer = agent.tenant.inject("disk-fill", target.selector, parameters, duration=duration)
-    assert answer.status == 201, answer
-    event(agent, answer.body["id"], "worker-reached")
-    return answer.body["id"]
+    session = agent.tenant.begin("disk-fill", target.selector, parameters, duration=duration)
+    event(agent, session, "worker-reached")
+    return session
 
 
 def space(target, path="/tmp"):

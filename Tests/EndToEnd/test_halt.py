@@ -25,7 +25,7 @@ STRESS = {"load": 10, "workers": 1}
 def test_a_halt_ends_everything_and_outlives_the_engine(agent, target, squall):
     before = target.processes()
     sessions = {
-        tenant.inject("cpu-stress", target.selector, STRESS, duration="60s").body["id"]
+        tenant.begin("cpu-stress", target.selector, STRESS, duration="60s")
         for tenant in (agent.tenant, agent.other_tenant)
     }
     ended = squall("halt", "--reason", "incident 4711")["sessions"]
@@ -56,9 +56,8 @@ def test_a_stop_ends_everything_and_says_why(agent, target):
     faults = {"cpu-stress": {"load": 10, "workers": 1}, "disk-fill": {"size": "1MiB", "visible": True}}
     sessions = []
     for fault, parameters in faults.items():
-        answer = agent.tenant.inject(fault, target.selector, parameters, duration="600s")
-        assert answer.status == 201, answer
-        sessions.append(answer.body["id"])
+        session = agent.tenant.begin(fault, target.selector, parameters, duration="600s")
+        sessions.append(session)
     try:
         agent.stop()
         assert [agent.workers(session) for session in sessions] == [[], []]

@@ -24,18 +24,17 @@ def test_it_stays_small_however_many_sessions_there_were(make_agent, target):
     journal = agent.state_directory / "journal"
     begun, sizes = [], []
     for _ in range(650):
-        answer = agent.tenant.inject("cpu-stress", target.selector, STRESS, duration="60s")
-        assert answer.status == 201, answer
-        assert agent.tenant.end(answer.body["id"]).body["revertVerified"]
-        begun.append(answer.body["id"])
+        session = agent.tenant.begin("cpu-stress", target.selector, STRESS, duration="60s")
+        assert agent.tenant.end(session).body["revertVerified"]
+        begun.append(session)
         sizes.append(journal.stat().st_size)
     # What is kept of 250 sessions, and as much again.
     assert any(later < earlier for earlier, later in zip(sizes, sizes[1:])), "it is compacted while the agent runs"
     assert max(sizes) < 2.2 * 250 / 650 * sum(b - a for a, b in zip(sizes, sizes[1:]) if b > a)
     # One is live when it is compacted, too.
-    live = agent.tenant.inject("cpu-stress", target.selector, STRESS, duration="60s").body["id"]
+    live = agent.tenant.begin("cpu-stress", target.selector, STRESS, duration="60s")
     for _ in range(100):
-        agent.tenant.end(agent.tenant.inject("cpu-stress", target.selector, STRESS, duration="60s").body["id"])
+        agent.tenant.end(agent.tenant.begin("cpu-stress", target.selector, STRESS, duration="60s"))
     agent.kill_engine()
     assert agent.tenant.read(live).body["ending"] == "recovered"
     assert agent.tenant.read(begun[0]).status == 404, "the first of hundreds that are over"
@@ -46,8 +45,7 @@ def test_it_stays_small_however_many_sessions_there_were(make_agent, target):
 def test_on_a_full_disk_nothing_begins_and_everything_ends(make_agent, target):
     agent = make_agent(size="1m")
     before = target.processes()
-    answer = agent.tenant.inject("cpu-stress", target.selector, STRESS, duration="60s")
-    assert answer.status == 201, answer
+    session = agent.tenant.begin("cpu-stress", target.selector, STRESS, duration="60s")
     rest = agent.state_directory / "rest"
     with rest.open("wb", buffering=0) as file:
         try:
@@ -62,7 +60,7 @@ def test_on_a_full_disk_nothing_begins_and_everything_ends(make_agent, target):
             break
         assert agent.tenant.end(refused.body["id"]).body["revertVerified"]
     assert (refused.status, refused.code) == (503, "journal-unavailable"), refused
-    ended = agent.tenant.end(answer.body["id"])
+    ended = agent.tenant.end(session)
     assert ended.status == 200 and ended.body["revertVerified"], ended
     assert target.processes() == before
     # There was room kept for its end.
@@ -75,7 +73,7 @@ def test_on_a_full_disk_nothing_begins_and_everything_ends(make_agent, target):
 def test_on_a_disk_that_fails_nothing_begins_and_everything_ends(make_agent, target):
     agent = make_agent()
     before = target.processes()
-    session = agent.tenant.inject("cpu-stress", target.selector, STRESS, duration="60s").body["id"]
+    session = agent.tenant.begin("cpu-stress", target.selector, STRESS, duration="60s")
     journal = agent.state_directory / "journal"
     # Every attempt to make something durable fails, as on a disk that is dying.
     with tampering(agent.role("engine"), "fdatasync,fsync", "error=EIO"):
@@ -95,7 +93,7 @@ def test_on_a_disk_that_fails_nothing_begins_and_everything_ends(make_agent, tar
         assert time.monotonic() < deadline
         time.sleep(0.1)
     assert journal.stat().st_ino != suspect
-    session = agent.tenant.inject("cpu-stress", target.selector, STRESS, duration="60s").body["id"]
+    session = agent.tenant.begin("cpu-stress", target.selector, STRESS, duration="60s")
     agent.kill_engine()
     assert agent.tenant.wait_until_ended(session)["ending"] == "recovered"
     assert target.processes() == before
@@ -106,7 +104,7 @@ def test_without_an_agent_everything_is_taken_back(make_agent, target):
     directory = Path(tempfile.mkdtemp(prefix="squall-test.", dir="/var/tmp"))
     try:
         parameters = VISIBLE | {"path": str(directory)}
-        session = agent.tenant.inject("disk-fill", target.selector, parameters, duration="600s").body["id"]
+        session = agent.tenant.begin("disk-fill", target.selector, parameters, duration="600s")
         recover = ["recover", "--offline", "--state-directory", agent.state_directory]
         refused = squall(*recover)
         assert refused.returncode == 75 and "an agent runs" in refused.stderr, refused

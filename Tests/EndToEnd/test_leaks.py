@@ -38,9 +38,8 @@ def run_sessions(agent, target, faults, count):
     for number in range(count):
         fault = faults[number % len(faults)]
         kind = "disk-fill" if fault == "visible" else fault
-        answer = agent.tenant.inject(kind, target.selector, FAULTS[fault], duration="60s")
-        assert answer.status == 201, answer
-        assert agent.tenant.end(answer.body["id"]).body["revertVerified"]
+        session = agent.tenant.begin(kind, target.selector, FAULTS[fault], duration="60s")
+        assert agent.tenant.end(session).body["revertVerified"]
 
 
 def test_sessions_that_are_over_hold_nothing(agent, target, world):

@@ -23,9 +23,7 @@ def event(agent, session, kind, timeout=20):
 
 
 def inject(agent, target, parameters, duration="60s"):
-    answer = agent.tenant.inject("memory-stress", target.selector, parameters, duration=duration)
-    assert answer.status == 201, answer
-    return answer.body["id"]
+    return agent.tenant.begin("memory-stress", target.selector, parameters, duration=duration)
 
 
 @pytest.mark.parametrize("parameters", [{"size": "64MiB"}, {"percent": 25}], ids=["size", "share of the limit"])

@@ -15,7 +15,7 @@ def test_sessions_are_counted(agent, target):
     before = scrape(agent)
     assert before["squall_ready",] == 1
     assert before["squall_sessions", "stuck"] == 0
-    session = agent.tenant.inject("cpu-stress", target.selector, {"load": 1, "workers": 1}, duration="60s").body["id"]
+    session = agent.tenant.begin("cpu-stress", target.selector, {"load": 1, "workers": 1}, duration="60s")
     active = scrape(agent)
     assert active["squall_sessions", "active"] == before["squall_sessions", "active"] + 1
     assert active["squall_sessions_opened_total", "cpu-stress"] == before["squall_sessions_opened_total", "cpu-stress"] + 1

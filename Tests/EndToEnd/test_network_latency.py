@@ -21,10 +21,9 @@ def peer(world):
 
 def test_it_delays_by_what_was_asked_and_leaves_nothing(agent, target, peer, unchanged_node):
     before = round_trip(target, peer)
-    answer = agent.tenant.inject("network-latency", target.selector, {"latency": "200ms"}, duration="60s")
-    assert answer.status == 201, answer
+    session = agent.tenant.begin("network-latency", target.selector, {"latency": "200ms"}, duration="60s")
     during = round_trip(target, peer)
-    report = agent.tenant.end(answer.body["id"]).body
+    report = agent.tenant.end(session).body
     assert during - before == pytest.approx(200, rel=0.05)
     assert (report["ending"], report["revertVerified"]) == ("cancelled", True)
     assert [step["undo"]["outcome"] for step in report["steps"]] == ["restored"]
@@ -33,8 +32,8 @@ def test_it_delays_by_what_was_asked_and_leaves_nothing(agent, target, peer, unc
 
 def test_two_sessions_add_up_and_end_in_any_order(agent, target, peer, unchanged_node):
     base = round_trip(target, peer)
-    first = agent.tenant.inject("network-latency", target.selector, {"latency": "100ms"}, duration="60s").body["id"]
-    second = agent.other_tenant.inject("network-latency", target.selector, {"latency": "150ms"}, duration="60s").body["id"]
+    first = agent.tenant.begin("network-latency", target.selector, {"latency": "100ms"}, duration="60s")
+    second = agent.other_tenant.begin("network-latency", target.selector, {"latency": "150ms"}, duration="60s")
     assert round_trip(target, peer) - base == pytest.approx(250, rel=0.05)
     assert agent.tenant.end(first).body["revertVerified"]
     assert round_trip(target, peer) - base == pytest.approx(150, rel=0.07)
@@ -44,7 +43,7 @@ def test_two_sessions_add_up_and_end_in_any_order(agent, target, peer, unchanged
 
 def test_jitter_spreads_the_delay(agent, target, peer, unchanged_node):
     parameters = {"latency": "100ms", "jitter": "50ms"}
-    session = agent.tenant.inject("network-latency", target.selector, parameters, duration="60s").body["id"]
+    session = agent.tenant.begin("network-latency", target.selector, parameters, duration="60s")
     times = target.ping(peer.ip, 30)
     agent.tenant.end(session)
     assert min(times) > 45
@@ -52,19 +51,19 @@ def test_jitter_spreads_the_delay(agent, target, peer, unchanged_node):
 
 
 def test_it_ends_by_its_deadline(agent, target, peer, unchanged_node):
-    session = agent.tenant.inject("network-latency", target.selector, {"latency": "100ms"}, duration="2s").body["id"]
+    session = agent.tenant.begin("network-latency", target.selector, {"latency": "100ms"}, duration="2s")
     assert agent.tenant.wait_until_ended(session)["ending"] == "expired"
     assert round_trip(target, peer) < 50
 
 
 def test_the_peer_is_not_slowed_towards_others(agent, target, peer, unchanged_node):
-    session = agent.tenant.inject("network-latency", target.selector, {"latency": "200ms"}, duration="60s").body["id"]
+    session = agent.tenant.begin("network-latency", target.selector, {"latency": "200ms"}, duration="60s")
     assert min(peer.ping(world_gateway(peer), 5)) < 50
     agent.tenant.end(session)
 
 
 def test_a_network_in_which_a_session_is_stuck_takes_no_other(agent, target, peer, unchanged_node):
-    session = agent.tenant.inject("network-latency", target.selector, {"latency": "50ms"}, duration="2s").body["id"]
+    session = agent.tenant.begin("network-latency", target.selector, {"latency": "50ms"}, duration="2s")
     # Nothing can be told to the kernel, nor to whoever asks: the session ends by its deadline.
     with tampering(agent.role("engine"), "sendto", "error=EPERM") as trace:
         wait_for("INJECTED", trace)
@@ -98,7 +97,7 @@ def test_a_pod_on_the_nodes_network_is_refused(agent, world):
 def test_a_container_that_ends_leaves_the_pods_network_as_it_was(agent, world):
     pod = world.make_target()
     try:
-        session = agent.tenant.inject("network-latency", pod.selector, {"latency": "100ms"}, duration="60s").body["id"]
+        session = agent.tenant.begin("network-latency", pod.selector, {"latency": "100ms"}, duration="60s")
         pod.kill()
         report = agent.tenant.wait_until_ended(session)
         assert (report["ending"], report["revertVerified"]) == ("target-gone", True)

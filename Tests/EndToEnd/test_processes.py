@@ -16,7 +16,7 @@ ENGINE_CAPABILITIES = {
 
 
 def test_killing_the_gateway_ends_no_session(agent, target):
-    session = agent.tenant.inject("cpu-stress", target.selector, STRESS).body["id"]
+    session = agent.tenant.begin("cpu-stress", target.selector, STRESS)
     gateway = agent.role("gateway")
     os.kill(gateway, signal.SIGKILL)
     agent.wait_for_another("gateway", gateway)
@@ -26,7 +26,7 @@ def test_killing_the_gateway_ends_no_session(agent, target):
 
 def test_killing_the_engine_takes_everything_back_and_refuses_nobody(agent, target):
     before = target.processes()
-    session = agent.tenant.inject("cpu-stress", target.selector, STRESS, duration="60s").body["id"]
+    session = agent.tenant.begin("cpu-stress", target.selector, STRESS, duration="60s")
     assert target.processes() != before
 
     statuses = []
@@ -55,7 +55,7 @@ def test_killing_the_engine_takes_everything_back_and_refuses_nobody(agent, targ
 
 
 def test_how_a_session_ended_is_known_after_a_restart(agent, target):
-    session = agent.tenant.inject("cpu-stress", target.selector, STRESS).body["id"]
+    session = agent.tenant.begin("cpu-stress", target.selector, STRESS)
     before = agent.tenant.end(session).body
     agent.kill_engine()
     agent.wait_until_ready()
@@ -65,7 +65,7 @@ def test_how_a_session_ended_is_known_after_a_restart(agent, target):
 
 def test_a_stopped_worker_of_a_dead_engine_is_found_and_ended(agent, target):
     before = target.processes()
-    session = agent.tenant.inject("cpu-stress", target.selector, STRESS, duration="60s").body["id"]
+    session = agent.tenant.begin("cpu-stress", target.selector, STRESS, duration="60s")
     (worker,) = agent.workers(session)
     # Stopped, it cannot see that its engine is gone; the kernel's own signal would end it, so take that away too.
     os.kill(worker, signal.SIGSTOP)

@@ -35,7 +35,7 @@ def test_a_visible_file_is_removed_after_a_reboot(agent, target):
     # Not the target's own /tmp: a disk that outlives it.
     directory = Path(tempfile.mkdtemp(prefix="squall-test.", dir="/var/tmp"))
     parameters = {"path": str(directory), "size": "4MiB", "visible": True, "reserve": 1}
-    session = agent.tenant.inject("disk-fill", target.selector, parameters, duration="60s").body["id"]
+    session = agent.tenant.begin("disk-fill", target.selector, parameters, duration="60s")
     assert [path.name for path in directory.iterdir()] == [f".squall-{session}-0"]
     agent.kill_all()
     assert list(directory.iterdir()), "a killed agent takes nothing back"

@@ -18,10 +18,9 @@ HERE = [fault for fault in FAULTS if IN_NODE or fault != "network-latency"]
 
 @pytest.mark.parametrize("fault", HERE)
 def test_a_target_that_vanishes_ends_the_session(agent, mortal_target, fault):
-    answer = agent.tenant.inject(fault, mortal_target.selector, FAULTS[fault], duration="60s")
-    assert answer.status == 201, answer
+    session = agent.tenant.begin(fault, mortal_target.selector, FAULTS[fault], duration="60s")
     mortal_target.kill()
-    report = agent.tenant.wait_until_ended(answer.body["id"])
+    report = agent.tenant.wait_until_ended(session)
     assert (report["ending"], report["revertVerified"]) == ("target-gone", True)
 
 
@@ -53,9 +52,8 @@ def test_a_container_without_a_shell_is_as_good(agent, world):
         assert not (target.root / "bin/sh").exists()
         sessions = []
         for fault, parameters in FAULTS.items():
-            answer = agent.tenant.inject(fault, target.selector, parameters, duration="60s")
-            assert answer.status == 201, answer
-            sessions.append(answer.body["id"])
+            session = agent.tenant.begin(fault, target.selector, parameters, duration="60s")
+            sessions.append(session)
         for session in sessions:
             assert agent.tenant.end(session).body["revertVerified"]
         assert node.differences() == []
