@@ -34,10 +34,17 @@ func module(
         swiftSettings: strict)
 }
 
-func program(_ name: String, in folder: String, imports dependencies: [Target.Dependency]) -> Target {
+/// Static, so that it runs in an empty container image and on any Linux. The libraries are those that Foundation's
+/// static library needs, which its modules do not name when they are compiled for the shared one, as for the tests.
+let isStatic: [LinkerSetting] = [
+    .unsafeFlags(["-static-executable"]), .linkedLibrary("FoundationEssentials"), .linkedLibrary("_FoundationCShims"),
+    .linkedLibrary("_FoundationCollections"), .linkedLibrary("_FoundationICU"), .linkedLibrary("swiftSynchronization"),
+]
+
+func program(_ name: String, imports dependencies: [Target.Dependency]) -> Target {
     .executableTarget(
-        name: name, dependencies: dependencies, path: "Sources/Programs/\(folder)",
-        swiftSettings: strict)
+        name: name, dependencies: dependencies, path: "Sources/Programs/\(name)",
+        swiftSettings: strict, linkerSettings: isStatic)
 }
 
 func systemLibrary(_ name: String, pkgConfig: String, apt packages: [String]) -> Target {
@@ -129,14 +136,14 @@ let package = Package(
 
         // Programs: main, arguments, exit codes.
         program(
-            "squalld", in: "squalld",
+            "squalld",
             imports: [
                 "Keeper", "Engine", "Sessions", "AgentAPI", "ChaosModel", "Journal", "Hardening", "Namespaces",
                 "LinuxSystem",
             ]),
-        program("squall-gateway", in: "squall-gateway", imports: ["Gateway", "Hardening", "LinuxSystem"]),
-        program("squall-runtimes", in: "squall-runtimes", imports: ["CRI", "Hardening", "LinuxSystem"]),
-        program("squall-worker", in: "squall-worker", imports: ["WorkerProtocol", "Filesystems", "LinuxSystem"]),
+        program("squall-gateway", imports: ["Gateway", "Hardening", "LinuxSystem"]),
+        program("squall-runtimes", imports: ["CRI", "Hardening", "LinuxSystem"]),
+        program("squall-worker", imports: ["WorkerProtocol", "Filesystems", "LinuxSystem"]),
         // Without a C library or Swift's, so that it is a few kilobytes of nothing but system calls.
         .executableTarget(
             name: "squall-deadman", path: "Sources/Programs/squall-deadman",
@@ -153,7 +160,7 @@ let package = Package(
                 ])
             ]),
         program(
-            "squall", in: "squall",
+            "squall",
             imports: [
                 "AgentClient", "AgentAPI", "ChaosModel", "Authorization", "Faults", "Journal", "Signatures", "Steps",
                 "LinuxSystem", argumentParser,
@@ -171,7 +178,7 @@ let package = Package(
         tests(
             of: "Worker", in: .kernel,
             imports: [
-                "squall-worker", "WorkerProtocol", "Processes", "Cgroups", "Filesystems", "Namespaces", "Hardening",
+                "WorkerProtocol", "Processes", "Cgroups", "Filesystems", "Namespaces", "Hardening",
                 "LinuxSystem", "TestKit",
             ]),
         tests(of: "ChaosModel", in: .chaos, imports: ["ChaosModel"]),
@@ -180,7 +187,7 @@ let package = Package(
         tests(
             of: "DeadMan", in: .kernel,
             imports: [
-                "DeadMan", "squall-deadman", "Processes", "Cgroups", "Netlink", "Namespaces", "LinuxSystem", "TestKit",
+                "DeadMan", "Processes", "Cgroups", "Netlink", "Namespaces", "LinuxSystem", "TestKit",
             ]),
         tests(of: "Steps", in: .chaos, imports: ["Steps", "Netlink", "Namespaces", "ChaosModel", "LinuxSystem"]),
         tests(of: "Faults", in: .chaos, imports: ["Faults", "Steps", "ChaosModel", "WorkerProtocol"]),

@@ -31,15 +31,19 @@ install_dependencies() {
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
-# The agent's programs, static: they run in an empty container image and on any x86-64 Linux.
+# One after the other by name: all at once would build every tool of the packages that ours depend on, too.
+build_product() {
+    swift build --package-path "$root" -c release --explicit-target-dependency-import-check error --product "$1"
+}
+
+# The agent's programs.
 build_programs() {
     local program
-    say "building the programs (static)"
-    swift build --package-path "$root" --scratch-path "$root/.build/static" -c release \
-        -Xswiftc -static-executable --explicit-target-dependency-import-check error
+    say "building the programs"
     mkdir -p "$programs_directory"
     for program in "${programs[@]}"; do
-        strip -o "$programs_directory/$program" "$root/.build/static/release/$program"
+        build_product "$program"
+        strip -o "$programs_directory/$program" "$root/.build/release/$program"
     done
     python3 "$root/Tests/NodeKit/nodekit/images.py" --agent "$programs_directory"
 }
