@@ -40,6 +40,17 @@ package final class TemporaryCgroup: Sendable {
         directories.map { "\($0)/\(name)" }.first { access($0, F_OK) == 0 }
     }
 
+    /// Or thaws.
+    package func freeze(_ isFrozen: Bool) throws {
+        if let file = file("freezer.state") {
+            try TextFile.write(isFrozen ? "FROZEN" : "THAWED", to: file)
+        } else if let file = file("cgroup.freeze") {
+            try TextFile.write(isFrozen ? "1" : "0", to: file)
+        } else {
+            throw SystemCallError("freeze", on: path, errno: Errno(rawValue: ENOENT))
+        }
+    }
+
     private static let controllers: Set = ["cpu", "cpuacct", "cpuset", "freezer", "memory", "pids"]
     private static let count = Atomic<Int>(0)
 }

@@ -52,7 +52,6 @@ package actor StepRunner {
     let thread: NamespaceThread
     /// Starts workers, which end when it does.
     let spawner: NamespaceThread
-    let spawning = DispatchQueue(label: "squall.spawning")
     let cgroups: CgroupTree
     /// Nothing is taken back with it, so an engine recovers before it has one.
     var workerProgram: Executable?

@@ -191,6 +191,16 @@ static pid_t clone_into(int cgroup_directory, int *pidfd) {
     return (pid_t)syscall(SYS_clone3, &arguments, sizeof arguments);
 }
 
+// No error when there is no report.
+static failure_report read_what_is_there(int pipe) {
+    failure_report failure;
+    ssize_t count;
+    do count = read(pipe, &failure, sizeof failure);
+    while (count < 0 && errno == EINTR);
+    if (count == sizeof failure) return failure;
+    return (failure_report){.error = count < 0 && errno != EAGAIN ? errno : 0, .stage = CLINUX_SPAWN_PIPE};
+}
+
 // Waits for exec or for a report; a child that was put into a frozen cgroup comes to neither.
 static failure_report read_report(int pipe, int timeout_milliseconds) {
     struct pollfd wait = {.fd = pipe, .events = POLLIN};
@@ -199,13 +209,9 @@ static failure_report read_report(int pipe, int timeout_milliseconds) {
     while (ready < 0 && errno == EINTR);
     if (ready < 0) return (failure_report){.error = errno, .stage = CLINUX_SPAWN_PIPE};
     if (ready == 0) return (failure_report){.error = ETIMEDOUT, .stage = CLINUX_SPAWN_TIMEOUT};
-    failure_report failure;
-    ssize_t count;
-    do count = read(pipe, &failure, sizeof failure);
-    while (count < 0 && errno == EINTR);
-    if (count == sizeof failure) return failure;
-    return (failure_report){.error = count < 0 ? errno : 0, .stage = CLINUX_SPAWN_PIPE};
+    return read_what_is_there(pipe);
 }
+
 
 // Ends a child that will not run its program. One in a frozen v1 cgroup dies only when that is thawed: it is left to
 // whoever reaps the rest.
@@ -218,9 +224,9 @@ static void discard_child(int pidfd, int timeout_milliseconds) {
 }
 
 clinux_spawn_result clinux_spawn(const clinux_spawn_order *order) {
-    clinux_spawn_result result = {.process = -1, .pidfd = -1, .error = 0, .stage = CLINUX_SPAWN_PIPE};
+    clinux_spawn_result result = {.process = -1, .pidfd = -1, .error = 0, .stage = CLINUX_SPAWN_PIPE, .report = -1};
     int pipe[2];
-    if (pipe2(pipe, O_CLOEXEC) != 0) {
+    if (pipe2(pipe, O_CLOEXEC | O_NONBLOCK) != 0) {
         result.error = errno;
         return result;
     }
@@ -239,6 +245,11 @@ clinux_spawn_result clinux_spawn(const clinux_spawn_order *order) {
     if (child < 0) {
         result.error = clone_error;
         result.stage = CLINUX_SPAWN_CLONE;
+    } else if (order->timeout_milliseconds < 0) {
+        result.process = child;
+        result.pidfd = pidfd;
+        result.report = pipe[0];
+        return result;
     } else {
         failure_report failure = read_report(pipe[0], order->timeout_milliseconds);
         result.error = failure.error;
@@ -252,4 +263,10 @@ clinux_spawn_result clinux_spawn(const clinux_spawn_order *order) {
     }
     close(pipe[0]);
     return result;
+}
+
+clinux_spawn_result clinux_spawn_failure(int report) {
+    failure_report failure = read_what_is_there(report);
+    return (clinux_spawn_result){
+        .process = -1, .pidfd = -1, .error = failure.error, .stage = failure.stage, .report = -1};
 }

@@ -9,7 +9,44 @@ package import LinuxSystem
 ///
 /// The corresponding system calls are `clone3(2)` and `execveat(2)`.
 package func spawn(_ order: SpawnOrder) throws(SpawnError) -> ProcessHandle {
-    let program = order.arguments.first ?? "a program without a name"
+    let result = try start(order, timeout: Int32(clamping: order.timeout.wholeNanoseconds / 1_000_000))
+    return ProcessHandle(id: result.process, adopting: OwnedDescriptor(adopting: result.pidfd))
+}
+
+/// The same, and returns as soon as the process is there: in a cgroup that has used up its CPU time it may take long to
+/// come to its program. The order's timeout does not count.
+package func spawnWithoutWaiting(_ order: SpawnOrder) throws(SpawnError) -> StartingProcess {
+    let result = try start(order, timeout: -1)
+    return StartingProcess(
+        handle: ProcessHandle(id: result.process, adopting: OwnedDescriptor(adopting: result.pidfd)),
+        program: order.programName, report: OwnedDescriptor(adopting: result.report))
+}
+
+/// A process that may not have come to its program yet.
+package struct StartingProcess: ~Copyable, Sendable {
+    package let handle: ProcessHandle
+    fileprivate let program: String
+    fileprivate let report: OwnedDescriptor
+
+    /// Why it has ended before its program began; nil when it has not. Asked for the first time: it is told once.
+    package func failure() -> SpawnError? {
+        let result = clinux_spawn_failure(report.rawValue)
+        return result.error == 0 ? nil : SpawnError(program: program, result)
+    }
+}
+
+extension SpawnOrder {
+    fileprivate var programName: String { arguments.first ?? "a program without a name" }
+}
+
+extension SpawnError {
+    fileprivate init(program: String, _ result: clinux_spawn_result) {
+        self.init(program: program, stage: SpawnStage(result.stage), errno: Errno(rawValue: result.error))
+    }
+}
+
+private func start(_ order: SpawnOrder, timeout: Int32) throws(SpawnError) -> clinux_spawn_result {
+    let program = order.programName
     let null: OwnedDescriptor
     do throws(SystemCallError) {
         null = try OwnedDescriptor.open("/dev/null", O_RDWR)
@@ -41,7 +78,7 @@ package func spawn(_ order: SpawnOrder) throws(SpawnError) -> ProcessHandle {
         raw.group = user.group
     }
     raw.capabilities = order.capabilities
-    raw.timeout_milliseconds = Int32(clamping: order.timeout.wholeNanoseconds / 1_000_000)
+    raw.timeout_milliseconds = timeout
 
     let result = withStrings(order.arguments) { arguments in
         withStrings(order.environment) { environment in
@@ -62,10 +99,8 @@ package func spawn(_ order: SpawnOrder) throws(SpawnError) -> ProcessHandle {
             }
         }
     }
-    if result.error != 0 {
-        throw SpawnError(program: program, stage: SpawnStage(result.stage), errno: Errno(rawValue: result.error))
-    }
-    return ProcessHandle(id: result.process, adopting: OwnedDescriptor(adopting: result.pidfd))
+    if result.error != 0 { throw SpawnError(program: program, result) }
+    return result
 }
 
 /// Lends strings as C wants them: terminated by 0 each, and by a null pointer together.

@@ -5,11 +5,14 @@ package import WorkerProtocol
 
 /// A worker that this process started. It ends by itself when this is let go of, since that closes the connection.
 package struct Worker: ~Copyable, Sendable {
-    package let process: ProcessHandle
+    private let starting: StartingProcess
     /// Lines of `WorkerMessage` arrive here; its end says that the worker has ended.
     package let connection: OwnedDescriptor
 
-    /// Starts a worker in a cgroup: as nobody, without capabilities. Call it on the `NamespaceThread`.
+    package var process: ProcessHandle { _read { yield starting.handle } }
+
+    /// Starts a worker in a cgroup: as nobody, without capabilities. Call it on the `NamespaceThread`. It is at work when
+    /// it says so.
     ///
     /// - Parameters:
     ///   - file: What it gets as `WorkerTask.diskFile`.
@@ -42,16 +45,21 @@ package struct Worker: ~Copyable, Sendable {
         spawnOrder.user = .nobody
         spawnOrder.outOfMemoryScore = outOfMemoryScore
         do throws(SpawnError) {
-            process = try spawn(spawnOrder)
+            starting = try spawnWithoutWaiting(spawnOrder)
         } catch {
             throw .spawn(error)
         }
         self.connection = connection
     }
 
+    /// Why it ended without having been a worker.
+    package func startFailure() -> SpawnError? { starting.failure() }
+
     /// Waits at most so long for the worker's first message, and returns if that says that it works.
     package func waitUntilReady(atMost limit: Duration) throws(WorkerStartError) {
-        guard let line = try firstLine(atMost: limit) else { throw .noAnswer }
+        guard let line = try firstLine(atMost: limit) else {
+            throw startFailure().map { .spawn($0) } ?? .noAnswer
+        }
         switch WorkerMessage(line: line) {
         case .ready, .reached: return
         case .failed(let reason): throw .failed(reason: reason)

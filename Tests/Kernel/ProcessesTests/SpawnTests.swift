@@ -84,16 +84,12 @@ struct SpawnTests {
     @Test func `a child that does not come to its program is killed in time`() throws {
         let temporary = try TemporaryCgroup()
         let cgroup = try CgroupTree().cgroup(at: temporary.path)
-        let (file, frozen, thawed) =
-            temporary.file("freezer.state").map { ($0, "FROZEN", "THAWED") }
-            ?? temporary.file("cgroup.freeze").map { ($0, "1", "0") } ?? ("", "", "")
-        try #require(!file.isEmpty)
-        try TextFile.write(frozen, to: file)
+        try temporary.freeze(true)
         var order = try sleeping()
         order.placement = try cgroup.placement()
         order.timeout = .milliseconds(100)
         #expect(throws: SpawnError(program: "sleep", stage: .timeout, errno: .timedOut)) { try start(order) }
-        try TextFile.write(thawed, to: file)
+        try temporary.freeze(false)
         _ = poll(nil, 0, 200)
         #expect(try cgroup.processes() == [])
     }
@@ -165,12 +161,45 @@ struct SpawnTests {
         }
     }
 
+    @Test func `who does not wait learns why it ended, and nothing of one that began`() throws {
+        let thread = try Self.thread.get()
+        let bad = SpawnOrder(executable: try Executable(opening: "/etc/passwd"), arguments: ["passwd"])
+        let failing = try thread.run { () throws(SpawnError) in try spawnWithoutWaiting(bad) }
+        #expect(failing.handle.waitUntilEnded(atMost: .seconds(5)) == true)
+        #expect(failing.failure() == SpawnError(program: "passwd", stage: .execute, errno: .permissionDenied))
+        #expect(try failing.handle.reap() == .exited(127))
+
+        let good = try sleeping()
+        let starting = try thread.run { () throws(SpawnError) in try spawnWithoutWaiting(good) }
+        #expect(starting.failure() == nil)
+        try starting.handle.send(signal: SIGKILL)
+        #expect(starting.handle.waitUntilEnded(atMost: .seconds(5)) == true)
+        #expect(starting.failure() == nil)
+        #expect(try starting.handle.reap() == .killed(signal: SIGKILL))
+    }
+
+    @Test func `nobody waits for one that is stuck on its way`() throws {
+        let temporary = try TemporaryCgroup()
+        var order = try sleeping()
+        order.placement = try CgroupTree().cgroup(at: temporary.path).placement()
+        try temporary.freeze(true)
+        let thread = try Self.thread.get()
+        let stuck = try thread.run { () throws(SpawnError) in try spawnWithoutWaiting(order) }
+        #expect(stuck.handle.waitUntilEnded(atMost: .milliseconds(100)) == false)
+        // Others come and go meanwhile, on the same thread.
+        try end(try start(sleeping()))
+        try temporary.freeze(false)
+        try stuck.handle.send(signal: SIGKILL)
+        #expect(stuck.handle.waitUntilEnded(atMost: .seconds(5)) == true)
+        #expect(try stuck.handle.reap() == .killed(signal: SIGKILL))
+    }
+
     @Test func `leaves no descriptor open and no child behind`() async {
         // In a process of its own, where no other test opens files.
         await #expect(processExitsWith: .success) {
             let good = SpawnOrder(executable: try Executable(opening: "/bin/sleep"), arguments: ["sleep", "60"])
             let bad = SpawnOrder(executable: try Executable(opening: "/etc/passwd"), arguments: ["passwd"])
-            let before = try TextFile.names(in: "/proc/self/fd")
+            let before = try Self.openDescriptors()
             for _ in 0..<20 {
                 let child = try spawn(good)
                 try child.send(signal: SIGKILL)
@@ -179,10 +208,9 @@ struct SpawnTests {
                 do { _ = try spawn(bad) } catch { continue }
                 preconditionFailure("spawned a text file")
             }
-            let after = try TextFile.names(in: "/proc/self/fd")
+            let after = try Self.openDescriptors()
             let reaped = try reapEndedChildren()
-            // The testing library may have closed one of its own meanwhile.
-            precondition(after.count <= before.count && reaped.isEmpty)
+            precondition(after == before && reaped.isEmpty)
             exit(0)
         }
     }
@@ -214,6 +242,14 @@ struct SpawnTests {
         let own = "/proc/self/fd/\(program.descriptor.rawValue)"
         #expect(throws: SystemCallError.self) { try TextFile.write("x", to: own) }
         try end(child)
+    }
+
+    /// What spawning opens, by what it is: others of this process, the testing library above all, have sockets and timers.
+    private static func openDescriptors() throws -> [String: Int] {
+        try TextFile.names(in: "/proc/self/fd").reduce(into: [:]) { counts, descriptor in
+            let link = (try? TextFile.destination(ofLink: "/proc/self/fd/\(descriptor)")) ?? "closed meanwhile"
+            for kind in ["pipe:", "pidfd", "/dev/null"] where link.contains(kind) { counts[kind, default: 0] += 1 }
+        }
     }
 
     private func sleeping() throws -> SpawnOrder {

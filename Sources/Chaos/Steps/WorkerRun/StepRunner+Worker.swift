@@ -64,8 +64,9 @@ extension StepRunner {
     /// that is a few of its periods.
     private static let patience = Duration.seconds(5)
     private static let longestLine = 4096
-    /// How long a worker may take to say that it is at work.
-    private static let startPatience = Duration.seconds(5)
+    /// How long a worker may take to say that it is at work. In a cgroup that has used up its CPU time it takes long to
+    /// come to its program.
+    private static let startPatience = Duration.seconds(10)
 
     func prepareWorker(
         _ task: WorkerTask, outOfMemoryScore: Int32, on target: ResolvedTarget
@@ -103,7 +104,7 @@ extension StepRunner {
         // The engine ends it at the deadline; a little later it ends by itself, should the engine hang.
         let order = WorkerOrder(
             session: key.session.text, deadline: (deadline + .seconds(1)).nanoseconds, task: task)
-        let worker = try await spawn(order, outOfMemoryScore: outOfMemoryScore, file: file, on: target)
+        let worker = try spawn(order, outOfMemoryScore: outOfMemoryScore, file: file, on: target)
         let running = RunningWorker(worker, for: task, in: target.cgroup, knownKills: knownKills, news: news)
         workers[key] = running
         // The worker's descriptors stay open until nobody looks at them.
@@ -126,10 +127,9 @@ extension StepRunner {
         if case .memory = task { watchMemory(of: running, key) }
     }
 
-    /// Waits elsewhere: in a cgroup that has used up its CPU time, a process takes long to come to its program.
     private func spawn(
         _ order: WorkerOrder, outOfMemoryScore: Int32, file: Int32?, on target: ResolvedTarget
-    ) async throws(StepError) -> Worker {
+    ) throws(StepError) -> Worker {
         guard let workerProgram else { throw StepError("the worker's program could not be read") }
         let placement: CgroupPlacement
         do throws(CgroupFileError) {
@@ -137,24 +137,11 @@ extension StepRunner {
         } catch {
             throw StepError("\(error)")
         }
-        let started = Started()
-        await withCheckedContinuation { continuation in
-            spawning.async { [spawner] in
-                started.outcome = Result { () throws(WorkerStartError) in
-                    try spawner.run { () throws(WorkerStartError) in
-                        try Worker(
-                            order, running: workerProgram, in: placement, file: file,
-                            outOfMemoryScore: outOfMemoryScore)
-                    }
-                }
-                continuation.resume()
-            }
-        }
         do throws(WorkerStartError) {
-            guard let outcome = started.outcome.take() else {
-                preconditionFailure("spawned, and neither is nor failed")
+            return try spawner.run { () throws(WorkerStartError) in
+                try Worker(
+                    order, running: workerProgram, in: placement, file: file, outOfMemoryScore: outOfMemoryScore)
             }
-            return try outcome.get()
         } catch {
             throw StepError("\(error)")
         }
@@ -214,7 +201,8 @@ extension StepRunner {
         let kills = (self.kills(in: running) ?? 0) - (running.killsAtStart ?? 0)
         do throws(SystemCallError) {
             guard let exit = try running.worker.process.reap() else { return }
-            let words = [exit.words, running.complaint].compactMap(\.self).joined(separator: ": ")
+            let words = [exit.words, running.complaint ?? running.worker.startFailure()?.description]
+                .compactMap(\.self).joined(separator: ": ")
             let isOutOfMemory = kills > 0 && exit == .killed(signal: SIGKILL)
             if running.settle(.failure(StepError("the worker ended: \(words)"))) { return }
             running.news(.workerEnded(words, outOfMemory: isOutOfMemory))
@@ -342,12 +330,6 @@ extension RunningWorker {
         waiting.resume(returning: result)
         return true
     }
-}
-
-/// Carries a worker, which cannot be copied, from the thread that made it.
-private final class Started: @unchecked Sendable {
-    /// Written before, and read after, whoever waits for it is resumed.
-    var outcome: Result<Worker, WorkerStartError>?
 }
 
 /// Nil for a process that has ended.

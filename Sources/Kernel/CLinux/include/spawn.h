@@ -52,7 +52,7 @@ typedef struct {
     uid_t user;
     gid_t group;
     uint64_t capabilities;  // permitted, effective, inheritable, ambient and bounding set become exactly these
-    int timeout_milliseconds;
+    int timeout_milliseconds;  // negative: return as soon as the child is there
 } clinux_spawn_order;
 
 typedef struct {
@@ -60,6 +60,10 @@ typedef struct {
     int pidfd;
     int error;  // 0: the new program runs (or has already ended)
     clinux_spawn_stage stage;
+    int report;  // Without a timeout, for clinux_spawn_failure; otherwise -1.
 } clinux_spawn_result;
 
 clinux_spawn_result clinux_spawn(const clinux_spawn_order *order);
+
+// Why a child that nobody waited for has not come to its program: an error and a stage, or 0 when it has or may still.
+clinux_spawn_result clinux_spawn_failure(int report);
