@@ -120,6 +120,29 @@ class Pod:
         assert len(times) == count, output + errors
         return times
 
+    def connect(self, address, port, transport="tcp", source=0, size=1, timeout=1):
+        """From its network: after how many seconds anybody says anything, if only that nobody listens there; None for
+        nobody within `timeout`."""
+        script = f"""if True:
+            import socket, time
+            s = socket.socket(socket.AF_INET, socket.{"SOCK_STREAM" if transport == "tcp" else "SOCK_DGRAM"})
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            s.settimeout({timeout})
+            s.bind(("", {source}))
+            begun = time.monotonic()
+            try:
+                s.connect(({address!r}, {port}))
+                s.send(b"?" * {size})
+                s.recv(1)
+            except TimeoutError:
+                print(-1)
+            except OSError:
+                print(time.monotonic() - begun)
+        """
+        enter = ["nsenter", "--net", "--target", str(self.pid)]
+        seconds = float(subprocess.check_output([*enter, "python3", "-c", script], text=True))
+        return None if seconds < 0 else seconds
+
     def freeze(self, frozen):
         """As `docker pause` does, or `unpause`."""
         Path(f"{CGROUPS}{self.cgroup}/cgroup.freeze").write_text("1" if frozen else "0")

@@ -1,6 +1,7 @@
 """What every fault owes, by the examples of its own folder: it plans without changing anything, it has an effect that
 the kernel counts, and after it, or after the engine was killed anywhere in it, the whole node is as it was."""
 
+import ipaddress
 import json
 import subprocess
 import threading
@@ -43,8 +44,7 @@ def test_a_session_has_an_effect_and_leaves_nothing(agent, target, node, world, 
     answer = agent.tenant.inject(kind, target.selector, parameters, duration="60s")
     assert answer.status == 201, answer
     assert answer.body["state"] == "active"
-    # Whether answers come is the fault's affair.
-    target.runtime.execute(target.id, ["ping", "-c", "3", "-i", "0.1", "-W", "1", world.peer.ip])
+    send(target, world.peer, parameters)
     deadline = time.monotonic() + 15
     while not effect(agent.tenant.read(answer.body["id"]).body) and time.monotonic() < deadline:
         time.sleep(1)
@@ -52,6 +52,16 @@ def test_a_session_has_an_effect_and_leaves_nothing(agent, target, node, world, 
     assert (report["ending"], report["revertVerified"]) == ("cancelled", True)
     assert effect(report)
     assert node.differences() == []
+
+
+def send(target, peer, parameters):
+    """Sends what a network fault with these parameters is about. Whether answers come is the fault's affair."""
+    if not {"destinationIPs", "destinationPorts"} & set(parameters):
+        target.runtime.execute(target.id, ["ping", "-c", "3", "-i", "0.1", "-W", "1", peer.ip])
+        return
+    network = ipaddress.ip_network(parameters.get("destinationIPs", [peer.ip])[0])
+    port = parameters.get("destinationPorts", ["9"])[0].split("-")[0]
+    target.connect(str(network[0] if network.num_addresses == 1 else network[1]), int(port), timeout=0.5)
 
 
 def effect(report):

@@ -76,3 +76,74 @@ def test_packets_go_no_faster_than_the_rate(agent, target, world, unchanged_node
     assert 0.9 * frame / 50 < round_trip() - base < 1.3 * frame / 50
     assert agent.other_tenant.end(slow).body["revertVerified"]
     assert 0.9 * frame / 100 < round_trip() - base < 1.3 * frame / 100
+
+
+def test_what_no_filter_names_is_left_alone(agent, target, world, unchanged_node):
+    gateway = world.peer.ip.rsplit(".", 2)[0] + ".0.1"
+
+    def round_trips():
+        return min(target.ping(world.peer.ip, 3)), min(target.ping(gateway, 3))
+
+    to_peer = inject(agent.tenant, "network-latency", target, latency="200ms", destinationIPs=[world.peer.ip])
+    peers, gateways = round_trips()
+    assert 200 <= peers < 260 and gateways < 50
+    to_all = inject(agent.other_tenant, "network-latency", target, latency="100ms")
+    peers, gateways = round_trips()
+    assert 300 <= peers < 360 and 100 <= gateways < 150
+    report = agent.tenant.end(to_peer).body
+    assert report["revertVerified"] and report["steps"][0]["effect"]["packets"] >= 6
+    peers, gateways = round_trips()
+    assert 100 <= peers < 150 and 100 <= gateways < 150
+    assert agent.other_tenant.end(to_all).body["revertVerified"]
+
+
+def test_a_partition_is_of_the_ports_that_it_names(agent, target, world, unchanged_node):
+    peer = world.peer.ip
+
+    def is_reached(*where, **more):
+        return target.connect(peer, *where, **more) is not None
+
+    assert is_reached(7003) and is_reached(7003, "udp")
+    session = inject(
+        agent.tenant, "network-partition", target, destinationIPs=[f"{peer}/32"],
+        destinationPorts=["7001-7005", "7007"], protocol="tcp",
+    )  # fmt: skip
+    assert [port for port in range(7000, 7009) if not is_reached(port, timeout=0.5)] == [7001, 7002, 7003, 7004, 7005, 7007]
+    assert is_reached(7003, "udp")
+    assert replies(target, world.peer, 5)[0] == 5
+    # Who calls such a port of the target is not answered either; others are.
+    of_all = inject(agent.other_tenant, "network-partition", target, sourcePorts=["7010"])
+    assert not world.peer.connect(target.ip, 7010) and world.peer.connect(target.ip, 7011)
+    assert not is_reached(7020, "udp", source=7010) and is_reached(7020, "udp")
+    assert agent.tenant.end(session).body["revertVerified"]
+    assert is_reached(7003) and not is_reached(7003, source=7010)
+    assert agent.other_tenant.end(of_all).body["revertVerified"]
+    assert is_reached(7003, source=7010) and world.peer.connect(target.ip, 7010)
+
+
+def test_what_two_filters_name_meets_both_sessions(agent, target, world, unchanged_node):
+    def seconds(port, source):
+        return target.connect(world.peer.ip, port, "udp", source=source, timeout=3)
+
+    inject(agent.tenant, "network-latency", target, latency="300ms", sourcePorts=["7020"])
+    inject(agent.other_tenant, "network-latency", target, latency="400ms", destinationPorts=["7000-7080"])
+    assert 0.7 <= seconds(7030, 7020) < 1.1
+    assert 0.3 <= seconds(7090, 7020) < 0.7
+    assert 0.4 <= seconds(7080, 7021) < 0.8
+    assert seconds(7081, 7021) < 0.3
+    # What is sent in fragments has no ports.
+    assert target.connect(world.peer.ip, 7030, "udp", source=7020, size=4000, timeout=3) < 0.3
+
+
+def test_where_all_is_lost_nothing_is_sent_twice(agent, target, world, unchanged_node):
+    inject(agent.tenant, "network-partition", target)
+    inject(agent.other_tenant, "network-duplication", target, percent=100)
+    assert replies(target, world.peer, 5)[0] == 0
+
+
+def test_filters_that_are_too_many_together_are_refused(agent, target, unchanged_node):
+    networks = [f"10.{number}.0.0/16" for number in range(32)]
+    inject(agent.tenant, "network-loss", target, percent=1, destinationIPs=networks)
+    parameters = {"destinationPorts": [str(port) for port in range(1, 33, 2)], "protocol": "tcp"}
+    refused = agent.tenant.inject("network-partition", target.selector, parameters)
+    assert (refused.status, refused.code) == (429, "limit-exceeded"), refused

@@ -12,6 +12,9 @@ package struct Parameter: Sendable {
         case boolean
         /// An absolute path without `.` and `..` parts.
         case path
+        /// A list, not empty, of at most so many.
+        case networks(most: Int)
+        case ports(most: Int)
     }
 
     package let name: String
@@ -42,6 +45,8 @@ package struct Parameter: Sendable {
         case .choice(let words): words.joined(separator: " or ")
         case .boolean: "true or false"
         case .path: "absolute, at most \(Self.longestPath) bytes, without \".\" and \"..\" parts"
+        case .networks(let most): "1 to \(most), IPv4 or IPv6, without bits beyond the prefix"
+        case .ports(let most): "1 to \(most), each a port from 1 to 65535 or a range"
         }
     }
 
@@ -71,15 +76,26 @@ package struct Parameter: Sendable {
             members = [("type", "boolean")]
         case .path:
             members = [("type", "string"), ("pattern", "^/"), ("maxLength", .integer(Int64(Self.longestPath)))]
+        case .networks(let most):
+            members = Self.list(of: "address or network, as 10.1.0.0/16", pattern: "^[0-9a-fA-F.:]+(/[0-9]+)?$", most)
+        case .ports(let most):
+            members = Self.list(of: "port or range, as 8000-8080", pattern: "^[0-9]+(-[0-9]+)?$", most)
         }
         members += [("default", standard), ("description", .string(description))]
         return .object(members)
     }
 
+    private static func list(of title: String, pattern: String, _ most: Int) -> [(String, JSON?)] {
+        [
+            ("type", "array"), ("minItems", 1), ("maxItems", .integer(Int64(most))),
+            ("items", .object([("type", "string"), ("title", .string(title)), ("pattern", .string(pattern))])),
+        ]
+    }
+
     /// The range is said where the schema's own words cannot say it.
     private var description: String {
         switch kind {
-        case .duration, .bytes, .rate, .path: "\(meaning) (\(range))"
+        case .duration, .bytes, .rate, .path, .networks, .ports: "\(meaning) (\(range))"
         case .percentage, .integer, .choice, .boolean: meaning
         }
     }
@@ -103,6 +119,8 @@ package struct ParameterValues: Sendable {
         case boolean(Bool)
         /// A path or a choice.
         case text(String)
+        case networks([IPNetwork])
+        case ports([PortRange])
     }
 
     private var values: [String: Value] = [:]
@@ -166,10 +184,22 @@ package struct ParameterValues: Sendable {
         case .path:
             if let path = value.stringValue, isPath(path) { return .text(path) }
             wanted = "a path"
+        case .networks(let most):
+            if let networks = list(value, most, IPNetwork.init(text:)) { return .networks(networks) }
+            wanted = "a list of addresses and networks, as [\"10.1.0.0/16\"]"
+        case .ports(let most):
+            if let ports = list(value, most, PortRange.init(text:)) { return .ports(ports) }
+            wanted = "a list of ports and ranges, as [\"443\", \"8000-8080\"]"
         }
         throw Problem(
             .fieldInvalid, "\(parameter.name) is \(wanted), \(parameter.range), not \(value.text)",
             field: "parameters.\(parameter.name)")
+    }
+
+    private static func list<Element>(_ value: JSON, _ most: Int, _ read: (String) -> Element?) -> [Element]? {
+        guard let values = value.arrayValue, (1...most).contains(values.count) else { return nil }
+        let elements = values.compactMap { $0.stringValue.flatMap(read) }
+        return elements.count == values.count ? elements : nil
     }
 
     private static func isPath(_ text: String) -> Bool {
@@ -225,6 +255,16 @@ extension ParameterValues {
 
     package func optionalText(_ name: String) -> String? {
         guard case .text(let value)? = values[name] else { return nil }
+        return value
+    }
+
+    package func optionalNetworks(_ name: String) -> [IPNetwork]? {
+        guard case .networks(let value)? = values[name] else { return nil }
+        return value
+    }
+
+    package func optionalPorts(_ name: String) -> [PortRange]? {
+        guard case .ports(let value)? = values[name] else { return nil }
         return value
     }
 

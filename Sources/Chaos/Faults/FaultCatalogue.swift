@@ -10,6 +10,7 @@ package enum FaultCatalogue {
         DiskFillFault.self,
         NetworkLatency.self,
         NetworkLoss.self,
+        NetworkPartition.self,
         NetworkCorruption.self,
         NetworkDuplication.self,
         NetworkRateLimit.self,

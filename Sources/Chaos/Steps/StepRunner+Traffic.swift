@@ -72,7 +72,8 @@ extension TrafficLayer {
             parts.append("\(verb) \(chance.percent)" + (chance.correlation.map { ", correlated \($0)" } ?? ""))
         }
         if let rate = impairment.rate { parts.append("hold to \(rate)") }
-        return "\(direction.rawValue) traffic: " + parts.joined(separator: "; ")
+        let which = filter.summary.map { " (\($0))" } ?? ""
+        return "\(direction.rawValue) traffic\(which): " + parts.joined(separator: "; ")
     }
 }
 
@@ -84,15 +85,28 @@ extension StepRunner {
         guard let facts = target.facts.network else {
             throw Problem(.targetRefused, "the target has no network namespace", field: "target")
         }
-        // Only the first layer sees what was there before; the others take it from the first.
-        if let network = networks[facts] { return .shapeTraffic(layer, in: facts, base: network.base) }
         let base: TrafficBase
-        do {
-            base = try openShaper(of: target).observe()
-        } catch {
-            throw Problem(.targetRefused, "the target's network cannot be shaped: \(error)", field: "target")
+        if let network = networks[facts] {
+            // Only the first layer sees what was there before; the others take it from the first.
+            base = network.base
+        } else {
+            do {
+                base = try openShaper(of: target).observe()
+            } catch {
+                throw Problem(.targetRefused, "the target's network cannot be shaped: \(error)", field: "target")
+            }
+        }
+        if let obstacle = obstacle(to: layer, in: networks[facts], over: base) {
+            throw Problem(
+                .limitExceeded, "with what is in the target's network already this makes \(obstacle)",
+                field: "parameters", hint: "name fewer destinations and ports, or wait until another session has ended")
         }
         return .shapeTraffic(layer, in: facts, base: base)
+    }
+
+    private func obstacle(to layer: TrafficLayer, in network: ShapedNetwork?, over base: TrafficBase) -> String? {
+        let others = network.map { Array($0.layers.values) } ?? []
+        return TrafficComposition.obstacle(to: others + [layer], interfaces: base.interfaces.count)
     }
 
     func shape(
@@ -107,6 +121,10 @@ extension StepRunner {
             networks[facts] = network
         }
         if network.standby == nil { network.standby = try openSocket(of: target) }
+        // Another session may have begun since this one was planned.
+        if let obstacle = obstacle(to: layer, in: network, over: network.base) {
+            throw StepError("with what is in the target's network by now this makes \(obstacle)")
+        }
         // What the present ifbs have counted would go with them.
         try? network.count()
         network.layers[session] = layer

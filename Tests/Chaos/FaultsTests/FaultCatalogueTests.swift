@@ -69,6 +69,25 @@ struct FaultCatalogueTests {
             ("network-rate-limit", ["rate": 1_000_000], .fieldInvalid, "parameters.rate"),
             ("network-rate-limit", ["rate": "7kbit"], .fieldInvalid, "parameters.rate"),
             ("network-rate-limit", ["rate": "101Gbit"], .fieldInvalid, "parameters.rate"),
+            ("network-loss", ["percent": 5, "destinationIPs": []], .fieldInvalid, "parameters.destinationIPs"),
+            ("network-loss", ["percent": 5, "destinationIPs": "10.0.0.1"], .fieldInvalid, "parameters.destinationIPs"),
+            ("network-partition", ["destinationIPs": ["shop.example"]], .fieldInvalid, "parameters.destinationIPs"),
+            ("network-partition", ["destinationIPs": ["10.0.0.1/8"]], .fieldInvalid, "parameters.destinationIPs"),
+            ("network-partition", ["destinationPorts": ["0"]], .fieldInvalid, "parameters.destinationPorts"),
+            ("network-partition", ["destinationPorts": [443]], .fieldInvalid, "parameters.destinationPorts"),
+            ("network-partition", ["sourcePorts": ["90-80"]], .fieldInvalid, "parameters.sourcePorts"),
+            ("network-partition", ["protocol": "sctp"], .fieldInvalid, "parameters.protocol"),
+            (
+                "network-partition", ["protocol": "icmp", "destinationPorts": ["1"]], .fieldInvalid,
+                "parameters.protocol"
+            ),
+            (
+                "network-partition",
+                [
+                    "destinationIPs": ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6"],
+                    "destinationPorts": ["1", "3", "5", "7", "9", "11", "2-65535"],
+                ], .fieldInvalid, "parameters"
+            ),
             ("cpu-stress", ["load": 0], .fieldInvalid, "parameters.load"),
             ("cpu-stress", ["load": 100.5], .fieldInvalid, "parameters.load"),
             ("cpu-stress", ["workers": -1], .fieldInvalid, "parameters.workers"),
@@ -114,6 +133,42 @@ struct FaultCatalogueTests {
             facts: pod.facts, cpuCount: 4, isOnHostNetwork: true, memoryLimit: nil, diesTogether: false)
         let problem = try #require(throws: Problem.self) { try fault.plan(for: onHost) }
         #expect(problem.code == .targetRefused)
+    }
+
+    @Test(
+        arguments: [
+            (
+                ["destinationIPs": ["10.1.0.0/16", "fd00::/8"], "destinationPorts": ["443", "80-82"]],
+                "lose all outgoing packets (to 10.1.0.0/16, fd00::/8; to port 443, 80-82)",
+                [
+                    "ipv4 tcp to 10.1.0.0/16 port 443", "ipv4 tcp to 10.1.0.0/16 port 80-81",
+                    "ipv4 tcp to 10.1.0.0/16 port 82", "ipv4 udp to 10.1.0.0/16 port 443",
+                    "ipv4 udp to 10.1.0.0/16 port 80-81", "ipv4 udp to 10.1.0.0/16 port 82",
+                    "ipv6 tcp to fd00::/8 port 443", "ipv6 tcp to fd00::/8 port 80-81", "ipv6 tcp to fd00::/8 port 82",
+                    "ipv6 udp to fd00::/8 port 443", "ipv6 udp to fd00::/8 port 80-81", "ipv6 udp to fd00::/8 port 82",
+                ]
+            ),
+            (
+                ["destinationIPs": ["10.1.2.3"], "protocol": "icmp"], "lose all outgoing packets (icmp; to 10.1.2.3)",
+                ["ipv4 icmp to 10.1.2.3"]
+            ),
+            (
+                ["sourcePorts": ["80"], "protocol": "tcp"], "lose all outgoing packets (tcp; from port 80)",
+                ["ipv4 tcp from port 80", "ipv6 tcp from port 80"]
+            ),
+            (["destinationIPs": ["0.0.0.0/0"]], "lose all outgoing packets (to 0.0.0.0/0)", ["ipv4"]),
+            ([:], "lose all outgoing packets", ["ipv4", "ipv6"]),
+        ] as [(JSON, String, [String])])
+    func `a network fault is about the packets that are named`(
+        parameters: JSON, summary: String, boxes: [String]
+    ) throws {
+        let (fault, _) = try FaultCatalogue.fault(of: "network-partition", parameters: parameters)
+        #expect(fault.summary == summary)
+        guard case .shapeTraffic(let layer) = try fault.plan(for: pod).first else {
+            Issue.record("another step")
+            return
+        }
+        #expect(layer.filter.boxes.map(\.description).sorted() == boxes)
     }
 
     @Test func `cpu stress takes a thread for each CPU of the target when none are named`() throws {

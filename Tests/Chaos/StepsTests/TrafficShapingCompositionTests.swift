@@ -42,6 +42,114 @@ struct TrafficShapingCompositionTests {
         }
     }
 
+    /// Few values in each dimension, so that much meets.
+    private static func randomBox(_ random: inout some RandomNumberGenerator) -> TrafficBox {
+        let family = TrafficBox.Family.allCases.randomElement(using: &random) ?? .ipv4
+        let networks: [String?] =
+            family == .ipv4
+            ? [nil, "10.0.0.0/8", "10.1.0.0/16", "10.1.2.3", "192.168.0.0/16"]
+            : [nil, "fd00::/8", "fd00::/64", "fd00::7", "2001:db8::/32"]
+        let ports: [String?] = [nil, "53", "443", "384-447", "256-511", "512-1023", "0-32767"]
+        let transport = ([nil] + TrafficBox.Transport.allCases).randomElement(using: &random) ?? nil
+        let hasPorts = transport?.hasPorts ?? false
+        func block() -> PortBlock? {
+            hasPorts ? (ports.randomElement(using: &random) ?? nil).flatMap { PortBlock(text: $0) } : nil
+        }
+        return TrafficBox(
+            family: family,
+            destination: (networks.randomElement(using: &random) ?? nil).flatMap { IPNetwork(text: $0) },
+            transport: transport, sourcePorts: block(), destinationPorts: block())
+    }
+
+    /// A single packet is the smallest of boxes.
+    private static func randomPacket(_ random: inout some RandomNumberGenerator) -> TrafficBox {
+        let family = TrafficBox.Family.allCases.randomElement(using: &random) ?? .ipv4
+        let addresses =
+            family == .ipv4
+            ? ["10.1.2.3", "10.1.9.9", "10.9.9.9", "192.168.1.1", "8.8.8.8"]
+            : ["fd00::7", "fd00::8", "fd00:1::1", "2001:db8::1", "2002::1"]
+        let transport = TrafficBox.Transport.allCases.randomElement(using: &random) ?? .tcp
+        let ports: [UInt16] = [53, 443, 400, 475, 550, 40_000]
+        func port() -> PortBlock? {
+            transport.hasPorts ? ports.randomElement(using: &random).map { PortBlock(lowest: $0, bits: 0) } : nil
+        }
+        return TrafficBox(
+            family: family, destination: addresses.randomElement(using: &random).flatMap { IPNetwork(text: $0) },
+            transport: transport, sourcePorts: port(), destinationPorts: port())
+    }
+
+    @Test func `with any filters too, the first class that takes a packet has exactly the sessions that want it`() {
+        var random = SystemRandomNumberGenerator()
+        var hits = 0
+        for _ in 0..<300 {
+            let layers = Dictionary(
+                uniqueKeysWithValues: (0..<Int.random(in: 1...5, using: &random)).map { _ in
+                    let boxes = Set((0..<Int.random(in: 1...4, using: &random)).map { _ in Self.randomBox(&random) })
+                    let impairment = TrafficImpairment(latency: .milliseconds(1))
+                    return (
+                        SessionID.random(), TrafficLayer(filter: TrafficFilter(boxes: boxes), impairment: impairment)
+                    )
+                })
+            let classes = TrafficComposition(layers).classes
+            for _ in 0..<50 {
+                let packet = Self.randomPacket(&random)
+                let wanted = Set(layers.filter { $1.filter.boxes.contains { $0.contains(packet) } }.keys)
+                // Of as many sessions there may be several: whichever the kernel asks first must be right.
+                let taking = classes.filter { $0.boxes.contains { $0.contains(packet) } }
+                let first = taking.filter { $0.sessions.count == taking.first?.sessions.count }
+                #expect(
+                    Set(first.map { Set($0.sessions) }) == (wanted.isEmpty ? [] : [wanted]), "\(packet) of \(layers)")
+                hits += wanted.isEmpty ? 0 : 1
+            }
+        }
+        #expect(hits > 1000)
+    }
+
+    @Test func `boxes meet as sets do`() {
+        var random = SystemRandomNumberGenerator()
+        for _ in 0..<2000 {
+            let (one, other) = (Self.randomBox(&random), Self.randomBox(&random))
+            let packet = Self.randomPacket(&random)
+            let isInBoth = one.contains(packet) && other.contains(packet)
+            #expect((one.meet(other)?.contains(packet) ?? false) == isInBoth)
+            #expect(one.meet(other) == other.meet(one))
+            #expect(one.meet(one) == one)
+        }
+    }
+
+    @Test func `too many filters are told as such, whatever they meet in`() {
+        func layer(_ boxes: [TrafficBox]) -> TrafficLayer {
+            TrafficLayer(
+                filter: TrafficFilter(boxes: Set(boxes)), impairment: TrafficImpairment(latency: .milliseconds(1)))
+        }
+        let byNetwork = layer(
+            (0..<32).map { TrafficBox(family: .ipv4, destination: IPNetwork(text: "10.\($0).0.0/16")) })
+        let byPort = layer(
+            (0..<32).map {
+                TrafficBox(family: .ipv4, transport: .tcp, destinationPorts: PortBlock(lowest: $0, bits: 0))
+            })
+        #expect(TrafficComposition.obstacle(to: [byNetwork], interfaces: 1) == nil)
+        #expect(TrafficComposition.obstacle(to: [byPort], interfaces: 64) == nil)
+        #expect(
+            TrafficComposition.obstacle(to: [byNetwork, byPort], interfaces: 1)
+                == "more than 512 filters on each interface")
+        #expect(
+            TrafficComposition.obstacle(to: [byNetwork, byNetwork, byNetwork], interfaces: 128)
+                == "more than 16 filters on each interface")
+    }
+
+    @Test func `too many sets of packets are told as such`() {
+        func layer(_ port: UInt16) -> TrafficLayer {
+            let box = TrafficBox(family: .ipv4, transport: .tcp, destinationPorts: PortBlock(lowest: port, bits: 0))
+            return TrafficLayer(
+                filter: TrafficFilter(boxes: [box]), impairment: TrafficImpairment(latency: .milliseconds(1)))
+        }
+        #expect(TrafficComposition.obstacle(to: (0..<32).map(layer), interfaces: 1) == nil)
+        #expect(
+            TrafficComposition.obstacle(to: (0..<33).map(layer), interfaces: 1)
+                == "33 different sets of packets, and 32 are the most")
+    }
+
     @Test func `no class is made that no packet would reach`() {
         for layers in Self.cases {
             let classes = TrafficComposition(layers).classes

@@ -9,6 +9,11 @@ import Testing
 struct TrafficShapingKernelTests {
     private static let ipv4 = TrafficFilter(boxes: [TrafficBox(family: .ipv4)])
     private static let ipv6 = TrafficFilter(boxes: [TrafficBox(family: .ipv6)])
+    /// What goes through eth0, on both of its addresses.
+    private static let first = TrafficFilter(boxes: [
+        TrafficBox(family: .ipv4, destination: IPNetwork(text: "10.9.1.0/24")),
+        TrafficBox(family: .ipv6, destination: IPNetwork(text: "fd09:1::2"), transport: .icmp),
+    ])
     private static let roots = [
         "", "root handle 8: fq_codel target 7ms interval 77ms limit 777", "root handle 8: fq limit 777",
         "root handle 8: htb default 1",
@@ -33,7 +38,7 @@ struct TrafficShapingKernelTests {
         #expect(base.interfaces.map(\.name).sorted() == ["eth0", "eth1"])
 
         let candidates = [
-            TrafficLayer.latency(20), .latency(40, Self.ipv4), .latency(80), .latency(160, Self.ipv6),
+            TrafficLayer.latency(20), .latency(40, Self.ipv4), .latency(80, Self.first), .latency(160, Self.ipv6),
         ].map { (SessionID.random(), $0) }
         var layers: [SessionID: TrafficLayer] = [:]
         for _ in 0..<6 {
@@ -42,8 +47,10 @@ struct TrafficShapingKernelTests {
             #expect(try world.settle(shaper, to: layers, from: base) == [])
             #expect(try shaper.verify(layers, base: base) == [])
             for address in TrafficShapingWorld.addresses {
-                let family: TrafficBox.Family = address.contains(":") ? .ipv6 : .ipv4
-                let hit = layers.values.filter { $0.filter.boxes.contains(TrafficBox(family: family)) }
+                let echo = TrafficBox(
+                    family: address.contains(":") ? .ipv6 : .ipv4, destination: IPNetwork(text: address),
+                    transport: .icmp)
+                let hit = layers.values.filter { $0.filter.boxes.contains { $0.contains(echo) } }
                 let expected = hit.map(\.impairment.latency.seconds).reduce(0, +) * 1000
                 let measured = try world.roundTrip(address, below: expected + 20)
                 #expect(measured >= expected && measured < expected + 20, "\(address) with \(layers.count) layers")
@@ -61,6 +68,7 @@ struct TrafficShapingKernelTests {
         ([.latency(5)], [.latency(5), .latency(7, ipv4)]),
         ([.latency(5), .latency(7, ipv4), .latency(9, ipv6)], [.latency(5)]),
         ([.latency(5), .latency(7, ipv4)], []),
+        ([.latency(5, first), .latency(7, ipv4)], [.latency(9, ipv6)]),
     ]
 
     @Test(arguments: transitions.indices)

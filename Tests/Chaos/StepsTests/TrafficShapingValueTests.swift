@@ -75,6 +75,13 @@ struct TrafficShapingValueTests {
         #expect((netem.limit, netem.rate) == (limit, UInt64(rate / 8)))
     }
 
+    @Test func `where all is lost nothing is sent twice`() {
+        let both = TrafficImpairment(loss: PacketChance(.whole), duplication: Self.chance(50))
+        #expect(both.netem == TrafficImpairment(loss: PacketChance(.whole)).netem)
+        let some = TrafficImpairment(loss: Self.chance(99), duplication: Self.chance(50))
+        #expect(some.netem.duplication.probability > 0)
+    }
+
     @Test func `jitter is cut to what the kernel keeps, and correlation is a share of 32 bits`() {
         let netem = TrafficImpairment(latency: .seconds(9), jitter: .seconds(9), correlation: Percentage(100)).netem
         #expect(netem.jitter == .nanoseconds(Int64(Int32.max)))
@@ -87,6 +94,14 @@ struct TrafficShapingValueTests {
             filter: TrafficFilter(boxes: [TrafficBox(family: .ipv6)]),
             impairment: TrafficImpairment(latency: .nanoseconds(1), jitter: .seconds(90), correlation: Percentage(12.5))
         ),
+        TrafficLayer(
+            filter: TrafficFilter(boxes: [
+                TrafficBox(family: .ipv6, destination: IPNetwork(text: "fd00::/8"), transport: .icmp),
+                TrafficBox(
+                    family: .ipv4, destination: IPNetwork(text: "10.1.2.3"), transport: .tcp,
+                    sourcePorts: PortBlock(text: "1"), destinationPorts: PortBlock(text: "32768-65535")),
+                TrafficBox(family: .ipv4, transport: .udp, destinationPorts: PortBlock(text: "53")),
+            ]), impairment: TrafficImpairment(latency: .milliseconds(1))),
         TrafficLayer(
             impairment: TrafficImpairment(
                 loss: chance(0.1, correlation: Percentage(50)),
@@ -107,6 +122,31 @@ struct TrafficShapingValueTests {
                 latency: .milliseconds(100), jitter: .milliseconds(10), correlation: Self.quarter))
         #expect(layer.json.text == text)
         #expect(TrafficLayer(try JSON(parsing: text)) == layer)
+    }
+
+    @Test func `a filter's text is what every version must read`() throws {
+        let text = """
+            [{"family":"ipv4","destination":"10.0.0.0/8","transport":"tcp","sourcePorts":"2-3","destinationPorts":"443"},\
+            {"family":"ipv6","transport":"icmp"}]
+            """
+        let filter = TrafficFilter(boxes: [
+            TrafficBox(
+                family: .ipv4, destination: IPNetwork(text: "10.0.0.0/8"), transport: .tcp,
+                sourcePorts: PortBlock(text: "2-3"), destinationPorts: PortBlock(text: "443")),
+            TrafficBox(family: .ipv6, transport: .icmp),
+        ])
+        #expect(filter.json.text == text)
+        #expect(TrafficFilter(try JSON(parsing: text)) == filter)
+    }
+
+    @Test(arguments: [
+        #"[{"family":"ipv4","destination":"fd00::/8"}]"#, #"[{"family":"ipv4","destination":"10.0.0.1/8"}]"#,
+        #"[{"family":"ipv4","destinationPorts":"1"}]"#, #"[{"family":"ipv4","transport":"icmp","sourcePorts":"1"}]"#,
+        #"[{"family":"ipv4","transport":"tcp","sourcePorts":"1-2"}]"#, #"[{"family":"ipv4"},{"family":"ipv4"}]"#,
+        #"[{"family":"ipv4","transport":"sctp"}]"#,
+    ])
+    func `anything else is no filter`(text: String) throws {
+        #expect(TrafficFilter(try JSON(parsing: text)) == nil)
     }
 
     @Test(arguments: [

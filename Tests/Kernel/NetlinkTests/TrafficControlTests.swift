@@ -58,7 +58,7 @@ struct TrafficControlTests {
             let action = FilterAction(.redirect(to: ifb), cookie: Array("squall".utf8))
             try socket.setFlower(at: place, action: action)
             let filter = try #require(try socket.filters(of: ifb, at: .egress).first { $0.handle != 0 })
-            #expect(filter.place == place && filter.kind == "flower" && filter.matchesWholeEtherType)
+            #expect(filter.place == place && filter.kind == "flower" && filter.match == .everything)
             #expect(filter.actions == [action])
             #expect(try socket.filters(of: ifb, at: .ingress).isEmpty)
 
@@ -73,6 +73,55 @@ struct TrafficControlTests {
             #expect(try socket.filters(of: ifb, at: .egress).isEmpty)
             let missing = #expect(throws: NetlinkError.self) { try socket.delete(filter) }
             #expect(missing?.errno == .noEntry)
+        }
+    }
+
+    private static let matches = [
+        FlowerMatch.everything,
+        FlowerMatch(destination: .init(address: [10, 1, 2, 3], length: 32)),
+        FlowerMatch(destination: .init(address: [10, 0x80, 0, 0], length: 9), ipProtocol: 17),
+        FlowerMatch(ipProtocol: 1), FlowerMatch(ipProtocol: 6, destinationPorts: .init(lowest: 443, count: 1)),
+        FlowerMatch(ipProtocol: 6, sourcePorts: .init(lowest: 443, count: 1)),
+        FlowerMatch(ipProtocol: 17, destinationPorts: .init(lowest: 443, count: 1)),
+        FlowerMatch(
+            destination: .init(address: [10, 1, 2, 3], length: 32), ipProtocol: 6,
+            sourcePorts: .init(lowest: 0x8000, count: 0x8000), destinationPorts: .init(lowest: 8000, count: 64)),
+        FlowerMatch(
+            ipProtocol: 17, sourcePorts: .init(lowest: 6, count: 2), destinationPorts: .init(lowest: 9, count: 1)),
+    ]
+
+    @Test(.enabled(if: KernelFeature.hasFlower, "needs cls_flower and act_mirred"))
+    func `what a filter looks at is read back, and one place has many`() throws {
+        let prefix = FlowerMatch.Prefix(address: [0xFD] + [UInt8](repeating: 0, count: 14) + [0x10], length: 124)
+        let families = [
+            (EtherType.ipv4, Self.matches),
+            (.ipv6, [FlowerMatch(destination: prefix), FlowerMatch(destination: prefix, ipProtocol: 58)]),
+        ]
+        for (etherType, matches) in families {
+            try inNewInterface { socket, ifb in
+                try socket.addClsact(to: ifb)
+                let place = Filter.Place(interface: ifb, hook: .egress, preference: 50_001, etherType: etherType)
+                let action = FilterAction(.redirect(to: ifb), cookie: Array("squall".utf8))
+                for match in matches { try socket.setFlower(at: place, matching: match, action: action) }
+                let filters = try socket.filters(of: ifb, at: .egress).filter { $0.handle != 0 }
+                #expect(filters.count == matches.count && Set(filters.map(\.match)) == Set(matches))
+                for match in matches {
+                    let again = #expect(throws: NetlinkError.self) {
+                        try socket.setFlower(at: place, matching: match, action: action)
+                    }
+                    #expect(again?.errno == .exists)
+                }
+                let other = FilterAction(.redirect(to: ifb), cookie: Array("other".utf8))
+                for filter in filters {
+                    let match = try #require(filter.match)
+                    try socket.setFlower(at: place, matching: match, handle: filter.handle, action: other)
+                }
+                let changed = try socket.filters(of: ifb, at: .egress).filter { $0.handle != 0 }
+                #expect(Set(changed.map(\.handle)) == Set(filters.map(\.handle)))
+                #expect(changed.allSatisfy { $0.actions == [other] })
+                for filter in changed { try socket.delete(filter) }
+                #expect(try socket.filters(of: ifb, at: .egress).isEmpty)
+            }
         }
     }
 

@@ -14,9 +14,11 @@ package struct NetworkCorruption: PacketShareFault {
         FaultExample("a broken cable", ["percent": 5])
     ]
 
+    package let packets: TrafficSelection
     package let chance: PacketChance
 
     package init(_ values: ParameterValues) throws(Problem) {
+        packets = try TrafficSelection(values)
         chance = PacketChance(values)
     }
 

@@ -14,9 +14,11 @@ package struct NetworkDuplication: PacketShareFault {
         FaultExample("a network that repeats itself", ["percent": 10])
     ]
 
+    package let packets: TrafficSelection
     package let chance: PacketChance
 
     package init(_ values: ParameterValues) throws(Problem) {
+        packets = try TrafficSelection(values)
         chance = PacketChance(values)
     }
 

@@ -2,18 +2,14 @@ package import ChaosModel
 package import Steps
 
 /// Delays what the target sends.
-package struct NetworkLatency: Fault {
+package struct NetworkLatency: TrafficFault {
     package static let kind = "network-latency"
     package static let summary = "delays every packet that the target sends"
-    package static let explanation = """
-        Every IPv4 and IPv6 packet that leaves the target's network namespace by any interface but loopback waits \
-        before it is sent; neighbour discovery by ARP does not. All containers of a pod share the namespace, so all \
-        are slowed. The kernel's netem does the waiting, behind the interface's own queueing discipline, which stays \
-        as it is. With jitter, packets may overtake each other.
+    package static let effect = """
+        Packets wait before they are sent: the kernel's netem does the waiting, behind the interface's own queueing \
+        discipline, which stays as it is. With jitter, packets may overtake each other.
         """
-    package static let reach = Reach.pod
-    package static let needs: [NodeFeature] = [.trafficShaping]
-    package static let parameters = [
+    package static let ownParameters = [
         Parameter(
             "latency", .duration(.milliseconds(1)...(.seconds(60))), standard: "500ms",
             meaning: "how long each packet waits"),
@@ -27,13 +23,17 @@ package struct NetworkLatency: Fault {
     package static let examples = [
         FaultExample("a slow dependency", ["latency": "100ms"]),
         FaultExample("a long and unsteady line", ["latency": "200ms", "jitter": "50ms", "correlation": 25]),
+        FaultExample(
+            "a slow database", ["latency": "50ms", "destinationIPs": ["10.1.0.0/16"], "destinationPorts": ["5432"]]),
     ]
 
+    package let packets: TrafficSelection
     private let latency: Duration
     private let jitter: Duration
     private let correlation: Percentage
 
     package init(_ values: ParameterValues) throws(Problem) {
+        packets = try TrafficSelection(values)
         latency = values.duration("latency")
         jitter = values.duration("jitter")
         correlation = values.percentage("correlation")
@@ -50,15 +50,13 @@ package struct NetworkLatency: Fault {
     }
 
     package var summary: String {
-        var text = "delay outgoing packets by \(latency.text)"
+        var text = "delay outgoing packets\(packets.words) by \(latency.text)"
         if jitter > .zero { text += " ± \(jitter.text)" }
         if correlation.value > 0 { text += ", correlated \(correlation)" }
         return text
     }
 
-    package func plan(for target: TargetObservation) throws(Problem) -> [Step] {
-        try target.shapeTraffic(
-            TrafficImpairment(
-                latency: latency, jitter: jitter, correlation: correlation.value > 0 ? correlation : nil))
+    package var impairment: TrafficImpairment {
+        TrafficImpairment(latency: latency, jitter: jitter, correlation: correlation.value > 0 ? correlation : nil)
     }
 }

@@ -15,9 +15,11 @@ package struct NetworkLoss: PacketShareFault {
         FaultExample("losses that come together", ["percent": 20, "correlation": 25]),
     ]
 
+    package let packets: TrafficSelection
     package let chance: PacketChance
 
     package init(_ values: ParameterValues) throws(Problem) {
+        packets = try TrafficSelection(values)
         chance = PacketChance(values)
     }
 

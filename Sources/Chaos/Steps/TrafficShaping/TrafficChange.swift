@@ -1,3 +1,4 @@
+internal import ChaosModel
 internal import Netlink
 
 /// One request to the kernel. Its description is the difference that it mends.
@@ -9,7 +10,7 @@ enum TrafficChange: Hashable {
     case addClsact(TrafficBase.Interface)
     case resetQueueLength(TrafficBase.Interface)
     case addCatchAll(TrafficBase.Interface)
-    case redirect(Filter.Place, to: Link, handle: UInt32?, on: TrafficBase.Interface)
+    case redirect(TrafficBox, at: Filter.Place, to: Link, handle: UInt32?, on: TrafficBase.Interface)
     case deleteFilter(Filter)
     case deleteIFB(Link)
     case deleteClsact(TrafficBase.Interface)
@@ -27,8 +28,8 @@ extension TrafficChange {
             try socket.setTransmitQueueLength(interface.transmitQueueLength, ofLink: interface.index)
         case .addCatchAll(let interface):
             try socket.addMatchall(at: .catchAll(of: interface.index), action: .catchAll)
-        case .redirect(let place, let link, let handle, _):
-            try socket.setFlower(at: place, handle: handle, action: .redirect(to: link))
+        case .redirect(let box, let place, let link, let handle, _):
+            try socket.setFlower(at: place, matching: box.match, handle: handle, action: .redirect(to: link))
         case .deleteFilter(let filter): try socket.delete(filter)
         case .deleteIFB(let link): try socket.deleteLink(link.index)
         case .deleteClsact(let interface): try socket.deleteClsact(from: interface.index)
@@ -50,9 +51,9 @@ extension TrafficChange: CustomStringConvertible {
             "\(interface.name) has another transmit queue length than \(interface.transmitQueueLength)"
         case .addCatchAll(let interface):
             "\(interface.name) lacks the filter at preference \(TrafficClass.catchAllPreference)"
-        case .redirect(let place, let link, let handle, let interface):
+        case .redirect(let box, let place, let link, let handle, let interface):
             "\(interface.name) \(handle == nil ? "lacks the" : "has another") filter at preference "
-                + "\(place.preference) that leads to \(link.name)"
+                + "\(place.preference) that leads \(box) to \(link.name)"
         case .deleteFilter(let filter):
             "interface \(filter.place.interface) has a superfluous filter at preference \(filter.place.preference)"
         case .deleteIFB(let link): "\(link.name) is still there"
@@ -75,6 +76,31 @@ extension Filter.Place {
         self.init(
             interface: interface, hook: .egress, preference: wanted.preference(of: box),
             etherType: box.family.etherType)
+    }
+}
+
+extension TrafficBox {
+    /// What its filter looks at beside the family, which is the place's.
+    var match: FlowerMatch {
+        FlowerMatch(
+            destination: destination.map { FlowerMatch.Prefix(address: $0.address, length: $0.prefixLength) },
+            ipProtocol: transport.map { $0.number(in: family) }, sourcePorts: sourcePorts?.match,
+            destinationPorts: destinationPorts?.match)
+    }
+}
+
+extension PortBlock {
+    /// Never all ports: a box has no block then.
+    fileprivate var match: FlowerMatch.Ports { FlowerMatch.Ports(lowest: lowest, count: 1 << UInt16(bits)) }
+}
+
+extension TrafficBox.Transport {
+    fileprivate func number(in family: TrafficBox.Family) -> UInt8 {
+        switch self {
+        case .tcp: 6
+        case .udp: 17
+        case .icmp: family == .ipv4 ? 1 : 58
+        }
     }
 }
 

@@ -11,45 +11,138 @@ package struct TrafficFilter: Hashable, Sendable {
     }
 
     /// All IPv4 and IPv6 packets. What is neither, as ARP, is never touched: without it no neighbour would be found.
-    package static let everything = TrafficFilter(boxes: Set(TrafficBox.Family.allCases.map(TrafficBox.init)))
+    package static let everything = TrafficFilter(boxes: Set(TrafficBox.Family.allCases.map { TrafficBox(family: $0) }))
 }
 
 /// The packets that agree with a value in every dimension. Intersections of boxes are boxes again.
 package struct TrafficBox: Hashable, Sendable {
     package let family: Family
+    /// Nil, as in all that follow: any, which nothing else says.
+    package let destination: IPNetwork?
+    package let transport: Transport?
+    package let sourcePorts: PortBlock?
+    package let destinationPorts: PortBlock?
 
     package enum Family: String, CaseIterable, Sendable {
         case ipv4
         case ipv6
     }
 
-    package init(family: Family) {
+    package enum Transport: String, CaseIterable, Sendable {
+        case tcp
+        case udp
+        /// ICMP, or ICMPv6.
+        case icmp
+
+        package var hasPorts: Bool { self != .icmp }
+    }
+
+    /// - Parameters:
+    ///   - destination: Of the family.
+    ///   - sourcePorts: Only with a transport that has ports, as the others.
+    package init(
+        family: Family, destination: IPNetwork? = nil, transport: Transport? = nil, sourcePorts: PortBlock? = nil,
+        destinationPorts: PortBlock? = nil
+    ) {
+        precondition(destination.map { $0.isIPv4 == (family == .ipv4) } ?? true, "an address of another family")
+        precondition(
+            sourcePorts == nil && destinationPorts == nil || transport?.hasPorts ?? false,
+            "ports without a transport that has them")
         self.family = family
+        self.destination = destination?.isEverything ?? true ? nil : destination
+        self.transport = transport
+        self.sourcePorts = sourcePorts?.isEverything ?? true ? nil : sourcePorts
+        self.destinationPorts = destinationPorts?.isEverything ?? true ? nil : destinationPorts
     }
 
     /// The packets that are in both; nil when there can be none.
     package func meet(_ other: TrafficBox) -> TrafficBox? {
-        family == other.family ? self : nil
+        guard family == other.family,
+            case .some(let destination) = Self.inner(destination, other.destination, { $0.contains($1) }),
+            case .some(let transport) = Self.inner(transport, other.transport, ==),
+            case .some(let sourcePorts) = Self.inner(sourcePorts, other.sourcePorts, { $0.contains($1) }),
+            case .some(let destinationPorts) = Self.inner(
+                destinationPorts, other.destinationPorts, { $0.contains($1) })
+        else { return nil }
+        return TrafficBox(
+            family: family, destination: destination, transport: transport, sourcePorts: sourcePorts,
+            destinationPorts: destinationPorts)
+    }
+
+    /// Of one dimension, in which two values are apart or one is in the other, that one: `.some(nil)` for any value, nil
+    /// where they are apart.
+    private static func inner<Value>(
+        _ one: Value?, _ other: Value?, _ contains: (Value, Value) -> Bool
+    ) -> Value?? {
+        guard let one, let other else { return .some(one ?? other) }
+        return contains(one, other) ? .some(other) : contains(other, one) ? .some(one) : nil
     }
 
     package func contains(_ other: TrafficBox) -> Bool { meet(other) == other }
 }
 
+extension TrafficBox: CustomStringConvertible {
+    /// As `ipv4 tcp to 10.0.0.0/8 port 443`.
+    package var description: String {
+        var words = [family.rawValue]
+        if let transport { words.append(transport.rawValue) }
+        if let sourcePorts { words.append("from port \(sourcePorts)") }
+        if destination != nil || destinationPorts != nil { words.append("to") }
+        if let destination { words.append("\(destination)") }
+        if let destinationPorts { words.append("port \(destinationPorts)") }
+        return words.joined(separator: " ")
+    }
+}
+
+extension TrafficFilter {
+    /// As a person would say it, of the first few; nil for everything.
+    var summary: String? {
+        if self == .everything { return nil }
+        let texts = boxes.map(\.description).sorted()
+        let most = 4
+        return texts.prefix(most).joined(separator: ", ")
+            + (texts.count > most ? " and \(texts.count - most) more" : "")
+    }
+}
+
 extension TrafficFilter {
     package var json: JSON {
-        .array(boxes.map(\.family.rawValue).sorted().map { .object([("family", .string($0))]) })
+        .array(boxes.sorted { $0.description < $1.description }.map(\.json))
     }
 
     /// Nil for anything that `json` cannot have made.
     package init?(_ json: JSON) {
         guard let values = json.arrayValue, !values.isEmpty else { return nil }
-        var boxes: Set<TrafficBox> = []
-        for value in values {
-            guard let text = value.only("family")?["family"]?.stringValue,
-                let family = TrafficBox.Family(rawValue: text), boxes.insert(TrafficBox(family: family)).inserted
-            else { return nil }
-        }
-        self.boxes = boxes
+        let boxes = values.compactMap(TrafficBox.init)
+        self.boxes = Set(boxes)
+        if self.boxes.count < values.count { return nil }
+    }
+}
+
+extension TrafficBox {
+    fileprivate var json: JSON {
+        .object([
+            ("family", .string(family.rawValue)),
+            ("destination", destination.map { .string($0.description) }),
+            ("transport", transport.map { .string($0.rawValue) }),
+            ("sourcePorts", sourcePorts.map { .string($0.description) }),
+            ("destinationPorts", destinationPorts.map { .string($0.description) }),
+        ])
+    }
+
+    fileprivate init?(_ json: JSON) {
+        guard let json = json.only("family", "destination", "transport", "sourcePorts", "destinationPorts"),
+            let family = json["family"]?.stringValue.flatMap(Family.init),
+            let destination = json.optional("destination", { $0.stringValue.flatMap(IPNetwork.init(text:)) }),
+            let transport = json.optional("transport", { $0.stringValue.flatMap(Transport.init) }),
+            let sources = json.optional("sourcePorts", { $0.stringValue.flatMap(PortBlock.init(text:)) }),
+            let destinations = json.optional("destinationPorts", { $0.stringValue.flatMap(PortBlock.init(text:)) }),
+            destination.map({ $0.isIPv4 == (family == .ipv4) }) ?? true,
+            sources == nil && destinations == nil || transport?.hasPorts ?? false
+        else { return nil }
+        self.init(
+            family: family, destination: destination, transport: transport, sourcePorts: sources,
+            destinationPorts: destinations)
     }
 }
 
@@ -58,5 +151,11 @@ extension JSON {
     func only(_ names: String...) -> JSON? {
         guard let members, members.allSatisfy({ names.contains($0.name) }) else { return nil }
         return self
+    }
+
+    /// What a member says that may be missing. Nil when it is there and makes no sense.
+    func optional<Value>(_ name: String, _ read: (JSON) -> Value?) -> Value?? {
+        guard let member = self[name] else { return .some(nil) }
+        return read(member).map { .some($0) }
     }
 }

@@ -71,7 +71,9 @@ package struct PacketChance: Hashable, Sendable {
 extension TrafficImpairment {
     /// The queue that does it, normalised as the kernel reads it back.
     package var netem: Netem {
-        Netem(
+        // Of two copies a loss takes one: where everything is to be lost there must be none.
+        let duplication = loss?.percent == .whole ? nil : duplication
+        return Netem(
             limit: limit, latency: latency, jitter: min(jitter, Netem.maximumJitter),
             latencyCorrelation: Self.share(correlation), loss: Self.chance(loss), duplication: Self.chance(duplication),
             corruption: Self.chance(corruption), rate: UInt64(rate?.bytesPerSecond ?? 0))
@@ -141,13 +143,5 @@ extension PacketChance {
             let correlation = json.optional("correlation", { $0.doubleValue.flatMap(Percentage.init) })
         else { return nil }
         self.init(percent, correlation: correlation)
-    }
-}
-
-extension JSON {
-    /// What a member says that may be missing. Nil when it is there and makes no sense.
-    fileprivate func optional<Value>(_ name: String, _ read: (JSON) -> Value?) -> Value?? {
-        guard let member = self[name] else { return .some(nil) }
-        return read(member).map { .some($0) }
     }
 }

@@ -65,14 +65,17 @@ struct TrafficPlan {
         if !own.contains(where: { $0.place == .catchAll(of: interface.index) }) {
             changes.append(.addCatchAll(interface))
         }
+        // The kernel lets a place have one filter that matches the same.
+        let redirections = Dictionary(grouping: own.filter(\.isOwnRedirection), by: \.place)
+            .mapValues { Dictionary($0.map { ($0.match, $0) }, uniquingKeysWith: { first, _ in first }) }
         for wanted in composition.classes {
             guard let link = state.link(named: wanted.interfaceName) else { continue }
-            for box in wanted.boxes.sorted(by: { $0.family.rawValue < $1.family.rawValue }) {
+            for box in wanted.boxes.sorted(by: { $0.description < $1.description }) {
                 let place = Filter.Place(of: box, in: wanted, on: interface.index)
-                let found = own.first { $0.place == place && $0.isOwnRedirection && $0.matchesWholeEtherType }
+                let found = redirections[place]?[box.match]
                 if let found { kept.insert(found) }
                 if found?.actions != [.redirect(to: link)] {
-                    changes.append(.redirect(place, to: link, handle: found?.handle, on: interface))
+                    changes.append(.redirect(box, at: place, to: link, handle: found?.handle, on: interface))
                 }
             }
         }

@@ -11,6 +11,8 @@ package final class TrafficShaper {
     /// What was in place when the last convergence ended, so that what differs from it is another's doing. A new
     /// process knows nothing of the kind: it cannot tell another's change from its predecessor's half-done work.
     private var established: (composition: TrafficComposition, base: TrafficBase)?
+    /// What it was asked for last: it is asked again and again.
+    private var composed: (layers: [SessionID: TrafficLayer], composition: TrafficComposition)?
     private var isDraining = false
     private var drift: [String] = []
     /// All classes of which something may still be in the kernel.
@@ -64,7 +66,7 @@ package final class TrafficShaper {
         to layers: [SessionID: TrafficLayer], from base: TrafficBase, giveUpDraining: Bool
     ) throws(TrafficError) -> TrafficOutcome {
         noteDrift()
-        let composition = TrafficComposition(layers)
+        let composition = composition(of: layers)
         var hasBeenRefused = false
         for _ in 0..<Self.passes {
             let plan = try plan(composition, over: base, givingUpDraining: giveUpDraining)
@@ -87,7 +89,7 @@ package final class TrafficShaper {
     package func teardown(
         including layers: [SessionID: TrafficLayer], base: TrafficBase
     ) -> DeadMansProgram {
-        touched.formUnion(TrafficComposition(layers).classes)
+        touched.formUnion(composition(of: layers).classes)
         return DeadMansProgram(removing: touched, from: base, resetsQueueLengths: established == nil)
     }
 
@@ -100,20 +102,27 @@ package final class TrafficShaper {
     package func verify(
         _ layers: [SessionID: TrafficLayer], base: TrafficBase
     ) throws(TrafficError) -> [String] {
-        let plan = try plan(TrafficComposition(layers), over: base)
+        let plan = try plan(composition(of: layers), over: base)
         return (plan.changes + (isDraining ? [] : plan.removals)).map(\.description)
     }
 
     /// What went through the fault of each set of sessions that meet.
     package func counts(of layers: [SessionID: TrafficLayer]) throws(TrafficError) -> [TrafficCount] {
         let state = try readState()
-        return TrafficComposition(layers).classes.compactMap { each in
+        return composition(of: layers).classes.compactMap { each in
             guard let link = state.link(named: each.interfaceName), let root = state.root(of: link.index) else {
                 return nil
             }
             return TrafficCount(
                 sessions: each.sessions, interface: link.index, packets: root.queue.passed, dropped: root.queue.dropped)
         }
+    }
+
+    private func composition(of layers: [SessionID: TrafficLayer]) -> TrafficComposition {
+        if let composed, composed.layers == layers { return composed.composition }
+        let composition = TrafficComposition(layers)
+        composed = (layers, composition)
+        return composition
     }
 
     /// Never stops a convergence: what stands in the way of the old layers need not stand in the way of the new ones.

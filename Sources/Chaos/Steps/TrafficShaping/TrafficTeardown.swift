@@ -6,14 +6,13 @@ extension DeadMansProgram {
     /// out of an ifb still meets the catch-all. clsact stays where it was before, and where others use it.
     init(removing classes: Set<TrafficClass>, from base: TrafficBase, resetsQueueLengths: Bool) {
         self.init()
-        // Those of more sessions go last.
-        let classes = classes.sorted { $1.precedes($0) }
         for interface in base.interfaces {
-            for each in classes {
-                for box in each.boxes {
-                    let place = Filter.Place(of: box, in: each, on: interface.index)
-                    send(PreparedRequest.deleteFilters(ofKind: "flower", at: place))
-                }
+            let places = classes.flatMap { each in
+                each.boxes.map { Filter.Place(of: $0, in: each, on: interface.index) }
+            }
+            // Those of more sessions go last.
+            for place in Set(places).sorted(by: { $0.preference > $1.preference }) {
+                send(PreparedRequest.deleteFilters(ofKind: "flower", at: place))
             }
         }
         for each in classes { send(PreparedRequest.deleteLink(named: each.interfaceName)) }

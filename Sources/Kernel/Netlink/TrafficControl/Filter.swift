@@ -31,8 +31,8 @@ package struct Filter: Hashable, Sendable {
     /// Its name within its place. 0 stands for the place itself, which the kernel lists before its filters.
     package let handle: UInt32
     package let kind: String
-    /// Whether it looks at nothing but the EtherType.
-    package let matchesWholeEtherType: Bool
+    /// Nil where it is not known: of other kinds than flower and matchall, and where flower looks at more than we do.
+    package let match: FlowerMatch?
     package let actions: [FilterAction]
 
     /// Where filters of one kind are asked one after the other.
@@ -64,21 +64,16 @@ extension Filter {
         self.kind = kind
         switch kind {
         case "flower":
-            let keys = options?.types.subtracting(Self.flowerAttributesThatMatchNothing)
-            matchesWholeEtherType = keys == [TCA_FLOWER_KEY_ETH_TYPE]
+            match = options.flatMap(FlowerMatch.init)
             actions = options?.nested(TCA_FLOWER_ACT).map(FilterAction.actions) ?? []
         case "matchall":
-            matchesWholeEtherType = true
+            match = .everything
             actions = options?.nested(TCA_MATCHALL_ACT).map(FilterAction.actions) ?? []
         default:
-            matchesWholeEtherType = false
+            match = nil
             actions = []
         }
     }
-
-    private static let flowerAttributesThatMatchNothing: Set<Int> = [
-        TCA_FLOWER_ACT, TCA_FLOWER_FLAGS, TCA_FLOWER_IN_HW_COUNT,
-    ]
 }
 
 extension Filter.Place {
@@ -112,15 +107,15 @@ extension NetlinkSocket {
         }
     }
 
-    /// Adds a flower filter for all packets of the place's EtherType, or puts a new action into the one that has the
-    /// given handle, with no packet slipping through.
+    /// Adds a flower filter, or puts a new action into the one that has the given handle and matches the same, with no
+    /// packet slipping through.
     ///
-    /// - Throws: `EEXIST` when the place has such a filter with another handle, `EINVAL` when the preference belongs to
+    /// - Throws: `EEXIST` when the place has a filter that matches the same under another handle, `EINVAL` when the preference belongs to
     ///   another kind or EtherType or there is no clsact, `ENODEV` when there is no such interface.
     ///
     /// The corresponding request is `RTM_NEWTFILTER`.
     package func setFlower(
-        at place: Filter.Place, handle: UInt32? = nil, action: FilterAction
+        at place: Filter.Place, matching match: FlowerMatch = .everything, handle: UInt32? = nil, action: FilterAction
     ) throws(NetlinkError) {
         let flags = handle == nil ? NLM_F_CREATE | NLM_F_EXCL : NLM_F_CREATE
         let request = NetlinkRequest(
@@ -128,6 +123,7 @@ extension NetlinkSocket {
         request.put(TCA_KIND, string: "flower")
         request.nest(TCA_OPTIONS) {
             request.put(TCA_FLOWER_KEY_ETH_TYPE, place.etherType.rawValue.bigEndian)
+            match.write(to: request)
             request.put(TCA_FLOWER_FLAGS, UInt32(TCA_CLS_FLAGS_SKIP_HW))
             action.write(to: request, as: TCA_FLOWER_ACT)
         }

@@ -1,0 +1,158 @@
+internal import CNetlink
+
+/// What a flower filter looks at in a packet, beside the EtherType of its place. What is nil may be anything.
+package struct FlowerMatch: Hashable, Sendable {
+    package let destination: Prefix?
+    /// As in the headers of IPv4 and IPv6: 6 is TCP, 17 is UDP.
+    package let ipProtocol: UInt8?
+    package let sourcePorts: Ports?
+    package let destinationPorts: Ports?
+
+    /// All packets of the EtherType.
+    package static let everything = FlowerMatch()
+
+    /// - Parameters: Ports only with TCP or UDP, as the kernel wants it.
+    package init(
+        destination: Prefix? = nil, ipProtocol: UInt8? = nil, sourcePorts: Ports? = nil, destinationPorts: Ports? = nil
+    ) {
+        precondition(
+            sourcePorts == nil && destinationPorts == nil || ipProtocol.flatMap(PortKeys.init) != nil,
+            "ports without a protocol that has them")
+        self.destination = destination
+        self.ipProtocol = ipProtocol
+        self.sourcePorts = sourcePorts
+        self.destinationPorts = destinationPorts
+    }
+
+    /// All ports that begin with the same bits, by value and mask. flower knows ranges too, but many kernels match none
+    /// whose packet has to have a single port at its other end.
+    package struct Ports: Hashable, Sendable {
+        package let lowest: UInt16
+        /// A power of two, up to 32768.
+        package let count: UInt16
+
+        package init(lowest: UInt16, count: UInt16) {
+            precondition(count.nonzeroBitCount == 1 && lowest % count == 0, "ports that have no mask")
+            self.lowest = lowest
+            self.count = count
+        }
+
+        fileprivate var mask: UInt16 { ~(count - 1) }
+    }
+
+    /// The first bits of an address of 4 or 16 bytes; the others are zero.
+    package struct Prefix: Hashable, Sendable {
+        package let address: [UInt8]
+        package let length: Int
+
+        /// - Parameter length: At least 1: the kernel keeps no mask that matches everything.
+        package init(address: [UInt8], length: Int) {
+            precondition(address.count == 4 || address.count == 16, "neither IPv4 nor IPv6")
+            precondition((1...address.count * 8).contains(length), "a prefix of no such address")
+            self.address = address
+            self.length = length
+        }
+
+        fileprivate var mask: [UInt8] {
+            address.indices.map { byte in
+                let bits = min(max(length - byte * 8, 0), 8)
+                return UInt8(truncatingIfNeeded: 0xFF00 >> bits)
+            }
+        }
+    }
+}
+
+/// The attributes for one protocol's ports.
+private struct PortKeys {
+    let source: (key: Int, mask: Int)
+    let destination: (key: Int, mask: Int)
+
+    init?(_ ipProtocol: UInt8) {
+        switch ipProtocol {
+        case 6:
+            source = (TCA_FLOWER_KEY_TCP_SRC, TCA_FLOWER_KEY_TCP_SRC_MASK)
+            destination = (TCA_FLOWER_KEY_TCP_DST, TCA_FLOWER_KEY_TCP_DST_MASK)
+        case 17:
+            source = (TCA_FLOWER_KEY_UDP_SRC, TCA_FLOWER_KEY_UDP_SRC_MASK)
+            destination = (TCA_FLOWER_KEY_UDP_DST, TCA_FLOWER_KEY_UDP_DST_MASK)
+        default: return nil
+        }
+    }
+}
+
+extension FlowerMatch {
+    func write(to request: borrowing NetlinkRequest) {
+        if let destination {
+            let isIPv4 = destination.address.count == 4
+            request.put(isIPv4 ? TCA_FLOWER_KEY_IPV4_DST : TCA_FLOWER_KEY_IPV6_DST, bytes: destination.address)
+            request.put(
+                isIPv4 ? TCA_FLOWER_KEY_IPV4_DST_MASK : TCA_FLOWER_KEY_IPV6_DST_MASK, bytes: destination.mask)
+        }
+        guard let ipProtocol else { return }
+        request.put(TCA_FLOWER_KEY_IP_PROTO, ipProtocol)
+        guard let keys = PortKeys(ipProtocol) else { return }
+        for (ports, keys) in [(sourcePorts, keys.source), (destinationPorts, keys.destination)] {
+            guard let ports else { continue }
+            request.put(keys.key, ports.lowest.bigEndian)
+            request.put(keys.mask, ports.mask.bigEndian)
+        }
+    }
+
+    /// Nil for a filter that looks at anything else too.
+    init?(_ options: NetlinkAttributes) {
+        var left = options.types.subtracting(Self.attributesThatMatchNothing)
+        guard left.remove(TCA_FLOWER_KEY_ETH_TYPE) != nil else { return nil }
+
+        var destination: Prefix?
+        for (key, mask) in [
+            (TCA_FLOWER_KEY_IPV4_DST, TCA_FLOWER_KEY_IPV4_DST_MASK),
+            (TCA_FLOWER_KEY_IPV6_DST, TCA_FLOWER_KEY_IPV6_DST_MASK),
+        ] where left.contains(key) {
+            guard let prefix = Self.prefix(options.bytes(key), mask: options.bytes(mask)) else { return nil }
+            destination = prefix
+            left.subtract([key, mask])
+        }
+
+        let ipProtocol = options.value(TCA_FLOWER_KEY_IP_PROTO, as: UInt8.self)
+        left.remove(TCA_FLOWER_KEY_IP_PROTO)
+        var ports: [Ports?] = []
+        for keys in ipProtocol.flatMap(PortKeys.init).map({ [$0.source, $0.destination] }) ?? [] {
+            guard left.contains(keys.key) else {
+                ports.append(nil)
+                continue
+            }
+            guard let block = Self.ports(options.port(keys.key), mask: options.port(keys.mask)) else { return nil }
+            ports.append(block)
+            left.subtract([keys.key, keys.mask])
+        }
+        guard left.isEmpty else { return nil }
+        self.init(
+            destination: destination, ipProtocol: ipProtocol, sourcePorts: ports.first ?? nil,
+            destinationPorts: ports.last ?? nil)
+    }
+
+    private static let attributesThatMatchNothing: Set<Int> = [
+        TCA_FLOWER_ACT, TCA_FLOWER_FLAGS, TCA_FLOWER_IN_HW_COUNT,
+    ]
+
+    private static func prefix(_ address: [UInt8]?, mask: [UInt8]?) -> Prefix? {
+        guard let address, let mask, address.count == 4 || address.count == 16, mask.count == address.count else {
+            return nil
+        }
+        let length = mask.reduce(0) { $0 + $1.nonzeroBitCount }
+        guard length > 0 else { return nil }
+        let prefix = Prefix(address: address, length: length)
+        return prefix.mask == mask ? prefix : nil
+    }
+
+    private static func ports(_ lowest: UInt16?, mask: UInt16?) -> Ports? {
+        guard let lowest, let mask, mask > 0 else { return nil }
+        let count = ~mask &+ 1
+        guard count.nonzeroBitCount == 1, lowest & ~mask == 0 else { return nil }
+        return Ports(lowest: lowest, count: count)
+    }
+}
+
+extension NetlinkAttributes {
+    fileprivate func port(_ attribute: Int) -> UInt16? { value(attribute, as: UInt16.self)?.byteSwapped }
+}
