@@ -45,8 +45,8 @@ package struct Parameter: Sendable {
         case .choice(let words): words.joined(separator: " or ")
         case .boolean: "true or false"
         case .path: "absolute, at most \(Self.longestPath) bytes, without \".\" and \"..\" parts"
-        case .networks(let most): "1 to \(most), IPv4 or IPv6, without bits beyond the prefix"
-        case .ports(let most): "1 to \(most), each a port from 1 to 65535 or a range"
+        case .networks(let most): "1 to \(most), without bits beyond the prefix"
+        case .ports(let most): "1 to \(most), each 1 to 65535 or a range"
         }
     }
 

@@ -17,7 +17,10 @@ extension TrafficFault {
         """
         \(effect) It is about the IPv4 and IPv6 packets that leave the target's network namespace by any interface but \
         loopback, or about those of them that the parameters name, and never about ARP; what the target receives is \
-        not touched. All containers of a pod share the namespace, so all are hit.
+        not touched. All containers of a pod share the namespace, so all are hit. Addresses and ports are those of the \
+        packets as they leave: with kube-proxy a service's cluster IP and port, with a socket load balancer, as Cilium's, \
+        those of its endpoints. What is sent in fragments has no ports. In IPv6, icmp has neighbour discovery too, without \
+        which soon nothing is reached.
         """
     }
     package static var reach: Reach { .pod }
@@ -48,24 +51,12 @@ package struct TrafficSelection: Sendable {
     package let words: String
 
     package static let parameters = [
-        Parameter(
-            "destinationIPs", .networks(most: 32),
-            meaning: """
-                only packets to these, as they leave the target: a Kubernetes service has its cluster IP and port there, or, \
-                where a socket load balancer (Cilium) chooses, those of its endpoints
-                """),
-        Parameter(
-            "destinationPorts", .ports(most: 16),
-            meaning: "only packets to these ports; what is sent in fragments has none"),
-        Parameter(
-            "sourcePorts", .ports(most: 16),
-            meaning: "only packets from these ports of the target; what is sent in fragments has none"),
+        Parameter("destinationIPs", .networks(most: 32), meaning: "only packets to these addresses and networks"),
+        Parameter("destinationPorts", .ports(most: 16), meaning: "only packets to these ports"),
+        Parameter("sourcePorts", .ports(most: 16), meaning: "only packets from these ports of the target"),
         Parameter(
             "protocol", .choice(TrafficBox.Transport.allCases.map(\.rawValue)),
-            meaning: """
-                only packets of this one; with ports, both that have them unless told; icmp has neighbour discovery too, \
-                without which soon nothing is reached by IPv6
-                """),
+            meaning: "only packets of this one; with ports, both that have them unless told"),
     ]
     /// What all of it may come to.
     private static let mostBoxes = 128

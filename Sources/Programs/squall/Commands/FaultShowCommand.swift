@@ -63,7 +63,11 @@ struct FaultShowCommand: ReportingCommand {
 extension FaultExample {
     /// Its parameters as the command line takes them.
     fileprivate var words: [String] {
-        (parameters.members ?? []).map { "\($0.name)=\($0.value.stringValue ?? $0.value.text)" }
+        (parameters.members ?? []).map { member in
+            let value = member.value
+            let words = value.arrayValue?.compactMap(\.stringValue).joined(separator: ",")
+            return "\(member.name)=\(words ?? value.stringValue ?? value.text)"
+        }
     }
 }
 
