@@ -24,7 +24,8 @@ LIVE = ("pending", "applying", "active", "reverting")
 def filters(r):
     """Few, so that they meet."""
     some = {"protocol": r.choice(["tcp", "udp"]), "destinationPorts": [r.choice(["53", "400-500", "450-600"])]}
-    return r.choice([{}, some, {"destinationIPs": [r.choice(["10.0.0.0/8", "10.0.0.0/16", "fd00::/8"])]}])
+    direction = {"direction": r.choice(["egress", "ingress", "both"])}
+    return direction | r.choice([{}, some, {"destinationIPs": [r.choice(["10.0.0.0/8", "10.0.0.0/16", "fd00::/8"])]}])
 
 
 class Storm:

@@ -135,6 +135,27 @@ def test_what_two_filters_name_meets_both_sessions(agent, target, world, unchang
     assert target.connect(world.peer.ip, 7030, "udp", source=7020, size=4000, timeout=3) < 0.3
 
 
+def test_what_arrives_is_hit_as_well_as_what_is_sent(agent, target, world, unchanged_node):
+    def round_trip():
+        return min(target.ping(world.peer.ip, 3))
+
+    arriving = inject(agent.tenant, "network-latency", target, latency="150ms", direction="ingress")
+    assert 150 <= round_trip() < 200
+    both = inject(
+        agent.other_tenant, "network-latency", target, latency="100ms", direction="both", destinationIPs=[world.peer.ip]
+    )  # fmt: skip
+    assert 350 <= round_trip() < 420
+    assert agent.tenant.end(arriving).body["revertVerified"]
+    assert 200 <= round_trip() < 260
+    # Who calls is not heard on a port that is cut off, and is on another.
+    cut = inject(agent.tenant, "network-partition", target, direction="ingress", sourcePorts=["7040"], protocol="tcp")
+    assert world.peer.connect(target.ip, 7040) is None and world.peer.connect(target.ip, 7041)
+    report = agent.tenant.end(cut).body
+    assert report["revertVerified"] and report["steps"][0]["effect"]["droppedPackets"] >= 1
+    assert agent.other_tenant.end(both).body["revertVerified"]
+    assert round_trip() < 50
+
+
 def test_where_all_is_lost_nothing_is_sent_twice(agent, target, world, unchanged_node):
     inject(agent.tenant, "network-partition", target)
     inject(agent.other_tenant, "network-duplication", target, percent=100)

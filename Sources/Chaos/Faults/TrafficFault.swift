@@ -1,7 +1,7 @@
 package import ChaosModel
 package import Steps
 
-/// A fault on what the target sends, or on a part of it.
+/// A fault on what the target sends or receives, or on a part of it.
 package protocol TrafficFault: Fault {
     /// What happens, for its own part of the explanation.
     static var effect: String { get }
@@ -16,11 +16,9 @@ extension TrafficFault {
     package static var explanation: String {
         """
         \(effect) It is about the IPv4 and IPv6 packets that leave the target's network namespace by any interface but \
-        loopback, or about those of them that the parameters name, and never about ARP; what the target receives is \
-        not touched. All containers of a pod share the namespace, so all are hit. Addresses and ports are those of the \
-        packets as they leave: with kube-proxy a service's cluster IP and port, with a socket load balancer, as Cilium's, \
-        those of its endpoints. What is sent in fragments has no ports. In IPv6, icmp has neighbour discovery too, without \
-        which soon nothing is reached.
+        loopback, or that arrive there, as the direction says, or about those of them that the other parameters name, and \
+        never about ARP. All containers of a pod share the namespace, so all are hit. docs/faults.md says under "Which \
+        packets" how they are named.
         """
     }
     package static var reach: Reach { .pod }
@@ -40,20 +38,29 @@ extension TrafficFault {
                 .targetRefused, "the target is on the node's own network: the fault would hit the whole node",
                 field: "target", hint: "choose a pod without hostNetwork")
         }
-        return [.shapeTraffic(TrafficLayer(filter: packets.filter, impairment: impairment))]
+        return [
+            .shapeTraffic(TrafficLayer(direction: packets.direction, filter: packets.filter, impairment: impairment))
+        ]
     }
 }
 
-/// Which of the packets that the target sends.
+/// Which packets of the target.
 package struct TrafficSelection: Sendable {
+    package let direction: TrafficLayer.Direction
     package let filter: TrafficFilter
-    /// After "packets", as " (tcp; to port 443)"; nothing for all.
+    /// As "outgoing packets (tcp; to port 443)".
     package let words: String
 
     package static let parameters = [
-        Parameter("destinationIPs", .networks(most: 32), meaning: "only packets to these addresses and networks"),
-        Parameter("destinationPorts", .ports(most: 16), meaning: "only packets to these ports"),
-        Parameter("sourcePorts", .ports(most: 16), meaning: "only packets from these ports of the target"),
+        Parameter(
+            "direction", .choice(TrafficLayer.Direction.allCases.map(\.rawValue)),
+            standard: .string(TrafficLayer.Direction.egress.rawValue),
+            meaning: "packets that the target sends, that it receives, or both"),
+        Parameter(
+            "destinationIPs", .networks(most: 32), meaning: "only packets whose other end has one of these addresses"),
+        Parameter("destinationPorts", .ports(most: 16), meaning: "only packets whose other end has one of these ports"),
+        Parameter(
+            "sourcePorts", .ports(most: 16), meaning: "only packets whose own end, the target, has one of these ports"),
         Parameter(
             "protocol", .choice(TrafficBox.Transport.allCases.map(\.rawValue)),
             meaning: "only packets of this one; with ports, both that have them unless told"),
@@ -63,6 +70,7 @@ package struct TrafficSelection: Sendable {
 
     /// - Throws: `field-invalid` for ports of a protocol without them, and when it makes too many filters.
     package init(_ values: ParameterValues) throws(Problem) {
+        direction = TrafficLayer.Direction(rawValue: values.text("direction")) ?? .egress
         let networks = values.optionalNetworks("destinationIPs")
         let destinationPorts = values.optionalPorts("destinationPorts")
         let sourcePorts = values.optionalPorts("sourcePorts")
@@ -77,7 +85,8 @@ package struct TrafficSelection: Sendable {
         let sources = sourcePorts?.flatMap(\.blocks)
         let destinations = destinationPorts?.flatMap(\.blocks)
         let count =
-            (networks?.count ?? TrafficBox.Family.allCases.count) * (transports?.count ?? 1) * (sources?.count ?? 1)
+            (direction == .both ? 2 : 1) * (networks?.count ?? TrafficBox.Family.allCases.count)
+            * (transports?.count ?? 1) * (sources?.count ?? 1)
             * (destinations?.count ?? 1)
         if count > Self.mostBoxes {
             throw Problem(
@@ -102,11 +111,17 @@ package struct TrafficSelection: Sendable {
             }
         }
         filter = TrafficFilter(boxes: boxes)
+        let (which, remote, own) =
+            switch direction {
+            case .egress: ("outgoing packets", "to", "from")
+            case .ingress: ("incoming packets", "from", "to")
+            case .both: ("packets both ways", "with", "own")
+            }
         var parts = transport.map { [$0.rawValue] } ?? []
-        if let networks { parts.append("to \(Self.list(networks))") }
-        if let destinationPorts { parts.append("to port \(Self.list(destinationPorts))") }
-        if let sourcePorts { parts.append("from port \(Self.list(sourcePorts))") }
-        words = parts.isEmpty ? "" : " (\(parts.joined(separator: "; ")))"
+        if let networks { parts.append("\(remote) \(Self.list(networks))") }
+        if let destinationPorts { parts.append("\(remote) port \(Self.list(destinationPorts))") }
+        if let sourcePorts { parts.append("\(own) port \(Self.list(sourcePorts))") }
+        words = which + (parts.isEmpty ? "" : " (\(parts.joined(separator: "; ")))")
     }
 
     private static func orAny<Value>(_ values: [Value]?) -> [Value?] {
@@ -118,7 +133,7 @@ package struct TrafficSelection: Sendable {
     }
 }
 
-/// A fault on a share of the packets that the target sends.
+/// A fault on a share of the packets.
 package protocol PacketShareFault: TrafficFault {
     /// What is done to such packets, as "lose", and what they are then, as "are lost".
     static var words: (does: String, are: String) { get }
@@ -143,7 +158,7 @@ extension PacketShareFault {
     package var impairment: TrafficImpairment { Self.impairment(chance) }
 
     package var summary: String {
-        "\(Self.words.does) \(chance.percent) of outgoing packets\(packets.words)"
+        "\(Self.words.does) \(chance.percent) of \(packets.words)"
             + (chance.correlation.map { ", correlated \($0)" } ?? "")
     }
 }

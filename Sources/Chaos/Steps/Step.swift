@@ -3,7 +3,7 @@ package import WorkerProtocol
 /// One reversible change, as a fault plans it. The set is closed: recovery, dry run and `squall journal show`
 /// know these steps and never a fault.
 package enum Step: Hashable, Sendable {
-    /// A layer on what the target's network namespace sends.
+    /// A layer on the traffic of the target's network namespace.
     case shapeTraffic(TrafficLayer)
     /// A worker of ours in the target's cgroup.
     ///

@@ -72,8 +72,13 @@ extension TrafficLayer {
             parts.append("\(verb) \(chance.percent)" + (chance.correlation.map { ", correlated \($0)" } ?? ""))
         }
         if let rate = impairment.rate { parts.append("hold to \(rate)") }
-        let which = filter.summary.map { " (\($0))" } ?? ""
-        return "\(direction.rawValue) traffic\(which): " + parts.joined(separator: "; ")
+        let words =
+            switch direction {
+            case .egress, .ingress: direction.rawValue
+            case .both: "egress and ingress"
+            }
+        let which = filter == .everything ? "" : " (\((direction == .ingress ? boxes : filter.boxes).summary))"
+        return "\(words) traffic\(which): " + parts.joined(separator: "; ")
     }
 }
 

@@ -92,8 +92,8 @@ struct TrafficShapingCompositionTests {
                 })
             let classes = TrafficComposition(layers).classes
             for _ in 0..<50 {
-                let packet = Self.randomPacket(&random)
-                let wanted = Set(layers.filter { $1.filter.boxes.contains { $0.contains(packet) } }.keys)
+                let packet = Self.randomPacket(&random).going(Bool.random(using: &random) ? .egress : .ingress)
+                let wanted = Set(layers.filter { $1.boxes.contains { $0.contains(packet) } }.keys)
                 // Of as many sessions there may be several: whichever the kernel asks first must be right.
                 let taking = classes.filter { $0.boxes.contains { $0.contains(packet) } }
                 let first = taking.filter { $0.sessions.count == taking.first?.sessions.count }

@@ -39,6 +39,9 @@ struct TrafficShapingKernelTests {
 
         let candidates = [
             TrafficLayer.latency(20), .latency(40, Self.ipv4), .latency(80, Self.first), .latency(160, Self.ipv6),
+            TrafficLayer(
+                direction: .both, filter: Self.first, impairment: TrafficImpairment(latency: .milliseconds(30))),
+            TrafficLayer(direction: .ingress, impairment: TrafficImpairment(latency: .milliseconds(10))),
         ].map { (SessionID.random(), $0) }
         var layers: [SessionID: TrafficLayer] = [:]
         for _ in 0..<6 {
@@ -50,7 +53,9 @@ struct TrafficShapingKernelTests {
                 let echo = TrafficBox(
                     family: address.contains(":") ? .ipv6 : .ipv4, destination: IPNetwork(text: address),
                     transport: .icmp)
-                let hit = layers.values.filter { $0.filter.boxes.contains { $0.contains(echo) } }
+                let hit = [echo, echo.going(.ingress)].flatMap { packet in
+                    layers.values.filter { $0.boxes.contains { $0.contains(packet) } }
+                }
                 let expected = hit.map(\.impairment.latency.seconds).reduce(0, +) * 1000
                 let measured = try world.roundTrip(address, below: expected + 20)
                 #expect(measured >= expected && measured < expected + 20, "\(address) with \(layers.count) layers")
@@ -68,7 +73,10 @@ struct TrafficShapingKernelTests {
         ([.latency(5)], [.latency(5), .latency(7, ipv4)]),
         ([.latency(5), .latency(7, ipv4), .latency(9, ipv6)], [.latency(5)]),
         ([.latency(5), .latency(7, ipv4)], []),
-        ([.latency(5, first), .latency(7, ipv4)], [.latency(9, ipv6)]),
+        (
+            [.latency(5, first), TrafficLayer(direction: .both, impairment: .init(latency: .milliseconds(7)))],
+            [TrafficLayer(direction: .ingress, filter: ipv6, impairment: .init(latency: .milliseconds(9)))]
+        ),
     ]
 
     @Test(arguments: transitions.indices)
@@ -107,7 +115,7 @@ struct TrafficShapingKernelTests {
         let world = try TrafficShapingWorld()
         try world.inTarget("tc qdisc add dev eth0 clsact")
         try world.inTarget("tc filter add dev eth0 egress protocol ip pref 7 matchall action continue")
-        try world.inTarget("tc filter add dev eth0 ingress protocol all pref 50001 matchall action ok")
+        try world.inTarget("tc filter add dev eth0 ingress protocol all pref 49151 matchall action ok")
         let before = try world.dump()
         let shaper = try world.shaper()
         let base = try shaper.observe()
@@ -138,6 +146,12 @@ struct TrafficShapingKernelTests {
         #expect(throws: TrafficError.preferenceTaken(interface: "eth1", preference: 50_010)) {
             try world.shaper().observe()
         }
+        // It would not see what comes back from an ifb on its way in.
+        try world.inTarget("tc filter del dev eth1 egress")
+        try world.inTarget("tc filter add dev eth1 ingress protocol ip pref 61000 matchall action ok")
+        #expect(throws: TrafficError.preferenceTaken(interface: "eth1", preference: 61_000)) {
+            try world.shaper().observe()
+        }
         try world.inTarget("tc qdisc del dev eth1 clsact")
         try world.inTarget("tc qdisc add dev eth1 ingress")
         #expect(throws: TrafficError.ingressQdisc(interface: "eth1")) { try world.shaper().observe() }
@@ -149,7 +163,7 @@ struct TrafficShapingKernelTests {
     @Test(arguments: [
         ("tc qdisc change dev IFB root netem delay 3ms loss 10%", "IFB has netem latency 0.003 seconds"),
         ("tc qdisc replace dev IFB root tbf rate 1mbit burst 10k latency 10ms", "IFB has tbf instead"),
-        ("tc filter del dev eth0 egress pref 59997", "eth0 lacks the filter at preference 59997"),
+        ("tc filter del dev eth0 egress pref 59997", "eth0 lacks the filter at egress preference 59997"),
         ("ip link set IFB down", "IFB is down"),
         ("ip link del IFB", "IFB is missing"),
         ("tc qdisc del dev eth1 clsact", "eth1 has no clsact"),

@@ -94,7 +94,9 @@ struct TrafficShapingValueTests {
             filter: TrafficFilter(boxes: [TrafficBox(family: .ipv6)]),
             impairment: TrafficImpairment(latency: .nanoseconds(1), jitter: .seconds(90), correlation: Percentage(12.5))
         ),
+        TrafficLayer(direction: .ingress, impairment: TrafficImpairment(latency: .milliseconds(1))),
         TrafficLayer(
+            direction: .both,
             filter: TrafficFilter(boxes: [
                 TrafficBox(family: .ipv6, destination: IPNetwork(text: "fd00::/8"), transport: .icmp),
                 TrafficBox(

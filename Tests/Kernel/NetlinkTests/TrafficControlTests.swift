@@ -80,6 +80,9 @@ struct TrafficControlTests {
         FlowerMatch.everything,
         FlowerMatch(destination: .init(address: [10, 1, 2, 3], length: 32)),
         FlowerMatch(destination: .init(address: [10, 0x80, 0, 0], length: 9), ipProtocol: 17),
+        FlowerMatch(source: .init(address: [10, 1, 2, 3], length: 32)),
+        FlowerMatch(
+            source: .init(address: [10, 0, 0, 0], length: 8), destination: .init(address: [10, 1, 0, 0], length: 16)),
         FlowerMatch(ipProtocol: 1), FlowerMatch(ipProtocol: 6, destinationPorts: .init(lowest: 443, count: 1)),
         FlowerMatch(ipProtocol: 6, sourcePorts: .init(lowest: 443, count: 1)),
         FlowerMatch(ipProtocol: 17, destinationPorts: .init(lowest: 443, count: 1)),
@@ -95,7 +98,7 @@ struct TrafficControlTests {
         let prefix = FlowerMatch.Prefix(address: [0xFD] + [UInt8](repeating: 0, count: 14) + [0x10], length: 124)
         let families = [
             (EtherType.ipv4, Self.matches),
-            (.ipv6, [FlowerMatch(destination: prefix), FlowerMatch(destination: prefix, ipProtocol: 58)]),
+            (.ipv6, [FlowerMatch(source: prefix), FlowerMatch(destination: prefix, ipProtocol: 58)]),
         ]
         for (etherType, matches) in families {
             try inNewInterface { socket, ifb in

@@ -1,12 +1,12 @@
 package import ChaosModel
 package import Steps
 
-/// Delays what the target sends.
+/// Delays the target's packets.
 package struct NetworkLatency: TrafficFault {
     package static let kind = "network-latency"
-    package static let summary = "delays every packet that the target sends"
+    package static let summary = "delays the target's packets"
     package static let effect = """
-        Packets wait before they are sent: the kernel's netem does the waiting, behind the interface's own queueing \
+        Packets wait: the kernel's netem does the waiting, behind the interface's own queueing \
         discipline, which stays as it is. With jitter, packets may overtake each other.
         """
     package static let ownParameters = [
@@ -23,6 +23,7 @@ package struct NetworkLatency: TrafficFault {
     package static let examples = [
         FaultExample("a slow dependency", ["latency": "100ms"]),
         FaultExample("a long and unsteady line", ["latency": "200ms", "jitter": "50ms", "correlation": 25]),
+        FaultExample("slow answers", ["latency": "100ms", "direction": "ingress"]),
         FaultExample(
             "a slow database", ["latency": "50ms", "destinationIPs": ["10.1.0.0/16"], "destinationPorts": ["5432"]]),
     ]
@@ -50,7 +51,7 @@ package struct NetworkLatency: TrafficFault {
     }
 
     package var summary: String {
-        var text = "delay outgoing packets\(packets.words) by \(latency.text)"
+        var text = "delay \(packets.words) by \(latency.text)"
         if jitter > .zero { text += " ± \(jitter.text)" }
         if correlation.value > 0 { text += ", correlated \(correlation)" }
         return text

@@ -1,12 +1,12 @@
 package import ChaosModel
 package import Steps
 
-/// Loses a share of the packets that the target sends.
+/// Loses a share of the target's packets.
 package struct NetworkLoss: PacketShareFault {
     package static let kind = "network-loss"
-    package static let summary = "loses a share of the packets that the target sends"
+    package static let summary = "loses a share of the target's packets"
     package static let effect = """
-        The packets disappear on their way out, as on a bad line: TCP sends them again and slows down, UDP does not. \
+        The packets disappear, as on a bad line: TCP sends them again and slows down, UDP does not. \
         The sender is told nothing.
         """
     package static let words = (does: "lose", are: "are lost")

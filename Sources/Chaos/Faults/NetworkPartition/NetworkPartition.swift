@@ -4,10 +4,10 @@ package import Steps
 /// Cuts the target off from others.
 package struct NetworkPartition: TrafficFault {
     package static let kind = "network-partition"
-    package static let summary = "cuts the target off: nothing that it sends arrives"
+    package static let summary = "cuts the target off: its packets are lost"
     package static let effect = """
-        Packets disappear on their way out, all of them, and the target is told nothing: connections hang until they \
-        time out. Since its answers go nowhere either, nobody whom it cannot reach gets an answer. Unless told to whom, \
+        Packets disappear, all of them, and nobody is told: connections hang until they time out. When what the target \
+        sends is lost, as it is unless told otherwise, nobody whom it cannot reach gets an answer either. Unless told who, \
         that is everybody, the node's own probes included.
         """
     package static let ownParameters: [Parameter] = []
@@ -25,5 +25,5 @@ package struct NetworkPartition: TrafficFault {
 
     package var impairment: TrafficImpairment { TrafficImpairment(loss: PacketChance(.whole)) }
 
-    package var summary: String { "lose all outgoing packets\(packets.words)" }
+    package var summary: String { "lose all \(packets.words)" }
 }

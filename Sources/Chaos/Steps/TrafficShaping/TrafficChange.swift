@@ -52,10 +52,11 @@ extension TrafficChange: CustomStringConvertible {
         case .addCatchAll(let interface):
             "\(interface.name) lacks the filter at preference \(TrafficClass.catchAllPreference)"
         case .redirect(let box, let place, let link, let handle, let interface):
-            "\(interface.name) \(handle == nil ? "lacks the" : "has another") filter at preference "
+            "\(interface.name) \(handle == nil ? "lacks the" : "has another") filter at \(place.hook) preference "
                 + "\(place.preference) that leads \(box) to \(link.name)"
         case .deleteFilter(let filter):
-            "interface \(filter.place.interface) has a superfluous filter at preference \(filter.place.preference)"
+            "interface \(filter.place.interface) has a superfluous filter at \(filter.place.hook) preference "
+                + "\(filter.place.preference)"
         case .deleteIFB(let link): "\(link.name) is still there"
         case .deleteClsact(let interface): "\(interface.name) still has clsact"
         }
@@ -74,7 +75,8 @@ extension Filter.Place {
 
     init(of box: TrafficBox, in wanted: TrafficClass, on interface: Int32) {
         self.init(
-            interface: interface, hook: .egress, preference: wanted.preference(of: box),
+            interface: interface, hook: box.direction == .egress ? .egress : .ingress,
+            preference: wanted.preference(of: box),
             etherType: box.family.etherType)
     }
 }
@@ -82,10 +84,16 @@ extension Filter.Place {
 extension TrafficBox {
     /// What its filter looks at beside the family, which is the place's.
     var match: FlowerMatch {
-        FlowerMatch(
-            destination: destination.map { FlowerMatch.Prefix(address: $0.address, length: $0.prefixLength) },
-            ipProtocol: transport.map { $0.number(in: family) }, sourcePorts: sourcePorts?.match,
-            destinationPorts: destinationPorts?.match)
+        let remote = destination.map { FlowerMatch.Prefix(address: $0.address, length: $0.prefixLength) }
+        let (remotePorts, ownPorts) = (destinationPorts?.match, sourcePorts?.match)
+        let ipProtocol = transport.map { $0.number(in: family) }
+        return switch direction {
+        case .egress:
+            FlowerMatch(
+                destination: remote, ipProtocol: ipProtocol, sourcePorts: ownPorts, destinationPorts: remotePorts)
+        case .ingress:
+            FlowerMatch(source: remote, ipProtocol: ipProtocol, sourcePorts: remotePorts, destinationPorts: ownPorts)
+        }
     }
 }
 

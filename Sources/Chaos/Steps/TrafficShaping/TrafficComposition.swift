@@ -10,8 +10,9 @@ package struct TrafficComposition: Hashable, Sendable {
         let boxes = Self.boxes(of: layers.values)
         // A box belongs to everybody whose filter contains it, so that no box has two classes, and none is made
         // whose every packet a class of more sessions takes first.
+        let own = layers.mapValues(\.boxes)
         let bySessions = Dictionary(grouping: boxes) { box in
-            Set(layers.filter { $1.filter.boxes.contains { $0.contains(box) } }.keys)
+            Set(own.filter { $1.contains { $0.contains(box) } }.keys)
         }
         classes = bySessions.map { sessions, boxes in
             TrafficClass(layers: layers.filter { sessions.contains($0.key) }, boxes: boxes)
@@ -37,7 +38,7 @@ package struct TrafficComposition: Hashable, Sendable {
 
     /// All boxes, and those in which they meet. When they are more than may be it is not all of them.
     private static func boxes(of layers: some Collection<TrafficLayer>) -> Set<TrafficBox> {
-        var closed = layers.reduce(into: Set<TrafficBox>()) { $0.formUnion($1.filter.boxes) }
+        var closed = layers.reduce(into: Set<TrafficBox>()) { $0.formUnion($1.boxes) }
         var fresh = Array(closed)
         while let box = fresh.popLast(), closed.count <= mostBoxes {
             for other in closed {

@@ -1,6 +1,7 @@
 package import ChaosModel
 
-/// Which packets a layer is about: those that are in at least one of its boxes.
+/// Which packets a layer is about: those that are in at least one of its boxes, which tell no direction: see
+/// `TrafficLayer.boxes`.
 package struct TrafficFilter: Hashable, Sendable {
     package let boxes: Set<TrafficBox>
 
@@ -15,13 +16,22 @@ package struct TrafficFilter: Hashable, Sendable {
 }
 
 /// The packets that agree with a value in every dimension. Intersections of boxes are boxes again.
+///
+/// Its two ends are the same ones in both directions: of what the target receives, the destination is where it comes from.
 package struct TrafficBox: Hashable, Sendable {
+    package let direction: Direction
     package let family: Family
     /// Nil, as in all that follow: any, which nothing else says.
     package let destination: IPNetwork?
     package let transport: Transport?
     package let sourcePorts: PortBlock?
     package let destinationPorts: PortBlock?
+
+    /// As the target sees it.
+    package enum Direction: String, Sendable {
+        case egress
+        case ingress
+    }
 
     package enum Family: String, CaseIterable, Sendable {
         case ipv4
@@ -41,13 +51,14 @@ package struct TrafficBox: Hashable, Sendable {
     ///   - destination: Of the family.
     ///   - sourcePorts: Only with a transport that has ports, as the others.
     package init(
-        family: Family, destination: IPNetwork? = nil, transport: Transport? = nil, sourcePorts: PortBlock? = nil,
-        destinationPorts: PortBlock? = nil
+        direction: Direction = .egress, family: Family, destination: IPNetwork? = nil, transport: Transport? = nil,
+        sourcePorts: PortBlock? = nil, destinationPorts: PortBlock? = nil
     ) {
         precondition(destination.map { $0.isIPv4 == (family == .ipv4) } ?? true, "an address of another family")
         precondition(
             sourcePorts == nil && destinationPorts == nil || transport?.hasPorts ?? false,
             "ports without a transport that has them")
+        self.direction = direction
         self.family = family
         self.destination = destination?.isEverything ?? true ? nil : destination
         self.transport = transport
@@ -55,9 +66,16 @@ package struct TrafficBox: Hashable, Sendable {
         self.destinationPorts = destinationPorts?.isEverything ?? true ? nil : destinationPorts
     }
 
+    /// The same, in a direction.
+    package func going(_ direction: Direction) -> TrafficBox {
+        TrafficBox(
+            direction: direction, family: family, destination: destination, transport: transport,
+            sourcePorts: sourcePorts, destinationPorts: destinationPorts)
+    }
+
     /// The packets that are in both; nil when there can be none.
     package func meet(_ other: TrafficBox) -> TrafficBox? {
-        guard family == other.family,
+        guard direction == other.direction, family == other.family,
             case .some(let destination) = Self.inner(destination, other.destination, { $0.contains($1) }),
             case .some(let transport) = Self.inner(transport, other.transport, ==),
             case .some(let sourcePorts) = Self.inner(sourcePorts, other.sourcePorts, { $0.contains($1) }),
@@ -65,8 +83,8 @@ package struct TrafficBox: Hashable, Sendable {
                 destinationPorts, other.destinationPorts, { $0.contains($1) })
         else { return nil }
         return TrafficBox(
-            family: family, destination: destination, transport: transport, sourcePorts: sourcePorts,
-            destinationPorts: destinationPorts)
+            direction: direction, family: family, destination: destination, transport: transport,
+            sourcePorts: sourcePorts, destinationPorts: destinationPorts)
     }
 
     /// Of one dimension, in which two values are apart or one is in the other, that one: `.some(nil)` for any value, nil
@@ -84,21 +102,26 @@ package struct TrafficBox: Hashable, Sendable {
 extension TrafficBox: CustomStringConvertible {
     /// As `ipv4 tcp to 10.0.0.0/8 port 443`.
     package var description: String {
+        let (remote, own) = direction == .egress ? ("to", "from") : ("from", "to")
         var words = [family.rawValue]
         if let transport { words.append(transport.rawValue) }
-        if let sourcePorts { words.append("from port \(sourcePorts)") }
-        if destination != nil || destinationPorts != nil { words.append("to") }
+        if let sourcePorts { words.append("\(own) port \(sourcePorts)") }
+        if destination != nil || destinationPorts != nil { words.append(remote) }
         if let destination { words.append("\(destination)") }
         if let destinationPorts { words.append("port \(destinationPorts)") }
         return words.joined(separator: " ")
     }
 }
 
-extension TrafficFilter {
-    /// As a person would say it, of the first few; nil for everything.
-    var summary: String? {
-        if self == .everything { return nil }
-        let texts = boxes.map(\.description).sorted()
+extension TrafficBox {
+    /// Always the same one, for whoever looks at what is done box by box.
+    var order: (String, String) { (direction.rawValue, description) }
+}
+
+extension Set<TrafficBox> {
+    /// As a person would say it, of the first few.
+    var summary: String {
+        let texts = map(\.description).sorted()
         let most = 4
         return texts.prefix(most).joined(separator: ", ")
             + (texts.count > most ? " and \(texts.count - most) more" : "")

@@ -7,8 +7,19 @@ package struct TrafficLayer: Hashable, Sendable {
     package let impairment: TrafficImpairment
 
     /// As the target sees it.
-    package enum Direction: String, Sendable {
+    package enum Direction: String, CaseIterable, Sendable {
         case egress
+        case ingress
+        case both
+    }
+
+    /// All of its packets.
+    package var boxes: Set<TrafficBox> {
+        switch direction {
+        case .egress: filter.boxes
+        case .ingress: Set(filter.boxes.map { $0.going(.ingress) })
+        case .both: filter.boxes.union(filter.boxes.map { $0.going(.ingress) })
+        }
     }
 
     package init(

@@ -42,8 +42,9 @@ package final class TrafficShaper {
             if state.hasIngressQdisc(link.index) { throw .ingressQdisc(interface: link.name) }
             let filters = state.filters.filter { $0.place.interface == link.index }
             let obstacle = filters.first {
-                $0.place.hook == .egress && $0.handle != 0 && !$0.isOwn
-                    && TrafficClass.preferences.contains($0.place.preference)
+                // What comes back from an ifb on its way in meets no filter behind ours any more.
+                $0.handle != 0 && !$0.isOwn && $0.place.preference >= TrafficClass.preferences.lowerBound
+                    && ($0.place.hook == .ingress || TrafficClass.preferences.contains($0.place.preference))
             }
             if let obstacle {
                 throw .preferenceTaken(interface: link.name, preference: obstacle.place.preference)

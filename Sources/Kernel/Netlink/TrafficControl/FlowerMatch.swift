@@ -2,6 +2,7 @@ internal import CNetlink
 
 /// What a flower filter looks at in a packet, beside the EtherType of its place. What is nil may be anything.
 package struct FlowerMatch: Hashable, Sendable {
+    package let source: Prefix?
     package let destination: Prefix?
     /// As in the headers of IPv4 and IPv6: 6 is TCP, 17 is UDP.
     package let ipProtocol: UInt8?
@@ -13,11 +14,13 @@ package struct FlowerMatch: Hashable, Sendable {
 
     /// - Parameters: Ports only with TCP or UDP, as the kernel wants it.
     package init(
-        destination: Prefix? = nil, ipProtocol: UInt8? = nil, sourcePorts: Ports? = nil, destinationPorts: Ports? = nil
+        source: Prefix? = nil, destination: Prefix? = nil, ipProtocol: UInt8? = nil, sourcePorts: Ports? = nil,
+        destinationPorts: Ports? = nil
     ) {
         precondition(
             sourcePorts == nil && destinationPorts == nil || ipProtocol.flatMap(PortKeys.init) != nil,
             "ports without a protocol that has them")
+        self.source = source
         self.destination = destination
         self.ipProtocol = ipProtocol
         self.sourcePorts = sourcePorts
@@ -62,6 +65,19 @@ package struct FlowerMatch: Hashable, Sendable {
     }
 }
 
+/// The attributes for the address of one end.
+private struct AddressKeys {
+    let ipv4: (key: Int, mask: Int)
+    let ipv6: (key: Int, mask: Int)
+
+    static let source = AddressKeys(
+        ipv4: (TCA_FLOWER_KEY_IPV4_SRC, TCA_FLOWER_KEY_IPV4_SRC_MASK),
+        ipv6: (TCA_FLOWER_KEY_IPV6_SRC, TCA_FLOWER_KEY_IPV6_SRC_MASK))
+    static let destination = AddressKeys(
+        ipv4: (TCA_FLOWER_KEY_IPV4_DST, TCA_FLOWER_KEY_IPV4_DST_MASK),
+        ipv6: (TCA_FLOWER_KEY_IPV6_DST, TCA_FLOWER_KEY_IPV6_DST_MASK))
+}
+
 /// The attributes for one protocol's ports.
 private struct PortKeys {
     let source: (key: Int, mask: Int)
@@ -82,11 +98,11 @@ private struct PortKeys {
 
 extension FlowerMatch {
     func write(to request: borrowing NetlinkRequest) {
-        if let destination {
-            let isIPv4 = destination.address.count == 4
-            request.put(isIPv4 ? TCA_FLOWER_KEY_IPV4_DST : TCA_FLOWER_KEY_IPV6_DST, bytes: destination.address)
-            request.put(
-                isIPv4 ? TCA_FLOWER_KEY_IPV4_DST_MASK : TCA_FLOWER_KEY_IPV6_DST_MASK, bytes: destination.mask)
+        for (prefix, keys) in [(source, AddressKeys.source), (destination, .destination)] {
+            guard let prefix else { continue }
+            let (key, mask) = prefix.address.count == 4 ? keys.ipv4 : keys.ipv6
+            request.put(key, bytes: prefix.address)
+            request.put(mask, bytes: prefix.mask)
         }
         guard let ipProtocol else { return }
         request.put(TCA_FLOWER_KEY_IP_PROTO, ipProtocol)
@@ -103,13 +119,14 @@ extension FlowerMatch {
         var left = options.types.subtracting(Self.attributesThatMatchNothing)
         guard left.remove(TCA_FLOWER_KEY_ETH_TYPE) != nil else { return nil }
 
-        var destination: Prefix?
-        for (key, mask) in [
-            (TCA_FLOWER_KEY_IPV4_DST, TCA_FLOWER_KEY_IPV4_DST_MASK),
-            (TCA_FLOWER_KEY_IPV6_DST, TCA_FLOWER_KEY_IPV6_DST_MASK),
-        ] where left.contains(key) {
+        var prefixes: [Prefix?] = []
+        for keys in [AddressKeys.source, .destination] {
+            guard let (key, mask) = [keys.ipv4, keys.ipv6].first(where: { left.contains($0.key) }) else {
+                prefixes.append(nil)
+                continue
+            }
             guard let prefix = Self.prefix(options.bytes(key), mask: options.bytes(mask)) else { return nil }
-            destination = prefix
+            prefixes.append(prefix)
             left.subtract([key, mask])
         }
 
@@ -127,7 +144,7 @@ extension FlowerMatch {
         }
         guard left.isEmpty else { return nil }
         self.init(
-            destination: destination, ipProtocol: ipProtocol, sourcePorts: ports.first ?? nil,
+            source: prefixes[0], destination: prefixes[1], ipProtocol: ipProtocol, sourcePorts: ports.first ?? nil,
             destinationPorts: ports.last ?? nil)
     }
 
