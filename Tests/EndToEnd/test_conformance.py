@@ -13,7 +13,7 @@ from tampering import tampering, wait_for
 
 pytestmark = pytest.mark.node
 
-COUNTS = ("cpuSeconds", "residentBytes", "diskBytes", "packets", "throttledSeconds")
+COUNTS = ("cpuSeconds", "residentBytes", "diskBytes", "packets", "droppedPackets", "throttledSeconds")
 
 
 def squall(*words):
