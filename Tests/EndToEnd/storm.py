@@ -14,18 +14,11 @@ FAULTS = {
     "memory-stress": lambda r: {"size": f"{r.randint(1, 16)}MiB", "ramp": r.choice(["0s", "1s"])},
     "disk-fill": lambda r: {"size": f"{r.randint(1, 32)}MiB", "visible": r.random() < 0.5},
     "cpu-throttle": lambda r: {"percent": r.randint(50, 99)},
-    "network-latency": lambda r: {"latency": f"{r.randint(1, 50)}ms"} | filters(r),
-    "network-loss": lambda r: {"percent": r.randint(1, 20)} | filters(r),
+    "network-latency": lambda r: {"latency": f"{r.randint(1, 50)}ms"},
+    "network-loss": lambda r: {"percent": r.randint(1, 20)},
 }
 WITH_WORKERS = ("cpu-stress", "memory-stress", "disk-fill")
 LIVE = ("pending", "applying", "active", "reverting")
-
-
-def filters(r):
-    """Few, so that they meet."""
-    some = {"protocol": r.choice(["tcp", "udp"]), "destinationPorts": [r.choice(["53", "400-500", "450-600"])]}
-    direction = {"direction": r.choice(["egress", "ingress", "both"])}
-    return direction | r.choice([{}, some, {"destinationIPs": [r.choice(["10.0.0.0/8", "10.0.0.0/16", "fd00::/8"])]}])
 
 
 class Storm:
