@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from running_agent import RunningAgent, start_time
+from running_agent import RunningAgent, start_time, wait_until
 
 
 class LocalAgent(RunningAgent):
@@ -56,11 +56,8 @@ class LocalAgent(RunningAgent):
         self.kill(engine)
         self.keeper.kill()
         self.keeper.wait()
-        deadline = time.monotonic() + 10
         # Nobody here reaps what a killed keeper leaves.
-        while self.process_status(engine)["State"][0] != "Z":
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(lambda: self.process_status(engine)["State"][0] == "Z", 10)
 
     def log(self):
         return self.log_file.read_text()

@@ -4,11 +4,11 @@ import json
 import shutil
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 
 from conftest import PROGRAMS
 
+from running_agent import wait_until
 from tampering import tampering
 
 STRESS = {"load": 1, "workers": 1}
@@ -88,10 +88,7 @@ def test_on_a_disk_that_fails_nothing_begins_and_everything_ends(make_agent, tar
         assert target.processes() == before
         suspect = journal.stat().st_ino
     # What the kernel told of the failed write it tells once: everything is written again, to another file.
-    deadline = time.monotonic() + 5
-    while agent.tenant.call("GET", "/readyz").status != 200:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(lambda: agent.tenant.call("GET", "/readyz").status == 200, 5)
     assert journal.stat().st_ino != suspect
     session = agent.tenant.begin("cpu-stress", target.selector, STRESS, duration="60s")
     agent.kill_engine()

@@ -4,11 +4,8 @@ package struct PortRange: Hashable, Sendable, CustomStringConvertible {
 
     /// Reads `443` and `8000-8080`. Nil for anything else, and for port 0, which nobody has.
     package init?(text: String) {
-        let bounds = text.split(separator: "-", maxSplits: 1, omittingEmptySubsequences: false).map { Self.port($0) }
-        guard let first = bounds.first, let lowest = first, let last = bounds.last, let highest = last,
-            lowest <= highest
-        else { return nil }
-        ports = lowest...highest
+        guard let ports = ClosedRange(text: text), ports.lowerBound > 0 else { return nil }
+        self.ports = ports
     }
 
     /// The fewest blocks that have these ports. Where it begins with 1 they have port 0 as well.
@@ -25,14 +22,7 @@ package struct PortRange: Hashable, Sendable, CustomStringConvertible {
         return blocks
     }
 
-    package var description: String {
-        ports.count == 1 ? "\(ports.lowerBound)" : "\(ports.lowerBound)-\(ports.upperBound)"
-    }
-
-    fileprivate static func port(_ text: Substring) -> UInt16? {
-        guard let port = PortBlock.number(text), port > 0 else { return nil }
-        return port
-    }
+    package var description: String { ports.text }
 }
 
 /// All ports that begin with the same bits: two blocks are apart, or one is in the other.
@@ -49,13 +39,10 @@ package struct PortBlock: Hashable, Sendable, CustomStringConvertible {
 
     /// Reads `443` and `8000-8063`. Nil for anything else.
     package init?(text: String) {
-        let bounds = text.split(separator: "-", maxSplits: 1, omittingEmptySubsequences: false).map { Self.number($0) }
-        guard let first = bounds.first, let lowest = first, let last = bounds.last, let highest = last,
-            lowest <= highest
+        guard let ports = ClosedRange(text: text), ports.count.nonzeroBitCount == 1,
+            Int(ports.lowerBound) % ports.count == 0
         else { return nil }
-        let count = UInt32(highest) - UInt32(lowest) + 1
-        guard count.nonzeroBitCount == 1, UInt32(lowest) % count == 0 else { return nil }
-        self.init(lowest: lowest, bits: count.trailingZeroBitCount)
+        self.init(lowest: ports.lowerBound, bits: ports.count.trailingZeroBitCount)
     }
 
     package var isEverything: Bool { bits == 16 }
@@ -64,11 +51,20 @@ package struct PortBlock: Hashable, Sendable, CustomStringConvertible {
         bits >= other.bits && lowest >> UInt16(bits) == other.lowest >> UInt16(bits)
     }
 
-    package var description: String {
-        bits == 0 ? "\(lowest)" : "\(lowest)-\(UInt32(lowest) + (1 << bits) - 1)"
+    package var description: String { (lowest...lowest + UInt16((1 << bits) - 1)).text }
+}
+
+extension ClosedRange<UInt16> {
+    /// Reads `443` and `8000-8080`. Nil for anything else.
+    fileprivate init?(text: String) {
+        let bounds = text.split(separator: "-", maxSplits: 1, omittingEmptySubsequences: false).map { bound in
+            bound.allSatisfy { $0.isASCII && $0.isNumber } ? UInt16(bound) : nil
+        }
+        guard let first = bounds.first, let lowest = first, let last = bounds.last, let highest = last,
+            lowest <= highest
+        else { return nil }
+        self = lowest...highest
     }
 
-    fileprivate static func number(_ text: Substring) -> UInt16? {
-        text.allSatisfy { $0.isASCII && $0.isNumber } ? UInt16(text) : nil
-    }
+    fileprivate var text: String { lowerBound == upperBound ? "\(lowerBound)" : "\(lowerBound)-\(upperBound)" }
 }

@@ -81,36 +81,32 @@ package struct TrafficSelection: Sendable {
                 .fieldInvalid, "\(transport.rawValue) has no ports", field: "parameters.protocol",
                 hint: "leave out the protocol, or the ports")
         }
-        let transports = transport.map { [$0] } ?? (hasPorts ? TrafficBox.Transport.allCases.filter(\.hasPorts) : nil)
-        let sources = sourcePorts?.flatMap(\.blocks)
-        let destinations = destinationPorts?.flatMap(\.blocks)
-        let count =
-            (direction == .both ? 2 : 1) * (networks?.count ?? TrafficBox.Family.allCases.count)
-            * (transports?.count ?? 1) * (sources?.count ?? 1)
-            * (destinations?.count ?? 1)
+        // One list for each dimension, in which nil is any.
+        let ends: [(family: TrafficBox.Family, network: IPNetwork?)] =
+            networks?.map { ($0.isIPv4 ? .ipv4 : .ipv6, $0) } ?? TrafficBox.Family.allCases.map { ($0, nil) }
+        let transports = Self.orAny(
+            transport.map { [$0] } ?? (hasPorts ? TrafficBox.Transport.allCases.filter(\.hasPorts) : nil))
+        let sources = Self.orAny(sourcePorts?.flatMap(\.blocks))
+        let destinations = Self.orAny(destinationPorts?.flatMap(\.blocks))
+        let directions = direction == .both ? 2 : 1
+        let count = directions * ends.count * transports.count * sources.count * destinations.count
         if count > Self.mostBoxes {
             throw Problem(
                 .fieldInvalid, "these addresses, ports and protocols make \(count) filters",
                 field: "parameters",
                 hint: "at most \(Self.mostBoxes): name networks, and ranges that begin and end evenly")
         }
-        var boxes: Set<TrafficBox> = []
-        for family in TrafficBox.Family.allCases {
-            let ofFamily = networks?.filter { $0.isIPv4 == (family == .ipv4) }
-            for network in Self.orAny(ofFamily) {
-                for transport in Self.orAny(transports) {
-                    for source in Self.orAny(sources) {
-                        for destination in Self.orAny(destinations) {
-                            boxes.insert(
-                                TrafficBox(
-                                    family: family, destination: network, transport: transport, sourcePorts: source,
-                                    destinationPorts: destination))
-                        }
-                    }
+        let ports = sources.flatMap { source in destinations.map { (source: source, destination: $0) } }
+        let boxes = ends.flatMap { end in
+            transports.flatMap { transport in
+                ports.map {
+                    TrafficBox(
+                        family: end.family, destination: end.network, transport: transport, sourcePorts: $0.source,
+                        destinationPorts: $0.destination)
                 }
             }
         }
-        filter = TrafficFilter(boxes: boxes)
+        filter = TrafficFilter(boxes: Set(boxes))
         let (which, remote, own) =
             switch direction {
             case .egress: ("outgoing packets", "to", "from")

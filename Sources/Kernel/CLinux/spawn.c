@@ -212,7 +212,6 @@ static failure_report read_report(int pipe, int timeout_milliseconds) {
     return read_what_is_there(pipe);
 }
 
-
 // Ends a child that will not run its program. One in a frozen v1 cgroup dies only when that is thawed: it is left to
 // whoever reaps the rest.
 static void discard_child(int pidfd, int timeout_milliseconds) {

@@ -5,7 +5,8 @@ internal import Netlink
 package struct TrafficClass: Hashable, Sendable {
     /// In the order of their names.
     package let sessions: [SessionID]
-    package let boxes: Set<TrafficBox>
+    /// Always in the same order.
+    package let boxes: [TrafficBox]
     package let impairment: TrafficImpairment
     /// Of its ifb: a function of the sessions, so that a new process finds what another one made.
     package let interfaceName: String
@@ -13,7 +14,7 @@ package struct TrafficClass: Hashable, Sendable {
     init(layers: [SessionID: TrafficLayer], boxes: some Sequence<TrafficBox>) {
         let ordered = layers.sorted { $0.key.text < $1.key.text }
         self.sessions = ordered.map(\.key)
-        self.boxes = Set(boxes)
+        self.boxes = boxes.sorted()
         self.impairment = ordered.map(\.value.impairment).reduce(TrafficImpairment()) {
             $0.combined(with: $1)
         }

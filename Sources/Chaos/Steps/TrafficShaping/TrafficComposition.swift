@@ -7,13 +7,8 @@ package struct TrafficComposition: Hashable, Sendable {
     package let classes: [TrafficClass]
 
     package init(_ layers: [SessionID: TrafficLayer]) {
-        let boxes = Self.boxes(of: layers.values)
-        // A box belongs to everybody whose filter contains it, so that no box has two classes, and none is made
-        // whose every packet a class of more sessions takes first.
         let own = layers.mapValues(\.boxes)
-        let bySessions = Dictionary(grouping: boxes) { box in
-            Set(own.filter { $1.contains { $0.contains(box) } }.keys)
-        }
+        let bySessions = Self.grouped(Self.closed(own.values), by: own)
         classes = bySessions.map { sessions, boxes in
             TrafficClass(layers: layers.filter { sessions.contains($0.key) }, boxes: boxes)
         }.sorted { $0.precedes($1) }
@@ -29,16 +24,24 @@ package struct TrafficComposition: Hashable, Sendable {
     /// Why so many layers cannot be together; nil when they can.
     package static func obstacle(to layers: some Collection<TrafficLayer>, interfaces: Int) -> String? {
         let most = min(mostBoxes, mostFilters / max(interfaces, 1))
-        if boxes(of: layers).count > most { return "more than \(most) filters on each interface" }
-        let named = Dictionary(uniqueKeysWithValues: layers.map { (SessionID.random(), $0) })
-        let classes = TrafficComposition(named).classes.count
-        return classes > mostClasses
-            ? "\(classes) different sets of packets, and \(mostClasses) are the most" : nil
+        let own = Dictionary(uniqueKeysWithValues: layers.map(\.boxes).enumerated().map { ($0.offset, $0.element) })
+        let boxes = closed(own.values)
+        if boxes.count > most { return "more than \(most) filters on each interface" }
+        let sets = grouped(boxes, by: own).count
+        return sets > mostClasses ? "\(sets) different sets of packets, and \(mostClasses) are the most" : nil
+    }
+
+    /// A box belongs to everybody whose filter contains it, so that no box has two classes, and none is made whose every
+    /// packet a class of more owners takes first.
+    private static func grouped<Owner>(
+        _ boxes: Set<TrafficBox>, by own: [Owner: Set<TrafficBox>]
+    ) -> [Set<Owner>: [TrafficBox]] {
+        Dictionary(grouping: boxes) { box in Set(own.filter { $1.contains { $0.contains(box) } }.keys) }
     }
 
     /// All boxes, and those in which they meet. When they are more than may be it is not all of them.
-    private static func boxes(of layers: some Collection<TrafficLayer>) -> Set<TrafficBox> {
-        var closed = layers.reduce(into: Set<TrafficBox>()) { $0.formUnion($1.boxes) }
+    private static func closed(_ boxes: some Collection<Set<TrafficBox>>) -> Set<TrafficBox> {
+        var closed = boxes.reduce(into: Set<TrafficBox>()) { $0.formUnion($1) }
         var fresh = Array(closed)
         while let box = fresh.popLast(), closed.count <= mostBoxes {
             for other in closed {

@@ -113,15 +113,16 @@ extension TrafficBox: CustomStringConvertible {
     }
 }
 
-extension TrafficBox {
-    /// Always the same one, for whoever looks at what is done box by box.
-    var order: (String, String) { (direction.rawValue, description) }
+extension TrafficBox: Comparable {
+    package static func < (left: Self, right: Self) -> Bool {
+        (left.direction.rawValue, left.description) < (right.direction.rawValue, right.description)
+    }
 }
 
 extension Set<TrafficBox> {
     /// As a person would say it, of the first few.
     var summary: String {
-        let texts = map(\.description).sorted()
+        let texts = sorted().map(\.description)
         let most = 4
         return texts.prefix(most).joined(separator: ", ")
             + (texts.count > most ? " and \(texts.count - most) more" : "")
@@ -130,7 +131,7 @@ extension Set<TrafficBox> {
 
 extension TrafficFilter {
     package var json: JSON {
-        .array(boxes.sorted { $0.description < $1.description }.map(\.json))
+        .array(boxes.sorted().map(\.json))
     }
 
     /// Nil for anything that `json` cannot have made.

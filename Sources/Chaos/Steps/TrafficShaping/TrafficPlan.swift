@@ -70,7 +70,7 @@ struct TrafficPlan {
             .mapValues { Dictionary($0.map { ($0.match, $0) }, uniquingKeysWith: { first, _ in first }) }
         for wanted in composition.classes {
             guard let link = state.link(named: wanted.interfaceName) else { continue }
-            for box in wanted.boxes.sorted(by: { $0.order < $1.order }) {
+            for box in wanted.boxes {
                 let place = Filter.Place(of: box, in: wanted, on: interface.index)
                 let found = redirections[place]?[box.match]
                 if let found { kept.insert(found) }

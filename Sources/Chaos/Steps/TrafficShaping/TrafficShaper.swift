@@ -4,8 +4,8 @@ internal import LinuxSystem
 package import Netlink
 
 /// Gives a network namespace the layers of all its sessions, without touching any root qdisc: packets that an
-/// interface is about to send are redirected by clsact to an ifb with a netem, come back to the same interface, and go
-/// through what was there before. See `TrafficPlan` for the order.
+/// interface is about to send, or has received, are redirected by clsact to an ifb with a netem, come back to the same
+/// interface, and go through what was there before. See `TrafficPlan` for the order.
 package final class TrafficShaper {
     private let socket: NetlinkSocket
     /// What was in place when the last convergence ended, so that what differs from it is another's doing. A new
