@@ -205,6 +205,10 @@ os.execvp("sh", ["sh", "-c", sys.argv[1]])
             if (directory / "freezer.state").exists():
                 (directory / "freezer.state").write_text("FROZEN" if frozen else "THAWED")
 
+    def is_frozen(self):
+        files = [directory / name for directory in self.directories for name in ("cgroup.events", "freezer.state")]
+        return any("frozen 1" in text or "FR" in text for text in (f.read_text() for f in files if f.exists()))
+
     def kill(self):
         self.process.kill()
         self.process.wait()

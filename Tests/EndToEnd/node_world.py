@@ -147,6 +147,16 @@ class Pod:
         """As `docker pause` does, or `unpause`."""
         Path(f"{CGROUPS}{self.cgroup}/cgroup.freeze").write_text("1" if frozen else "0")
 
+    def is_frozen(self):
+        return "frozen 1" in Path(f"{CGROUPS}{self.cgroup}/cgroup.events").read_text()
+
+    def memory_use(self):
+        return int(Path(f"{CGROUPS}{self.cgroup}/memory.current").read_text())
+
+    def memory_high(self):
+        """As its file says it."""
+        return Path(f"{CGROUPS}{self.cgroup}/memory.high").read_text().strip()
+
     def kill(self):
         os.kill(self.pid, signal.SIGKILL)
         self.runtime.wait_for_exit(self.id)

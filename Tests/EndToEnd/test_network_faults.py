@@ -18,6 +18,14 @@ def replies(target, peer, count=200):
     return int(summary[2]), int(summary[3] or 0)
 
 
+def echoes(target, peer, count=200, wait=2):
+    """Number and round-trip time in milliseconds of each echo, as they came back."""
+    status, output, errors = target.runtime.execute(
+        target.id, ["ping", "-c", str(count), "-i", "0.01", "-W", str(wait), peer.ip]
+    )
+    return [(int(number), float(time)) for number, time in re.findall(r"seq=(\d+) .*time=([0-9.]+) ms", output)]
+
+
 def about(share, count=200):
     """Four standard deviations around the share of so many draws: one run in 15,000 lies outside."""
     return pytest.approx(share * count, abs=4 * math.sqrt(count * share * (1 - share)) + 1)
@@ -76,6 +84,52 @@ def test_packets_go_no_faster_than_the_rate(agent, target, world, unchanged_node
     assert 0.9 * frame / 50 < round_trip() - base < 1.3 * frame / 50
     assert agent.other_tenant.end(slow).body["revertVerified"]
     assert 0.9 * frame / 100 < round_trip() - base < 1.3 * frame / 100
+
+
+def test_a_share_of_the_packets_is_overtaken(agent, target, world, unchanged_node):
+    inject(agent.tenant, "network-reorder", target, percent=25, latency="400ms")
+    echoed = echoes(target, world.peer)
+    late = {number for number, time in echoed if time >= 400}
+    assert len(echoed) == 200 and len(late) == about(0.25)
+    # Those that are on time come in order; each late one was overtaken, but the last ones that nothing followed.
+    order = [number for number, _ in echoed]
+    assert sorted(order) == list(range(200)) and order != sorted(order)
+    overtaken = sum(any(later > number for later in order[: order.index(number)]) for number in late)
+    assert overtaken > 0.7 * len(late)
+    # Another's latency is everybody's, and what is held back waits longer still.
+    delayed = inject(agent.other_tenant, "network-latency", target, latency="300ms")
+    times = [time for _, time in echoes(target, world.peer)]
+    assert len(times) == 200 and min(times) >= 300
+    assert sum(time >= 700 for time in times) == about(0.25)
+    assert agent.other_tenant.end(delayed).body["revertVerified"]
+    refused = agent.other_tenant.inject("network-rate-limit", target.selector, {"rate": "1Mbit"})
+    assert (refused.status, refused.code) == (503, "target-busy"), refused
+
+
+def test_losses_come_in_bursts(agent, target, world, unchanged_node):
+    inject(agent.tenant, "network-loss", target, percent=50, burstLength=20)
+    count = 600
+    received = {number for number, _ in echoes(target, world.peer, count)}
+    lost = [number not in received for number in range(count)]
+    bursts = sum(now and not before for before, now in zip([False, *lost], lost))
+    assert 0.2 < sum(lost) / count < 0.8
+    # Losses that are independent of each other would come in twos.
+    assert sum(lost) / bursts > 8
+    # Another loss takes of what comes between them.
+    independent = inject(agent.other_tenant, "network-loss", target, percent=100)
+    assert echoes(target, world.peer, 5) == []
+    assert agent.other_tenant.end(independent).body["revertVerified"]
+    refused = agent.other_tenant.inject("network-loss", target.selector, {"percent": 5, "burstLength": 5})
+    assert (refused.status, refused.code, refused.body["field"]) == (503, "target-busy", "parameters")
+
+
+def test_delays_are_normally_distributed(agent, target, world, unchanged_node):
+    inject(agent.tenant, "network-latency", target, latency="400ms", jitter="80ms", distribution="normal")
+    times = [time for _, time in echoes(target, world.peer)]
+    assert len(times) == 200 and min(times) > 400 - 4 * 80
+    # A sixth of them, beyond one deviation to the one side; on the other the way itself takes time as well.
+    assert 10 <= sum(time < 320 for time in times) <= 60
+    assert 10 <= sum(time > 480 for time in times) <= 90
 
 
 def test_what_no_filter_names_is_left_alone(agent, target, world, unchanged_node):

@@ -158,7 +158,9 @@ package final class Engine: Sendable {
         _ configuration: EngineConfiguration, on foundation: Foundation
     ) async -> [FeatureReport] {
         let runner = foundation.runner
-        var features = [FeatureReport.trafficShaping(foundation.thread)]
+        var features = [
+            FeatureReport.trafficShaping(foundation.thread), FeatureReport.unifiedCgroups(foundation.cgroups),
+        ]
         do {
             await runner.use(
                 workerProgram: try Executable(copying: configuration.workerProgram, named: "squall-worker"))

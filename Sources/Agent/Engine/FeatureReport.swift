@@ -1,3 +1,4 @@
+import Cgroups
 import ChaosModel
 import LinuxSystem
 import Namespaces
@@ -27,6 +28,16 @@ struct FeatureReport: Sendable {
                 feature: .trafficShaping, reason: "\(error)",
                 remedy: "load sch_netem, ifb, sch_ingress, cls_flower, cls_matchall and act_mirred; "
                     + "or use a kernel that has them")
+        }
+    }
+
+    static func unifiedCgroups(_ cgroups: CgroupTree) -> FeatureReport {
+        switch cgroups.layout {
+        case .unified: FeatureReport(feature: .unifiedCgroups, reason: nil, remedy: nil)
+        case .perController:
+            FeatureReport(
+                feature: .unifiedCgroups, reason: "the node's cgroup controllers are those of version 1",
+                remedy: "start the node with systemd.unified_cgroup_hierarchy=1")
         }
     }
 

@@ -6,10 +6,16 @@ package enum Effect: Hashable, Sendable {
     case memory(resident: ByteCount)
     /// What the file takes on its file system.
     case disk(allocated: ByteCount)
+    /// What the worker has read from the disk and written to it, and how long it has been at that.
+    case io(read: ByteCount, written: ByteCount, over: Duration)
     /// Packets that went through the fault, and those that it dropped, on purpose or for want of room.
     case traffic(packets: Int64, dropped: Int64)
     /// How long the target was kept from running, summed over CPUs, and how many CPUs it may have now.
     case throttled(for: Duration, limit: Double?)
+    /// Memory that the kernel took back from the target, and what that uses now.
+    case reclaimed(ByteCount, used: ByteCount)
+    /// How long all of the target's processes have been stopped; zero when one of them still runs.
+    case paused(for: Duration)
 
     /// As a person would say it.
     package var words: String {
@@ -19,11 +25,15 @@ package enum Effect: Hashable, Sendable {
                 + "\(Self.rounded(percent(used, over), 10)) % of one CPU"
         case .memory(let resident): "\(resident) resident"
         case .disk(let allocated): "\(allocated) on disk"
+        case .io(let read, let written, let over):
+            "\(read) read and \(written) written in \(Self.rounded(over.seconds, 10)) s"
         case .traffic(let packets, let dropped):
             "\(packets) packets" + (dropped > 0 ? ", and \(dropped) dropped" : "")
         case .throttled(let time, let limit):
             "throttled for \(Self.rounded(time.seconds, 100)) s of CPU time, at "
                 + (limit.map { "\(Self.rounded($0, 1000)) CPUs" } ?? "no limit")
+        case .reclaimed(let bytes, let used): "\(bytes) taken back, \(used) used"
+        case .paused(let time): "paused for \(Self.rounded(time.seconds, 10)) s"
         }
     }
 
@@ -38,6 +48,11 @@ package enum Effect: Hashable, Sendable {
             ]
         case .memory(let resident): members += [("residentBytes", .integer(resident.value))]
         case .disk(let allocated): members += [("diskBytes", .integer(allocated.value))]
+        case .io(let read, let written, let over):
+            members += [
+                ("readBytes", .integer(read.value)), ("writtenBytes", .integer(written.value)),
+                ("seconds", .number(Self.rounded(over.seconds, 1000))),
+            ]
         case .traffic(let packets, let dropped):
             members += [("packets", .integer(packets)), ("droppedPackets", .integer(dropped))]
         case .throttled(let time, let limit):
@@ -45,6 +60,9 @@ package enum Effect: Hashable, Sendable {
                 ("throttledSeconds", .number(Self.rounded(time.seconds, 1000))),
                 ("cpuLimit", limit.map { .number(Self.rounded($0, 1000)) }),
             ]
+        case .reclaimed(let bytes, let used):
+            members += [("reclaimedBytes", .integer(bytes.value)), ("usedBytes", .integer(used.value))]
+        case .paused(let time): members += [("pausedSeconds", .number(Self.rounded(time.seconds, 1000)))]
         }
         return .object(members)
     }
@@ -64,10 +82,15 @@ extension Effect {
             ["cpu": ["usedSeconds": .number(used.seconds), "overSeconds": .number(over.seconds)]]
         case .memory(let resident): ["memory": .integer(resident.value)]
         case .disk(let allocated): ["disk": .integer(allocated.value)]
+        case .io(let read, let written, let over):
+            ["read": .integer(read.value), "written": .integer(written.value), "overSeconds": .number(over.seconds)]
         case .traffic(let packets, let dropped):
             ["traffic": ["packets": .integer(packets), "dropped": .integer(dropped)]]
         case .throttled(let time, let limit):
             ["throttled": .object([("seconds", .number(time.seconds)), ("cpus", limit.map(JSON.number))])]
+        case .reclaimed(let bytes, let used):
+            ["reclaimed": .integer(bytes.value), "used": .integer(used.value)]
+        case .paused(let time): ["pausedSeconds": .number(time.seconds)]
         }
     }
 
@@ -89,6 +112,14 @@ extension Effect {
             self = .traffic(packets: packets, dropped: dropped)
         } else if let throttled = json["throttled"], let seconds = throttled["seconds"]?.doubleValue {
             self = .throttled(for: .seconds(seconds), limit: throttled["cpus"]?.doubleValue)
+        } else if let read = bytes("read"), let written = bytes("written"),
+            let seconds = json["overSeconds"]?.doubleValue
+        {
+            self = .io(read: read, written: written, over: .seconds(seconds))
+        } else if let reclaimed = bytes("reclaimed"), let used = bytes("used") {
+            self = .reclaimed(reclaimed, used: used)
+        } else if let seconds = json["pausedSeconds"]?.doubleValue {
+            self = .paused(for: .seconds(seconds))
         } else {
             return nil
         }

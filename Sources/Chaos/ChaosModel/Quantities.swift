@@ -12,6 +12,7 @@ package struct Percentage: Hashable, Comparable, Sendable, CustomStringConvertib
     /// What peers take of a limit when nobody says: 80 %.
     package static let standardShare = Percentage(unchecked: 80)
 
+    package static let none = Percentage(unchecked: 0)
     package static let whole = Percentage(unchecked: 100)
 
     private init(unchecked value: Double) { self.value = value }

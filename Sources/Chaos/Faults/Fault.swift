@@ -57,6 +57,9 @@ package struct TargetObservation: Sendable {
     package let facts: TargetFacts
     /// CPUs that the target's cpuset lets it run on.
     package let cpuCount: Int
+    /// CPU time that the tightest quota gives it, in CPUs; nil when there is none.
+    package let cpuQuota: Double?
+    package let nodeCPUCount: Int
     /// The target uses the node's own network namespace.
     package let isOnHostNetwork: Bool
     /// The tightest limit that applies to its memory; nil when there is none.
@@ -67,12 +70,15 @@ package struct TargetObservation: Sendable {
     package let diesTogether: Bool
 
     package init(
-        facts: TargetFacts, cpuCount: Int, isOnHostNetwork: Bool, memoryLimit: ByteCount?,
+        facts: TargetFacts, cpuCount: Int, cpuQuota: Double? = nil, nodeCPUCount: Int? = nil, isOnHostNetwork: Bool,
+        memoryLimit: ByteCount?,
         nodeMemory: NodeMemory? = nil,
         diesTogether: Bool
     ) {
         self.facts = facts
         self.cpuCount = cpuCount
+        self.cpuQuota = cpuQuota
+        self.nodeCPUCount = nodeCPUCount ?? cpuCount
         self.isOnHostNetwork = isOnHostNetwork
         self.memoryLimit = memoryLimit
         self.nodeMemory = nodeMemory

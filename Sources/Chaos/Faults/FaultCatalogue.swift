@@ -6,13 +6,17 @@ package enum FaultCatalogue {
     package static let all: [any Fault.Type] = [
         CPUStress.self,
         CPUThrottle.self,
+        ContainerPause.self,
         MemoryStress.self,
+        MemorySqueeze.self,
         DiskFillFault.self,
+        IOStress.self,
         NetworkLatency.self,
         NetworkLoss.self,
         NetworkPartition.self,
         NetworkCorruption.self,
         NetworkDuplication.self,
+        NetworkReorder.self,
         NetworkRateLimit.self,
     ]
 

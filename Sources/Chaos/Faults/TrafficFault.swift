@@ -139,7 +139,9 @@ package protocol PacketShareFault: TrafficFault {
 }
 
 extension PacketShareFault {
-    package static var ownParameters: [Parameter] {
+    package static var ownParameters: [Parameter] { shareParameters }
+
+    static var shareParameters: [Parameter] {
         [
             Parameter(
                 "percent", .percentage(0.0001...100), isRequired: true,

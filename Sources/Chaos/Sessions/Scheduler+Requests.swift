@@ -2,6 +2,7 @@ package import Authorization
 import Cgroups
 package import ChaosModel
 import Faults
+import Glibc
 package import Journal
 import LinuxSystem
 package import Steps
@@ -200,7 +201,8 @@ extension Scheduler {
     func observe(_ target: ResolvedTarget) throws(Problem) -> TargetObservation {
         do throws(CgroupFileError) {
             return TargetObservation(
-                facts: target.facts, cpuCount: target.cpuCount, isOnHostNetwork: target.isOnHostNetwork,
+                facts: target.facts, cpuCount: target.cpuCount, cpuQuota: try target.cgroup.cpuLimit(),
+                nodeCPUCount: sysconf(Int32(_SC_NPROCESSORS_ONLN)), isOnHostNetwork: target.isOnHostNetwork,
                 memoryLimit: try target.cgroup.memoryLimit().map { ByteCount($0.bytes) },
                 nodeMemory: try Self.nodeMemory(),
                 diesTogether: try target.cgroup.diesTogether())

@@ -18,6 +18,9 @@ extension Intent {
             "\(layer.summary) on \(base.interfaces.map(\.name).joined(separator: ", "))"
         case .runWorker(let task, _, let cgroup):
             "run a worker that \(task.words) in cgroup \(cgroup.path)"
+        case .fillDisk(let file, let cgroup) where file.load != nil:
+            "load the disk of \(file.directory) by a worker in cgroup \(cgroup.path), that \(file.load?.words ?? "") of an "
+                + "invisible file of \(ByteCount(file.bytes))"
         case .fillDisk(let file, let cgroup):
             "fill \(file.isVisible ? "a file" : "an invisible file") with \(ByteCount(file.bytes)) in "
                 + "\(file.directory), by a worker in cgroup \(cgroup.path)"
@@ -99,30 +102,42 @@ extension WorkerTask {
     /// What it does, as a person would say it.
     fileprivate var words: String {
         switch self {
-        case .cpu(let load, let threads):
+        case .cpu(let load, let threads, let climb):
             "burns \(Self.text(load)) % of a CPU with \(threads == 1 ? "one thread" : "each of \(threads) threads")"
+                + (climb > 0 ? ", reached within \(Duration.nanoseconds(climb).text)" : "")
         case .memory(let bytes, 0): "holds \(ByteCount(bytes)) of memory"
         case .memory(let bytes, let ramp):
             "holds \(ByteCount(bytes)) of memory, reached within \(Duration.nanoseconds(ramp).text)"
         case .disk(let bytes, _): "fills a file with \(ByteCount(bytes))"
+        case .io(let load, let bytes, _): "\(load.words) of a file of \(ByteCount(bytes))"
         }
     }
 
     private static func text(_ number: Double) -> String {
-        number == number.rounded() ? String(Int(number)) : String(number)
+        let tenths = (number * 10).rounded() / 10
+        return tenths == tenths.rounded() ? String(Int(tenths)) : String(tenths)
     }
 
     fileprivate var json: JSON {
         switch self {
-        case .cpu(let load, let threads): ["cpu": ["load": .number(load), "threads": .integer(Int64(threads))]]
+        case .cpu(let load, let threads, let climb):
+            [
+                "cpu": .object([
+                    ("load", .number(load)), ("threads", .integer(Int64(threads))),
+                    ("climbNanoseconds", climb > 0 ? .integer(climb) : nil),
+                ])
+            ]
         case .memory(let bytes, let ramp): ["memory": ["bytes": .integer(bytes), "rampNanoseconds": .integer(ramp)]]
         case .disk(let bytes, let reserve): ["disk": ["bytes": .integer(bytes), "reserve": .integer(reserve)]]
+        case .io(let load, let bytes, let reserve):
+            ["io": load.json, "bytes": .integer(bytes), "reserve": .integer(reserve)]
         }
     }
 
     fileprivate init?(_ json: JSON) {
         if let load = json["cpu"]?["load"]?.doubleValue, let threads = json["cpu"]?["threads"]?.integerValue {
-            self = .cpu(load: load, threads: Int(threads))
+            let climb = json["cpu"]?["climbNanoseconds"]?.integerValue ?? 0
+            self = .cpu(load: load, threads: Int(threads), climbNanoseconds: climb)
         } else if let bytes = json["memory"]?["bytes"]?.integerValue,
             let ramp = json["memory"]?["rampNanoseconds"]?.integerValue
         {
@@ -130,6 +145,10 @@ extension WorkerTask {
         } else if let bytes = json["disk"]?["bytes"]?.integerValue, let reserve = json["disk"]?["reserve"]?.integerValue
         {
             self = .disk(bytes: bytes, reserve: reserve)
+        } else if let load = json["io"].flatMap(IOLoad.init), let bytes = json["bytes"]?.integerValue,
+            let reserve = json["reserve"]?.integerValue
+        {
+            self = .io(load, bytes: bytes, reserve: reserve)
         } else {
             return nil
         }

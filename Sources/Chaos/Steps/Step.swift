@@ -21,6 +21,8 @@ package enum NodeFeature: String, CaseIterable, Sendable {
     case trafficShaping = "traffic-shaping"
     /// A process can be started in another cgroup.
     case workers
+    /// The node's cgroups are of version 2.
+    case unifiedCgroups = "cgroup-v2"
     /// A process can be started that outlives the agent, and undoes what is overdue. Every step needs it.
     case deadMansProcess = "dead-mans-process"
 }

@@ -65,6 +65,8 @@ extension TrafficLayer {
                     + (impairment.jitter > .zero ? " ± \(impairment.jitter.text)" : "")
                     + (impairment.correlation.map { ", correlated \($0)" } ?? ""))
         }
+        parts += impairment.spreads.map(\.description)
+        parts += impairment.bursts.map { "lose \($0)" }
         for (verb, chance) in [
             ("lose", impairment.loss), ("damage", impairment.corruption), ("send twice", impairment.duplication),
         ] {
@@ -101,15 +103,23 @@ extension StepRunner {
                 throw Problem(.targetRefused, "the target's network cannot be shaped: \(error)", field: "target")
             }
         }
-        if let obstacle = obstacle(to: layer, in: networks[facts], over: base) {
+        switch obstacle(to: layer, in: networks[facts], over: base) {
+        case nil: break
+        case .limit(let words):
             throw Problem(
-                .limitExceeded, "with what is in the target's network already this makes \(obstacle)",
+                .limitExceeded, "with what is in the target's network already this makes \(words)",
                 field: "parameters", hint: "name fewer destinations and ports, or wait until another session has ended")
+        case .contradiction(let words):
+            throw Problem(
+                .targetBusy, "with what is in the target's network already this makes \(words)", field: "parameters",
+                hint: "name other packets, or wait until the other session has ended")
         }
         return .shapeTraffic(layer, in: facts, base: base)
     }
 
-    private func obstacle(to layer: TrafficLayer, in network: ShapedNetwork?, over base: TrafficBase) -> String? {
+    private func obstacle(
+        to layer: TrafficLayer, in network: ShapedNetwork?, over base: TrafficBase
+    ) -> TrafficComposition.Obstacle? {
         let others = network.map { Array($0.layers.values) } ?? []
         return TrafficComposition.obstacle(to: others + [layer], interfaces: base.interfaces.count)
     }
@@ -128,7 +138,7 @@ extension StepRunner {
         if network.standby == nil { network.standby = try openSocket(of: target) }
         // Another session may have begun since this one was planned.
         if let obstacle = obstacle(to: layer, in: network, over: network.base) {
-            throw StepError("with what is in the target's network by now this makes \(obstacle)")
+            throw StepError("with what is in the target's network by now this makes \(obstacle.words)")
         }
         // What the present ifbs have counted would go with them.
         try? network.count()

@@ -94,6 +94,30 @@ void clinux_set_file_user(uid_t user, gid_t group) {
 
 int clinux_fcntl(int descriptor, int command, long argument) { return fcntl(descriptor, command, argument); }
 
+int clinux_own_cpus(int *cpus, int most) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    if (sched_getaffinity(0, sizeof set, &set) != 0) return -1;
+    int count = 0;
+    for (int cpu = 0; cpu < CPU_SETSIZE && count < most; cpu++) {
+        if (CPU_ISSET(cpu, &set)) cpus[count++] = cpu;
+    }
+    return count;
+}
+
+int clinux_stay_on_cpu(int cpu) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(cpu, &set);
+    return sched_setaffinity(0, sizeof set, &set);
+}
+
+int clinux_use_direct_io(int descriptor, int use) {
+    int flags = fcntl(descriptor, F_GETFL);
+    if (flags < 0) return flags;
+    return fcntl(descriptor, F_SETFL, use ? flags | O_DIRECT : flags & ~O_DIRECT);
+}
+
 static int wait_for(idtype_t type, id_t id, int no_hang, int *code, int *status) {
     siginfo_t information;
     memset(&information, 0, sizeof information);

@@ -2,9 +2,21 @@ internal import Glibc
 package import LinuxSystem
 
 /// What a cgroup can be given less of, by a file that holds its limit.
-package enum LimitedResource: String, Hashable, Sendable {
+package enum LimitedResource: String, Hashable, Sendable, CaseIterable {
     /// CPU time in microseconds a second: a million is one CPU.
     case cpu
+    /// Bytes beyond which the kernel takes memory back and lets its processes wait meanwhile. Not on v1.
+    case memory
+    /// Whether its processes run: a limit of 0 is the freezer.
+    case freezer
+
+    fileprivate var controller: CgroupController {
+        switch self {
+        case .cpu: .cpu
+        case .memory: .memory
+        case .freezer: .freezer
+        }
+    }
 }
 
 /// A limit, and the text of its file that says it.
@@ -17,6 +29,12 @@ package struct CgroupLimit: Hashable, Sendable {
         self.amount = amount
         self.text = text
     }
+
+    /// All that its file may hold while it is in effect.
+    package var texts: [String] { text == Self.frozen ? [text, Self.freezing] : [text] }
+
+    fileprivate static let frozen = "FROZEN"
+    fileprivate static let freezing = "FREEZING"
 }
 
 extension Cgroup {
@@ -24,29 +42,65 @@ extension Cgroup {
     ///
     /// - Throws: `notEnabled` where this cgroup has no such limit.
     ///
-    /// The corresponding file is `cpu.max`, on v1 `cpu.cfs_quota_us`.
+    /// The corresponding file is `cpu.max`, on v1 `cpu.cfs_quota_us`; `memory.high`; `cgroup.freeze`, on v1
+    /// `freezer.state`.
     package func limit(of resource: LimitedResource) throws(CgroupFileError) -> CgroupLimit {
-        let text = try line(file(of: resource))
-        let (quota, period) = try quota(in: text)
-        return CgroupLimit(amount: quota.map { Self.amount($0, period) }, text: text)
+        let text = try line(file(of: resource), of: resource.controller)
+        switch resource {
+        case .cpu:
+            let (quota, period) = try quota(in: text)
+            return CgroupLimit(amount: quota.map { Self.amount($0, period) }, text: text)
+        case .memory:
+            if text == "max" { return CgroupLimit(amount: nil, text: text) }
+            guard let bytes = Int64(text) else { throw .unreadable(file: file(of: resource), text: text) }
+            return CgroupLimit(amount: bytes, text: text)
+        case .freezer:
+            switch text {
+            case "0", "THAWED": return CgroupLimit(amount: nil, text: text)
+            case "1": return CgroupLimit(amount: 0, text: text)
+            case CgroupLimit.frozen, CgroupLimit.freezing: return CgroupLimit(amount: 0, text: CgroupLimit.frozen)
+            default: throw .unreadable(file: file(of: resource), text: text)
+            }
+        }
     }
 
-    /// A limit of so much, but never less than the kernel takes (a millisecond of each period, mostly 100 ms), as it
-    /// will be read back.
+    /// A limit of so much, as it will be read back; of CPU time never less than the kernel takes (a millisecond of each
+    /// period, mostly 100 ms), of memory whole pages.
     package func limit(of resource: LimitedResource, at amount: Int64) throws(CgroupFileError) -> CgroupLimit {
-        let (_, period) = try quota(in: try line(file(of: resource)))
-        let quota = max(Self.leastQuota, Int64(Double(amount) * Double(period) / Double(Self.second)))
-        return CgroupLimit(
-            amount: Self.amount(quota, period), text: layout == .unified ? "\(quota) \(period)" : "\(quota)")
+        switch resource {
+        case .cpu:
+            let (_, period) = try quota(in: try line(file(of: .cpu), of: .cpu))
+            let quota = max(Self.leastQuota, Int64(Double(amount) * Double(period) / Double(Self.second)))
+            return CgroupLimit(
+                amount: Self.amount(quota, period), text: layout == .unified ? "\(quota) \(period)" : "\(quota)")
+        case .memory:
+            let page = Int64(sysconf(Int32(_SC_PAGESIZE)))
+            let bytes = amount / page * page
+            return CgroupLimit(amount: bytes, text: "\(bytes)")
+        case .freezer:
+            return CgroupLimit(amount: 0, text: layout == .unified ? "1" : CgroupLimit.frozen)
+        }
     }
 
+    /// The kernel takes memory back before the call returns, for as long as that takes, when that limit is lowered.
     package func set(_ limit: CgroupLimit, of resource: LimitedResource) throws(CgroupFileError) {
-        try write(limit.text, to: file(of: resource), of: .cpu)
+        try write(limit.text, to: file(of: resource), of: resource.controller)
     }
 
     /// The limit's file, for whoever has to put back what it held.
     package func openLimit(of resource: LimitedResource) throws(CgroupFileError) -> OwnedDescriptor {
-        try open(file(of: resource), of: .cpu, O_RDWR)
+        try open(file(of: resource), of: resource.controller, O_RDWR)
+    }
+
+    /// The least CPU time that its own limit or one above allows it, in CPUs; nil when there is none.
+    package func cpuLimit() throws(CgroupFileError) -> Double? {
+        let own: Int64?
+        do throws(CgroupFileError) {
+            own = try limit(of: .cpu).amount
+        } catch .notEnabled {
+            own = nil
+        }
+        return [own, try cpuLimitAbove()].compactMap(\.self).min().map { Double($0) / Double(Self.second) }
     }
 
     /// The least CPU time that a cgroup above allows it; nil when none has a limit.
@@ -86,11 +140,14 @@ extension Cgroup {
         switch (resource, layout) {
         case (.cpu, .unified): "cpu.max"
         case (.cpu, .perController): "cpu.cfs_quota_us"
+        case (.memory, _): "memory.high"
+        case (.freezer, .unified): "cgroup.freeze"
+        case (.freezer, .perController): "freezer.state"
         }
     }
 
-    private func line(_ file: String) throws(CgroupFileError) -> String {
-        Self.firstLine(of: try read(file, of: .cpu))
+    private func line(_ file: String, of controller: CgroupController) throws(CgroupFileError) -> String {
+        Self.firstLine(of: try read(file, of: controller))
     }
 
     private static func firstLine(of text: String) -> String {
@@ -100,7 +157,7 @@ extension Cgroup {
     /// `max 100000` on v2; on v1 `-1`, and the period is elsewhere.
     private func quota(in text: String) throws(CgroupFileError) -> (quota: Int64?, period: Int64) {
         let fields = text.split(separator: " ")
-        let period = layout == .unified ? fields.last.map(String.init) : try line("cpu.cfs_period_us")
+        let period = layout == .unified ? fields.last.map(String.init) : try line("cpu.cfs_period_us", of: .cpu)
         guard let first = fields.first, let period = period.flatMap({ Int64($0) }), period > 0,
             let quota = first == "max" ? -1 : Int64(first)
         else { throw .unreadable(file: file(of: .cpu), text: text) }

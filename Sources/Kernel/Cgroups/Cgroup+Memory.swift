@@ -1,3 +1,5 @@
+internal import Glibc
+
 /// The most memory that the processes of a cgroup may have together.
 package struct MemoryLimit: Hashable, Sendable {
     package let bytes: Int64
@@ -28,6 +30,23 @@ extension Cgroup {
             // "No limit" is the largest multiple of a page.
             return bytes > Int64.max - 1 << 20 ? nil : MemoryLimit(bytes: bytes, path: path)
         }
+    }
+
+    /// What its processes, those below too, and their files' caches use now.
+    ///
+    /// The corresponding file is `memory.current`, on v1 `memory.usage_in_bytes`.
+    package func memoryUse() throws(CgroupFileError) -> Int64 {
+        let file = layout == .unified ? "memory.current" : "memory.usage_in_bytes"
+        let text = try read(file, of: .memory)
+        guard let bytes = Int64(text.prefix(while: \.isNumber)) else { throw .unreadable(file: file, text: text) }
+        return bytes
+    }
+
+    /// What the kernel has taken back from it so far, because it was short of memory or had too much of it; nil on v1,
+    /// which does not count that.
+    package func reclaimedMemory() throws(CgroupFileError) -> Int64? {
+        guard layout == .unified, let text = try readIfEnabled("memory.stat") else { return nil }
+        return Self.value(of: "pgsteal", in: text).map { $0 * Int64(sysconf(Int32(_SC_PAGESIZE))) }
     }
 
     /// How many processes the kernel has killed, in this cgroup and below, because memory ran out: by the limit of

@@ -57,4 +57,19 @@ extension OwnedDescriptor {
         let raw = rawValue
         try systemCall("fallocate", on: subject) { clinux_allocate(raw, offset, count) }
     }
+
+    /// - Throws: `EINVAL` where the file system can only be read and written through the kernel's caches.
+    package func refuseWithoutDirectIO(subject: String) throws(SystemCallError) {
+        try useDirectIO(true, ofDescriptor: rawValue, subject: subject)
+        try useDirectIO(false, ofDescriptor: rawValue, subject: subject)
+    }
+}
+
+/// Lets an open file be read and written past the kernel's caches, or through them again.
+///
+/// - Throws: `EINVAL` where the file system knows no other way.
+///
+/// The corresponding system call is `fcntl(2)` with `O_DIRECT`.
+package func useDirectIO(_ use: Bool, ofDescriptor raw: Int32, subject: String) throws(SystemCallError) {
+    try systemCall("fcntl O_DIRECT", on: subject) { clinux_use_direct_io(raw, use ? 1 : 0) }
 }

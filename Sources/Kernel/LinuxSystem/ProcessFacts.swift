@@ -41,3 +41,26 @@ package struct ProcessFacts: Hashable, Sendable {
 package func pidNamespaceInode() throws(SystemCallError) -> UInt64 {
     UInt64(try fileStatus(at: "/proc/self/ns/pid").st_ino)
 }
+
+/// What a process has read from disks and written to them, in bytes; what goes through the caches counts as written when
+/// it is written into them.
+package struct ProcessIO: Hashable, Sendable {
+    package let read: Int64
+    package let written: Int64
+
+    /// The corresponding file is `/proc/PID/io`.
+    package init(ofProcess id: Int32) throws(SystemCallError) {
+        let path = "/proc/\(id)/io"
+        let text = try TextFile.read(path)
+        func value(_ name: String) -> Int64? {
+            text.split(separator: "\n").first { $0.hasPrefix(name + ": ") }.flatMap {
+                Int64($0.dropFirst(name.count + 2))
+            }
+        }
+        guard let read = value("read_bytes"), let written = value("write_bytes") else {
+            throw SystemCallError("parse", on: path, errno: .invalidArgument)
+        }
+        self.read = read
+        self.written = written
+    }
+}

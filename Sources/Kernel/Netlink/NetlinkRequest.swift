@@ -3,12 +3,14 @@ internal import CNetlink
 /// A request under construction. libnl keeps lengths, padding and nesting.
 struct NetlinkRequest: ~Copyable {
     let call: String
-    /// One page, which no request here fills.
     private let message: OpaquePointer
+
+    /// No request here fills it: the longest has a table of delays.
+    private static let capacity = 40_000
 
     /// - Parameter header: What precedes the attributes, as `ifinfomsg` or `tcmsg`.
     init<Header: BitwiseCopyable>(_ call: String, type: Int, flags: Int32, header: Header) {
-        guard let message = nlmsg_alloc() else { fatalError("no memory for a netlink message") }
+        guard let message = nlmsg_alloc_size(Self.capacity) else { fatalError("no memory for a netlink message") }
         self.call = call
         self.message = message
         nlmsg_put(message, 0, 0, Int32(type), 0, flags | NLM_F_REQUEST | NLM_F_ACK)

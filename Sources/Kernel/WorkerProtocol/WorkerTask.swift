@@ -1,45 +1,91 @@
 /// What a worker is to do.
 package enum WorkerTask: Hashable, Sendable {
-    /// Keeps so many threads busy, each for so many percent (1 to 100) of one CPU.
-    case cpu(load: Double, threads: Int)
+    /// Keeps so many threads busy, each for so many percent (more than 0, up to 100) of one CPU, reached evenly over the
+    /// climb.
+    case cpu(load: Double, threads: Int, climbNanoseconds: Int64 = 0)
     /// Holds so many bytes of anonymous memory, reached evenly over the ramp.
     case memory(bytes: Int64, rampNanoseconds: Int64)
     /// Lets the file that it is given as `diskFile` grow to so many bytes, and leaves so many free on its file system:
     /// it gives back when others need them.
     case disk(bytes: Int64, reserve: Int64)
 
+    /// Writes the file that it is given as `diskFile` to so many bytes, as `disk` does, and then reads and writes blocks of
+    /// it in no order until it ends.
+    case io(IOLoad, bytes: Int64, reserve: Int64)
+
     /// The descriptor of the file to fill.
     package static let diskFile: Int32 = 3
+}
+
+/// How a file is read and written.
+package struct IOLoad: Hashable, Sendable {
+    /// How many of a hundred calls read; the others write.
+    package let readPercent: Int
+    /// Bytes of each call: 4096 or a multiple of it.
+    package let blockSize: Int64
+    package let threads: Int
+    /// Past the kernel's caches.
+    package let isDirect: Bool
+
+    /// - Returns: Nil for what no worker does.
+    package init?(readPercent: Int, blockSize: Int64, threads: Int, isDirect: Bool) {
+        guard (0...100).contains(readPercent), Self.blockSizes.contains(blockSize), blockSize % Self.blockUnit == 0,
+            (1...Self.mostThreads).contains(threads)
+        else { return nil }
+        self.readPercent = readPercent
+        self.blockSize = blockSize
+        self.threads = threads
+        self.isDirect = isDirect
+    }
+
+    package static let blockUnit: Int64 = 4096
+    package static let blockSizes: ClosedRange<Int64> = blockUnit...(16 << 20)
+    package static let mostThreads = 64
 }
 
 extension WorkerTask {
     /// Its kind, then its parameters.
     var arguments: [String] {
         switch self {
-        case .cpu(let load, let threads): ["cpu", "\(load)", "\(threads)"]
+        case .cpu(let load, let threads, let climb): ["cpu", "\(load)", "\(threads)", "\(climb)"]
         case .memory(let bytes, let ramp): ["memory", "\(bytes)", "\(ramp)"]
         case .disk(let bytes, let reserve): ["disk", "\(bytes)", "\(reserve)"]
+        case .io(let load, let bytes, let reserve):
+            [
+                "io", "\(load.readPercent)", "\(load.blockSize)", "\(load.threads)",
+                load.isDirect ? "direct" : "buffered",
+                "\(bytes)", "\(reserve)",
+            ]
         }
     }
 
     /// Reads what `arguments` wrote; nil for anything else.
     init?(arguments: some Sequence<String>) {
         let words = Array(arguments)
-        guard words.count == 3 else { return nil }
-        switch words[0] {
-        case "cpu":
-            guard let load = Double(words[1]), let threads = Int(words[2]), (1...100).contains(load),
-                (1...4096).contains(threads)
+        switch (words.first, words.count) {
+        // A worker of an earlier version was told no climb.
+        case ("cpu", 3...4):
+            guard let load = Double(words[1]), let threads = Int(words[2]),
+                let climb = words.count > 3 ? Int64(words[3]) : 0, load > 0, load <= 100, (1...4096).contains(threads),
+                climb >= 0
             else { return nil }
-            self = .cpu(load: load, threads: threads)
-        case "memory":
+            self = .cpu(load: load, threads: threads, climbNanoseconds: climb)
+        case ("memory", 3):
             guard let bytes = Int64(words[1]), let ramp = Int64(words[2]), bytes > 0, ramp >= 0 else { return nil }
             self = .memory(bytes: bytes, rampNanoseconds: ramp)
-        case "disk":
+        case ("disk", 3):
             guard let bytes = Int64(words[1]), let reserve = Int64(words[2]), bytes > 0, reserve >= 0 else {
                 return nil
             }
             self = .disk(bytes: bytes, reserve: reserve)
+        case ("io", 7):
+            guard let readPercent = Int(words[1]), let blockSize = Int64(words[2]), let threads = Int(words[3]),
+                ["direct", "buffered"].contains(words[4]),
+                let load = IOLoad(
+                    readPercent: readPercent, blockSize: blockSize, threads: threads, isDirect: words[4] == "direct"),
+                let bytes = Int64(words[5]), let reserve = Int64(words[6]), bytes >= blockSize, reserve >= 0
+            else { return nil }
+            self = .io(load, bytes: bytes, reserve: reserve)
         default:
             return nil
         }

@@ -1,11 +1,20 @@
 internal import Glibc
 internal import LinuxSystem
 
-/// Starts a thread that uses so many percent of one CPU.
+/// Starts threads that each use so many percent of one CPU, reached evenly over the climb. Where every CPU gets as many of
+/// them as each other, they stay where they are.
 ///
-/// The corresponding call is `pthread_create(3)`.
-func startCPULoad(percent: Double) throws(SystemCallError) {
-    let load = Unmanaged.passRetained(CPULoad(fraction: percent / 100))
+/// The corresponding calls are `pthread_create(3)` and `sched_setaffinity(2)`.
+func startCPULoad(percent: Double, threads: Int, climb: Duration) throws(SystemCallError) {
+    let cpus = try ownCPUs()
+    for number in 0..<threads {
+        let cpu = !cpus.isEmpty && threads % cpus.count == 0 ? cpus[number % cpus.count] : nil
+        try start(CPULoad(fraction: percent / 100, climb: climb, cpu: cpu))
+    }
+}
+
+private func start(_ load: CPULoad) throws(SystemCallError) {
+    let load = Unmanaged.passRetained(load)
     var attributes = pthread_attr_t()
     pthread_attr_init(&attributes)
     defer { pthread_attr_destroy(&attributes) }
@@ -34,19 +43,28 @@ private final class CPULoad: Sendable {
     private static let mostOwed = 2 * period
 
     private let fraction: Double
+    private let climb: Int64
+    private let cpu: Int32?
 
-    init(fraction: Double) {
+    init(fraction: Double, climb: Duration, cpu: Int32?) {
         self.fraction = fraction
+        self.climb = climb.wholeNanoseconds
+        self.cpu = cpu
     }
 
     func run() -> Never {
+        // When the target's CPU set changes, the kernel moves it as it moves all others; and a CPU that has just gone is none
+        // to stay on.
+        if let cpu { try? stay(onCPU: cpu) }
         var numbers: UInt64 = 88_172_645_463_325_252
         var owed: Int64 = 0
-        var before = now(CLOCK_MONOTONIC)
+        let begun = now(CLOCK_MONOTONIC)
+        var before = begun
         var used = now(CLOCK_THREAD_CPUTIME_ID)
         while true {
             let start = now(CLOCK_MONOTONIC)
-            owed = min(owed + Int64(fraction * Double(start - before)), Self.mostOwed)
+            let share = start - begun < climb ? fraction * Double(start - begun) / Double(climb) : fraction
+            owed = min(owed + Int64(share * Double(start - before)), Self.mostOwed)
             before = start
             let end = start + Self.period
             let goal = used + owed

@@ -10,14 +10,17 @@ struct DiskLoad: ~Copyable {
     private let reserve: Int64
     private(set) var size: Int64 = 0
     /// Allocating without writing is not known to this file system.
-    private var mustWrite = false
+    private var mustWrite: Bool
     private let block: [UInt8]
 
     private static let chunk: Int64 = 16 << 20
 
-    /// - Parameter file: Empty, and open for writing.
-    init(_ file: consuming OwnedDescriptor, bytes: Int64, reserve: Int64) {
+    /// - Parameters:
+    ///   - file: Empty, and open for writing.
+    ///   - mustWrite: Whether the file is to hold something that can be read from the disk.
+    init(_ file: consuming OwnedDescriptor, bytes: Int64, reserve: Int64, mustWrite: Bool = false) {
         self.file = file
+        self.mustWrite = mustWrite
         self.bytes = bytes
         self.reserve = reserve
         // Nothing that a file system could compress.

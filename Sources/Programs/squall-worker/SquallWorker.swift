@@ -29,8 +29,8 @@ enum SquallWorker {
 
     private static func begin(_ task: WorkerTask) throws(SystemCallError) -> Work {
         switch task {
-        case .cpu(let load, let threads):
-            for _ in 0..<threads { try startCPULoad(percent: load) }
+        case .cpu(let load, let threads, let climb):
+            try startCPULoad(percent: load, threads: threads, climb: .nanoseconds(climb))
             return { () throws(SystemCallError) in nil }
         case .memory(let bytes, let ramp):
             var load = try MemoryLoad(bytes: bytes, ramp: .nanoseconds(ramp))
@@ -38,6 +38,21 @@ enum SquallWorker {
                 if let pause = load.goOn() { return pause }
                 try tell(.reached(bytes: bytes, shortBecause: nil))
                 return nil
+            }
+        case .io(let io, let bytes, let reserve):
+            var load = DiskLoad(
+                OwnedDescriptor(adopting: WorkerTask.diskFile), bytes: bytes, reserve: reserve, mustWrite: true)
+            return { () throws(SystemCallError) in
+                switch try load.grow() {
+                case .more: return .zero
+                case .full:
+                    try startIOLoad(io, file: WorkerTask.diskFile, bytes: bytes) { fail($0) }
+                    try tell(.reached(bytes: load.size, shortBecause: nil))
+                    return nil
+                case .short(let reason):
+                    try tell(.failed(reason: "its file of \(bytes) bytes cannot be written: \(reason)"))
+                    end(.failed)
+                }
             }
         case .disk(let bytes, let reserve):
             var load = DiskLoad(OwnedDescriptor(adopting: WorkerTask.diskFile), bytes: bytes, reserve: reserve)

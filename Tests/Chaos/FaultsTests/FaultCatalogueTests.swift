@@ -53,6 +53,37 @@ struct FaultCatalogueTests {
             ("network-latency", ["latency": "10ms", "jitter": "20ms"], .fieldInvalid, "parameters.jitter"),
             ("network-latency", ["correlation": 10], .fieldInvalid, "parameters.correlation"),
             ("network-latency", ["correlation": 101, "jitter": "1ms"], .fieldInvalid, "parameters.correlation"),
+            ("network-latency", ["latency": "9s", "jitter": "3s"], .fieldInvalid, "parameters.jitter"),
+            ("network-latency", ["distribution": "pareto"], .fieldInvalid, "parameters.distribution"),
+            ("network-latency", ["distribution": "normal"], .fieldInvalid, "parameters.jitter"),
+            (
+                "network-latency", ["latency": "1s", "jitter": "501ms", "distribution": "normal"], .fieldInvalid,
+                "parameters.jitter"
+            ),
+            (
+                "network-latency", ["jitter": "1ms", "distribution": "normal", "correlation": 1], .fieldInvalid,
+                "parameters.correlation"
+            ),
+            ("network-reorder", [:], .fieldMissing, "parameters.percent"),
+            ("network-reorder", ["percent": 100], .fieldInvalid, "parameters.percent"),
+            ("network-reorder", ["percent": 10, "latency": "2.5s"], .fieldInvalid, "parameters.latency"),
+            ("network-reorder", ["percent": 10, "gap": 5], .fieldUnknown, "parameters.gap"),
+            ("network-loss", ["percent": 5, "burstLength": 1], .fieldInvalid, "parameters.burstLength"),
+            ("network-loss", ["percent": 90, "burstLength": 2], .fieldInvalid, "parameters.burstLength"),
+            ("network-loss", ["percent": 5, "lossInBurst": 50], .fieldInvalid, "parameters.lossInBurst"),
+            ("network-loss", ["percent": 5, "lossBetweenBursts": 1], .fieldInvalid, "parameters.lossBetweenBursts"),
+            (
+                "network-loss", ["percent": 5, "burstLength": 9, "lossInBurst": 5], .fieldInvalid, "parameters.percent"
+            ),
+            (
+                "network-loss", ["percent": 5, "burstLength": 9, "lossBetweenBursts": 5], .fieldInvalid,
+                "parameters.percent"
+            ),
+            ("network-loss", ["percent": 100, "burstLength": 9], .fieldInvalid, "parameters.percent"),
+            (
+                "network-loss", ["percent": 5, "burstLength": 9, "correlation": 5], .fieldInvalid,
+                "parameters.correlation"
+            ),
             ("network-latency", ["delay": "1s"], .fieldUnknown, "parameters.delay"),
             ("cpu-throttle", [:], .fieldMissing, "parameters.percent"),
             ("cpu-throttle", ["percent": 100], .fieldInvalid, "parameters.percent"),

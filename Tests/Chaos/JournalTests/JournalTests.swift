@@ -59,6 +59,21 @@ private func session(token: String = "token-0001") throws -> OpenedSession {
                 base: TrafficBase(interfaces: [.init(index: 2, name: "eth0", hadClsact: false, transmitQueueLength: 0)])
             ),
             .runWorker(.cpu(load: 50, threads: 2), outOfMemoryScore: 1000, in: cgroup),
+            .runWorker(.cpu(load: 12.5, threads: 2, climbNanoseconds: 7), outOfMemoryScore: 1000, in: cgroup),
+            .fillDisk(
+                FillFile(
+                    bytes: 8192, reserve: 6, isVisible: false,
+                    load: IOLoad(readPercent: 1, blockSize: 8192, threads: 3, isDirect: true), directory: "/data",
+                    process: .init(id: 7, startTime: 8), device: 1, inode: 9, pathInFilesystem: nil,
+                    upperDirectory: nil), in: cgroup),
+            .lowerLimit(
+                LimitLayer(
+                    .memory, limit: CgroupLimit(amount: 4096, text: "4096"),
+                    base: CgroupLimit(amount: nil, text: "max")), in: cgroup),
+            .lowerLimit(
+                LimitLayer(
+                    .freezer, limit: CgroupLimit(amount: 0, text: "1"), base: CgroupLimit(amount: nil, text: "0")),
+                in: cgroup),
             .runWorker(.memory(bytes: 1 << 40, rampNanoseconds: 7), outOfMemoryScore: 0, in: cgroup),
             .fillDisk(
                 FillFile(
@@ -76,9 +91,12 @@ private func ended(_ session: OpenedSession, _ ending: Ending) -> EndedSession {
         .traffic(packets: 12, dropped: 1), .cpu(used: .milliseconds(1500), over: .seconds(3)),
         .memory(resident: ByteCount(1 << 40)), .disk(allocated: ByteCount(0)),
         .throttled(for: .milliseconds(1500), limit: 0.5), .throttled(for: .zero, limit: nil),
+        .reclaimed(ByteCount(5), used: ByteCount(6)), .paused(for: .milliseconds(1500)),
+        .io(read: ByteCount(7), written: ByteCount(8), over: .milliseconds(1500)),
     ]
     let outcomes: [UndoOutcome?] = [
-        .restored, .drifted(found: "a qdisc"), .failed("busy"), nil, .alreadyRestored, .restored,
+        .restored, .drifted(found: "a qdisc"), .failed("busy"), nil, .alreadyRestored, .restored, .restored, .restored,
+        .restored,
     ]
     return EndedSession(
         id: session.id, ending: ending,

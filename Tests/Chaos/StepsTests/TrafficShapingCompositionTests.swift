@@ -132,10 +132,10 @@ struct TrafficShapingCompositionTests {
         #expect(TrafficComposition.obstacle(to: [byPort], interfaces: 64) == nil)
         #expect(
             TrafficComposition.obstacle(to: [byNetwork, byPort], interfaces: 1)
-                == "more than 512 filters on each interface")
+                == .limit("more than 512 filters on each interface"))
         #expect(
             TrafficComposition.obstacle(to: [byNetwork, byNetwork, byNetwork], interfaces: 128)
-                == "more than 16 filters on each interface")
+                == .limit("more than 16 filters on each interface"))
     }
 
     @Test func `too many sets of packets are told as such`() {
@@ -147,7 +147,38 @@ struct TrafficShapingCompositionTests {
         #expect(TrafficComposition.obstacle(to: (0..<32).map(layer), interfaces: 1) == nil)
         #expect(
             TrafficComposition.obstacle(to: (0..<33).map(layer), interfaces: 1)
-                == "33 different sets of packets, and 32 are the most")
+                == .limit("33 different sets of packets, and 32 are the most"))
+    }
+
+    @Test func `what no queue can do to the same packets is told, and to different ones it can`() throws {
+        let bursts = try #require(
+            LossBursts(loss: Percentage(5)!, length: 10, lossWhileBad: .whole, lossWhileGood: .none))
+        func layer(_ port: UInt16, _ impairment: TrafficImpairment) -> TrafficLayer {
+            let box = TrafficBox(family: .ipv4, transport: .tcp, destinationPorts: PortBlock(lowest: port, bits: 0))
+            return TrafficLayer(filter: TrafficFilter(boxes: [box]), impairment: impairment)
+        }
+        let hold = DelaySpread.hold(Percentage(25)!, for: .milliseconds(10))
+        let contradictions = [
+            (TrafficImpairment(bursts: [bursts]), TrafficImpairment(bursts: [bursts])),
+            (
+                TrafficImpairment(bursts: [bursts]),
+                TrafficImpairment(loss: PacketChance(Percentage(5)!, correlation: Percentage(5)))
+            ),
+            (TrafficImpairment(spreads: [hold]), TrafficImpairment(rate: BitRate(1_000_000))),
+            (
+                TrafficImpairment(latency: .seconds(2), jitter: .seconds(2)),
+                TrafficImpairment(spreads: [.normal(deviation: .milliseconds(50))])
+            ),
+        ]
+        for (one, other) in contradictions {
+            #expect(TrafficComposition.obstacle(to: [layer(1, one), layer(2, other)], interfaces: 1) == nil)
+            for layers in [[layer(1, one), layer(1, other)], [layer(1, other), layer(1, one)]] {
+                guard case .contradiction? = TrafficComposition.obstacle(to: layers, interfaces: 1) else {
+                    Issue.record("\(one) with \(other) is no contradiction")
+                    continue
+                }
+            }
+        }
     }
 
     @Test func `no class is made that no packet would reach`() {

@@ -5,8 +5,8 @@ import Steps
 import Testing
 
 struct TrafficShapingValueTests {
-    private static let half = Percentage(50)
-    private static let quarter = Percentage(25)
+    private static let half = Percentage(50)!
+    private static let quarter = Percentage(25)!
 
     private static func chance(_ percent: Double, correlation: Percentage? = nil) -> PacketChance {
         guard let percentage = Percentage(percent) else { preconditionFailure("\(percent) is no percentage") }
@@ -45,6 +45,8 @@ struct TrafficShapingValueTests {
             TrafficImpairment(latency: .milliseconds(100), correlation: Percentage(90)),
             TrafficImpairment(latency: .milliseconds(20), jitter: .milliseconds(5), correlation: Self.quarter),
             TrafficImpairment(latency: .milliseconds(3), jitter: .milliseconds(1)),
+            TrafficImpairment(spreads: [.hold(Self.half, for: .milliseconds(7))]),
+            TrafficImpairment(spreads: [.normal(deviation: .milliseconds(7))]),
         ]
         for first in all {
             for second in all {
@@ -82,6 +84,60 @@ struct TrafficShapingValueTests {
         #expect(some.netem.duplication.probability > 0)
     }
 
+    @Test func `a share of the packets waits longer, beside what others do to them`() throws {
+        let hold = TrafficImpairment(spreads: [.hold(Self.quarter, for: .milliseconds(10))])
+        let alone = try #require(hold.delayTable).deviations
+        #expect(Set(alone) == [0, 1])
+        #expect(alone.count { $0 == 1 } == alone.count / 4)
+        #expect((hold.netem.latency, hold.netem.jitter) == (.zero, .milliseconds(10)))
+
+        let shaky = TrafficImpairment(latency: .milliseconds(100), jitter: .milliseconds(30))
+        let both = shaky.combined(with: hold)
+        #expect((both.netem.latency, both.netem.jitter) == (.milliseconds(100), .milliseconds(40)))
+        // In milliseconds. Evenly drawn from ±30, and of one in four 10 more.
+        let together = try #require(both.delayTable).deviations.map { $0 * 40 }
+        #expect(together.allSatisfy { -30...40 ~= $0 })
+        let mean = together.reduce(0, +) / Double(together.count)
+        #expect(abs(mean - 2.5) < 0.05)
+        let beyond = Double(together.count { $0 > 30 }) / Double(together.count)
+        #expect(abs(beyond - 0.25 * 10 / 60) < 0.002)
+    }
+
+    @Test func `normally distributed delays are so, alone and together`() throws {
+        let some = TrafficImpairment(latency: .milliseconds(100), spreads: [.normal(deviation: .milliseconds(3))])
+        let more = TrafficImpairment(latency: .milliseconds(10), spreads: [.normal(deviation: .milliseconds(4))])
+        for (impairment, deviation) in [(some, 3.0), (more, 4), (some.combined(with: more), 5)] {
+            let most = impairment.netem.jitter.seconds * 1000
+            let deviations = try #require(impairment.delayTable).deviations.map { $0 * most }
+            let count = Double(deviations.count)
+            #expect(abs(deviations.reduce(0, +) / count) < 0.01)
+            #expect(abs((deviations.map { $0 * $0 }.reduce(0, +) / count).squareRoot() - deviation) < 0.02)
+            // The quantiles that any table has.
+            for (quantile, share) in [(-1.0, 0.158655), (0.5, 0.691462), (2, 0.977250)] {
+                let below = Double(deviations.count { $0 < quantile * deviation }) / count
+                #expect(abs(below - share) < 0.003, "\(quantile) deviations of \(deviation)")
+            }
+        }
+    }
+
+    @Test func `bursts lose what was asked, and another loss takes of what they leave`() throws {
+        let bursts = try #require(
+            LossBursts(loss: Percentage(20)!, length: 10, lossWhileBad: Percentage(90)!, lossWhileGood: Percentage(10)!)
+        )
+        let badShare = bursts.toBad.value / (bursts.toBad.value + bursts.toGood.value)
+        #expect(abs(badShare * 90 + (1 - badShare) * 10 - 20) < 1e-9)
+        #expect(bursts.toGood == Percentage(10))
+        let both = TrafficImpairment(bursts: [bursts]).combined(with: TrafficImpairment(loss: Self.chance(50))).netem
+        let model = try #require(both.lossBursts)
+        #expect(both.loss == .none)
+        for (share, wanted) in [(model.lossWhileBad, 0.95), (model.lossWhileGood, 0.55)] {
+            #expect(abs(Double(share) / Double(UInt32.max) - wanted) < 1e-9)
+        }
+        // One packet after the other could not turn bad often enough.
+        #expect(LossBursts(loss: Percentage(90)!, length: 2, lossWhileBad: .whole, lossWhileGood: .none) == nil)
+        #expect(LossBursts(loss: Self.half, length: 2, lossWhileBad: Self.half, lossWhileGood: .none) == nil)
+    }
+
     @Test func `jitter is cut to what the kernel keeps, and correlation is a share of 32 bits`() {
         let netem = TrafficImpairment(latency: .seconds(9), jitter: .seconds(9), correlation: Percentage(100)).netem
         #expect(netem.jitter == .nanoseconds(Int64(Int32.max)))
@@ -109,6 +165,13 @@ struct TrafficShapingValueTests {
                 loss: chance(0.1, correlation: Percentage(50)),
                 duplication: chance(25),
                 corruption: chance(33.3), rate: BitRate(1_234_567))),
+        TrafficLayer(
+            impairment: TrafficImpairment(
+                spreads: [.hold(half, for: .milliseconds(5)), .normal(deviation: .milliseconds(3))],
+                bursts: [
+                    LossBursts(
+                        toBad: quarter, toGood: half, lossWhileBad: .whole, lossWhileGood: .none)
+                ])),
     ])
     func `a layer survives the journal`(layer: TrafficLayer) throws {
         #expect(TrafficLayer(try JSON(parsing: layer.json.text)) == layer)
@@ -161,6 +224,8 @@ struct TrafficShapingValueTests {
         #"{"direction":"egress","filter":[{"family":"ipv4"}],"impairment":{"latency":"1ms","jitter":"0s","rate":"fast"}}"#,
         #"{"direction":"egress","filter":[{"family":"ipv4"}],"impairment":{"latency":"1ms","jitter":"0s","speed":1}}"#,
         #"{"direction":"egress","filter":[{"family":"ipv4"}],"impairment":{"latency":1,"jitter":"0s"}}"#,
+        #"{"direction":"egress","filter":[{"family":"ipv4"}],"impairment":{"latency":"1s","jitter":"0s","spreads":[{}]}}"#,
+        #"{"direction":"egress","filter":[{"family":"ipv4"}],"impairment":{"latency":"1s","jitter":"0s","bursts":[5]}}"#,
         #"{"direction":"egress","filter":[{"family":"ipv4"}],"impairment":{"latency":"1ms","jitter":"0s","correlation":101}}"#,
         #"[]"#,
     ])

@@ -78,6 +78,49 @@ struct CgroupTests {
         #expect(try cgroup.throttledTime() == .zero)
     }
 
+    @Test func `a limit of no time at all is the freezer's`() throws {
+        let temporary = try TemporaryCgroup()
+        let cgroup = try CgroupTree().cgroup(at: temporary.path)
+        guard let file = temporary.file("cgroup.procs") else { return }
+        let child = try Child()
+        try TextFile.write(
+            "\(child.id)", to: temporary.file("freezer.state").map { _ in freezerProcesses(temporary) } ?? file)
+        let before = try cgroup.limit(of: .freezer)
+        #expect(before.amount == nil)
+        let frozen = try cgroup.limit(of: .freezer, at: 0)
+        try cgroup.set(frozen, of: .freezer)
+        #expect(try cgroup.limit(of: .freezer) == frozen)
+        #expect(frozen.texts.contains(frozen.text))
+        try cgroup.set(before, of: .freezer)
+        #expect(try cgroup.limit(of: .freezer) == before)
+        #expect(try cgroup.isFrozen() == false)
+        try child.end()
+    }
+
+    private func freezerProcesses(_ cgroup: TemporaryCgroup) -> String {
+        (cgroup.file("freezer.state") ?? "").replacing("freezer.state", with: "cgroup.procs")
+    }
+
+    @Test func `a limit of memory is lowered and put back, and what is beyond is taken back`() throws {
+        let temporary = try TemporaryCgroup()
+        let cgroup = try CgroupTree().cgroup(at: temporary.path)
+        guard cgroup.layout == .unified, temporary.file("memory.high") != nil else {
+            #expect(throws: CgroupFileError.self) { try cgroup.limit(of: .memory) }
+            return
+        }
+        let before = try cgroup.limit(of: .memory)
+        #expect((before.amount, before.text) == (nil, "max"))
+        let limit = try cgroup.limit(of: .memory, at: 1 << 20 + 17)
+        #expect(limit.amount.map { $0 % 4096 } == 0)
+        let write = try InterruptibleWrite(limit.text, to: cgroup.openLimit(of: .memory))
+        while !write.hasEnded { usleep(1000) }
+        #expect(write.failure == nil)
+        #expect(try cgroup.limit(of: .memory) == limit)
+        #expect(try cgroup.memoryUse() >= 0 && cgroup.reclaimedMemory() == 0)
+        try cgroup.set(before, of: .memory)
+        #expect(try cgroup.limit(of: .memory) == before)
+    }
+
     @Test func `refuses the root`() throws {
         let tree = try CgroupTree()
         #expect(throws: CgroupOpeningError.root) { try tree.cgroup(at: "/") }

@@ -33,20 +33,37 @@ struct TrafficControlTests {
                 rate: 1),
             Netem(limit: 1000, loss: .init(probability: .max), rate: UInt64(UInt32.max)),
             Netem(limit: 1000, rate: UInt64(UInt32.max) + 1),
+            Netem(
+                limit: 1000,
+                lossBursts: .init(toBad: 1, toGood: .max, lossWhileBad: 0xF000_0000, lossWhileGood: 0x0F00_0000)),
         ])
     func `netem is read back as it was written`(netem: Netem) throws {
         try inNewInterface { socket, ifb in
             let other = Netem.Chance(probability: 77, correlation: 7)
             try socket.setNetem(
                 Netem(
-                    limit: 7, latency: .seconds(1), jitter: .seconds(1), loss: other, duplication: other,
-                    corruption: other, rate: 1 << 40), asRootOf: ifb)
+                    limit: 7, latency: .seconds(1), jitter: .seconds(1),
+                    lossBursts: .init(toBad: 7, toGood: 8, lossWhileBad: 9, lossWhileGood: 10), duplication: other,
+                    corruption: other, rate: 1 << 40), delays: DelayTable([-1, 0, 1]), asRootOf: ifb)
             let first = try #require(try socket.root(of: ifb))
+            #expect(first.netem?.lossBursts?.toGood == 8)
+            // What losses of one kind or the other leave behind.
+            try socket.setNetem(Netem(limit: 7, loss: other), asRootOf: ifb)
             try socket.setNetem(netem, asRootOf: ifb)
             let changed = try #require(try socket.root(of: ifb))
             #expect(changed.netem == netem)
             // Changed in place: a new qdisc would have another handle, and would have dropped what waited.
             #expect(changed.handle == first.handle)
+        }
+    }
+
+    @Test(.enabled(if: KernelFeature.hasNetem, "needs sch_netem"))
+    func `the longest table of delays is taken`() throws {
+        try inNewInterface { socket, ifb in
+            let netem = Netem(limit: 7, latency: .seconds(1), jitter: .seconds(1))
+            let most = DelayTable(Array(repeating: 0.5, count: DelayTable.mostDeviations))
+            try socket.setNetem(netem, delays: most, asRootOf: ifb)
+            #expect(try socket.root(of: ifb)?.netem == netem)
         }
     }
 

@@ -4,9 +4,14 @@ import WorkerProtocol
 struct WorkerOrderTests {
     @Test(
         arguments: [
-            (.cpu(load: 33.3, threads: 4), ["cpu", "33.3", "4"]),
+            (.cpu(load: 33.3, threads: 4, climbNanoseconds: 5), ["cpu", "33.3", "4", "5"]),
             (.memory(bytes: 1 << 40, rampNanoseconds: 0), ["memory", "1099511627776", "0"]),
             (.disk(bytes: 4096, reserve: 1 << 30), ["disk", "4096", "1073741824"]),
+            (
+                .io(
+                    IOLoad(readPercent: 30, blockSize: 8192, threads: 2, isDirect: true)!, bytes: 16384, reserve: 7),
+                ["io", "30", "8192", "2", "direct", "16384", "7"]
+            ),
         ] as [(WorkerTask, [String])])
     func `an order reads back as it was written`(task: WorkerTask, words: [String]) {
         let order = WorkerOrder(session: "s-1", deadline: 123_456_789_012, task: task)
@@ -20,6 +25,11 @@ struct WorkerOrderTests {
         ["squall-worker", "s", "1", "cpu", "0", "1"], ["squall-worker", "s", "1", "cpu", "101", "1"],
         ["squall-worker", "s", "1", "cpu", "nan", "1"], ["squall-worker", "s", "1", "cpu", "50", "0"],
         ["squall-worker", "s", "1", "cpu", "50"], ["squall-worker", "s", "1", "cpu", "50", "1", "more"],
+        ["squall-worker", "s", "1", "io", "101", "8192", "1", "direct", "8192", "0"],
+        ["squall-worker", "s", "1", "io", "50", "8000", "1", "direct", "8192", "0"],
+        ["squall-worker", "s", "1", "io", "50", "8192", "0", "direct", "8192", "0"],
+        ["squall-worker", "s", "1", "io", "50", "8192", "1", "crooked", "8192", "0"],
+        ["squall-worker", "s", "1", "io", "50", "8192", "1", "direct", "4096", "0"],
         ["squall-worker", "s", "1", "memory", "0", "0"], ["squall-worker", "s", "1", "memory", "1", "-1"],
         ["squall-worker", "s", "1", "disk", "0", "0"], ["squall-worker", "s", "1", "disk", "1", "-1"],
     ])

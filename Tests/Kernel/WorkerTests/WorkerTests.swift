@@ -34,6 +34,73 @@ struct WorkerTests {
         #expect(try worker.end(atMost: .seconds(5)) == .killed(signal: SIGKILL))
     }
 
+    @Test func `reaches its load by and by`() throws {
+        let temporary = try TemporaryCgroup()
+        let worker = try start(.cpu(load: 100, threads: 1, climbNanoseconds: 4_000_000_000), in: temporary)
+        try worker.waitUntilReady(atMost: .seconds(5))
+        let before = try CPUTime(of: worker.process.id)
+        sleep(2)
+        let first = try CPUTime(of: worker.process.id)
+        // A quarter on average, if it was looked at from the start.
+        #expect(first.percent(since: before).running < 45)
+        sleep(2)
+        let second = try CPUTime(of: worker.process.id)
+        sleep(1)
+        let last = try CPUTime(of: worker.process.id).percent(since: second)
+        #expect(last.running + last.waiting > 95, "\(last)")
+        _ = try worker.end(atMost: .seconds(5))
+    }
+
+    @Test func `threads stay on a CPU each when there are as many`() throws {
+        let temporary = try TemporaryCgroup()
+        let cpus = try ownCPUs()
+        let worker = try start(.cpu(load: 1, threads: cpus.count), in: temporary)
+        try worker.waitUntilReady(atMost: .seconds(5))
+        usleep(200_000)
+        let own = "\(worker.process.id)"
+        let lists = try TextFile.names(in: "/proc/\(own)/task").filter { $0 != own }.map { thread in
+            try TextFile.read("/proc/\(own)/task/\(thread)/status").split(separator: "\n")
+                .first { $0.hasPrefix("Cpus_allowed_list:") }?.split(separator: "\t").last.map(String.init)
+        }
+        #expect(Set(lists) == Set(cpus.map { "\($0)" }))
+        _ = try worker.end(atMost: .seconds(5))
+    }
+
+    @Test(arguments: [(0, Int64(1 << 20), false), (100, 4096, false), (50, 65536, true)])
+    func `reads and writes the file that it is given`(readPercent: Int, blockSize: Int64, isDirect: Bool) throws {
+        let temporary = try TemporaryCgroup()
+        let directory = try Directory(at: "/var/tmp", seenBy: getpid())
+        let file = try directory.createUnnamedFile(orForAMoment: ".squall-test-\(getpid())")
+        let load = try #require(
+            IOLoad(readPercent: readPercent, blockSize: blockSize, threads: 2, isDirect: isDirect))
+        let worker = try start(.io(load, bytes: 8 << 20, reserve: 0), file: file.rawValue, in: temporary)
+        try worker.waitUntilReady(atMost: .seconds(5))
+        #expect(try line(of: worker) == .reached(bytes: 8 << 20, shortBecause: nil))
+        // What it asks for, whatever the caches make of it.
+        func asked() throws -> [String: Int] {
+            let lines = try TextFile.read("/proc/\(worker.process.id)/io").split(separator: "\n")
+            return Dictionary(
+                uniqueKeysWithValues: lines.map { line in
+                    let fields = line.split(separator: ":")
+                    return (String(fields[0]), Int(fields[1].dropFirst()) ?? 0)
+                })
+        }
+        let before = try asked()
+        sleep(1)
+        let after = try asked()
+        func more(_ name: String) -> Int { (after[name] ?? 0) - (before[name] ?? 0) }
+        #expect((more("rchar") > 0, more("wchar") > 0) == (readPercent > 0, readPercent < 100))
+        if isDirect {
+            // All of it, but for what was under way while the kernel was asked.
+            #expect(Double(more("read_bytes")) > 0.9 * Double(more("rchar")))
+            #expect(Double(more("write_bytes")) > 0.9 * Double(more("wchar")))
+        }
+        var status = stat()
+        #expect(fstat(file.rawValue, &status) == 0)
+        #expect(status.st_size == 8 << 20)
+        _ = try worker.end(atMost: .seconds(5))
+    }
+
     @Test func `does not make up for what a quota took`() throws {
         let temporary = try TemporaryCgroup()
         let cgroup = try CgroupTree().cgroup(at: temporary.path)

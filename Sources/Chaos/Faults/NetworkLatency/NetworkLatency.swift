@@ -14,15 +14,22 @@ package struct NetworkLatency: TrafficFault {
             "latency", .duration(.milliseconds(1)...(.seconds(60))), standard: "500ms",
             meaning: "how long each packet waits"),
         Parameter(
-            "jitter", .duration(.zero...(.seconds(60))), standard: "0s",
+            "jitter", .duration(.zero...(.seconds(2))), standard: "0s",
             meaning: "how far the wait varies to both sides; at most the latency"),
         Parameter(
+            "distribution", .choice(Distribution.allCases.map(\.rawValue)),
+            standard: .string(Distribution.uniform.rawValue),
+            meaning:
+                "how waits lie: uniform, anywhere within the jitter alike; normal, with the jitter as their standard "
+                + "deviation, up to four of them (of which a jitter of 500ms is the most)"),
+        Parameter(
             "correlation", .percentage(0...100), standard: 0,
-            meaning: "how much a packet's wait resembles the one before; only with jitter"),
+            meaning: "how much a packet's wait resembles the one before; only with jitter, uniform"),
     ]
     package static let examples = [
         FaultExample("a slow dependency", ["latency": "100ms"]),
         FaultExample("a long and unsteady line", ["latency": "200ms", "jitter": "50ms", "correlation": 25]),
+        FaultExample("waits that are mostly alike", ["latency": "100ms", "jitter": "20ms", "distribution": "normal"]),
         FaultExample("slow answers", ["latency": "100ms", "direction": "ingress"]),
         FaultExample(
             "a slow database", ["latency": "50ms", "destinationIPs": ["10.1.0.0/16"], "destinationPorts": ["5432"]]),
@@ -31,17 +38,39 @@ package struct NetworkLatency: TrafficFault {
     package let packets: TrafficSelection
     private let latency: Duration
     private let jitter: Duration
+    private let distribution: Distribution
     private let correlation: Percentage
+
+    private enum Distribution: String, CaseIterable {
+        case uniform
+        case normal
+    }
+
+    /// Four of them are within what the kernel keeps.
+    private static let mostDeviation = Duration.milliseconds(500)
 
     package init(_ values: ParameterValues) throws(Problem) {
         packets = try TrafficSelection(values)
         latency = values.duration("latency")
         jitter = values.duration("jitter")
+        distribution = Distribution(rawValue: values.text("distribution")) ?? .uniform
         correlation = values.percentage("correlation")
         if jitter > latency {
             throw Problem(
                 .fieldInvalid, "jitter (\(jitter.text)) is larger than latency (\(latency.text))",
                 field: "parameters.jitter", hint: "no packet can wait less than no time")
+        }
+        if distribution == .normal {
+            guard jitter > .zero, jitter <= Self.mostDeviation else {
+                throw Problem(
+                    .fieldInvalid, "a normal distribution needs a jitter, of at most \(Self.mostDeviation.text)",
+                    field: "parameters.jitter", hint: "give one, or leave out the distribution")
+            }
+            if correlation.value > 0 {
+                throw Problem(
+                    .fieldInvalid, "the kernel correlates no waits that are normally distributed",
+                    field: "parameters.correlation", hint: "leave out the correlation, or the distribution")
+            }
         }
         if correlation.value > 0, jitter == .zero {
             throw Problem(
@@ -52,12 +81,16 @@ package struct NetworkLatency: TrafficFault {
 
     package var summary: String {
         var text = "delay \(packets.words) by \(latency.text)"
-        if jitter > .zero { text += " ± \(jitter.text)" }
+        if jitter > .zero { text += " ± \(jitter.text)" + (distribution == .normal ? ", normally distributed" : "") }
         if correlation.value > 0 { text += ", correlated \(correlation)" }
         return text
     }
 
     package var impairment: TrafficImpairment {
-        TrafficImpairment(latency: latency, jitter: jitter, correlation: correlation.value > 0 ? correlation : nil)
+        switch distribution {
+        case .uniform:
+            TrafficImpairment(latency: latency, jitter: jitter, correlation: correlation.value > 0 ? correlation : nil)
+        case .normal: TrafficImpairment(latency: latency, spreads: [.normal(deviation: jitter)])
+        }
     }
 }

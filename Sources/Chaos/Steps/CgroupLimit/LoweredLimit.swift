@@ -5,6 +5,16 @@ package import ChaosModel
 package enum LoweredLimit: Hashable, Sendable {
     /// To a share of the CPU time that the target may have when no session lowers it.
     case cpu(Percentage)
+    /// Of memory that the kernel lets it have before it takes some back.
+    case memory(MemoryAmount)
+    /// To no time at all: its processes stop where they are.
+    case freezer
+
+    package enum MemoryAmount: Hashable, Sendable {
+        case bytes(ByteCount)
+        /// Of what the target uses when the session begins.
+        case ofUse(Percentage)
+    }
 }
 
 /// A limit that was decided on, and what there was before the first session lowered it.
@@ -22,9 +32,17 @@ package struct LimitLayer: Hashable, Sendable {
 
 extension LimitLayer {
     /// As a person would say it.
-    var summary: String { "lower the CPU limit to \(Self.words(limit)), from \(Self.words(base))" }
+    var summary: String {
+        switch resource {
+        case .cpu: "lower the CPU limit to \(Self.cpus(limit)), from \(Self.cpus(base))"
+        case .memory: "lower the limit of memory to \(Self.bytes(limit)), from \(Self.bytes(base))"
+        case .freezer: "freeze all processes"
+        }
+    }
 
-    private static func words(_ limit: CgroupLimit) -> String {
+    private static func bytes(_ limit: CgroupLimit) -> String { limit.amount.map { "\(ByteCount($0))" } ?? "none" }
+
+    private static func cpus(_ limit: CgroupLimit) -> String {
         guard let amount = limit.amount else { return "none" }
         let cpus = Double((Double(amount) / 1000).rounded()) / 1000
         return cpus == 1 ? "1 CPU" : "\(cpus) CPUs"

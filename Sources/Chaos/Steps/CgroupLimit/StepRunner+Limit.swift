@@ -1,6 +1,7 @@
 import Cgroups
 package import ChaosModel
 import DeadMan
+import Glibc
 import LinuxSystem
 import Targets
 
@@ -19,12 +20,14 @@ final class LoweredLimits: Entrusted {
     let base: CgroupLimit
     var layers: [SessionID: Layer] = [:]
     var slot: DeadMansProcess.Slot?
+    /// Lowers the limit, or has done so, and takes memory back until there is no more than that.
+    private var writer: (write: InterruptibleWrite, hasTakenEffect: Bool)?
 
     struct Layer {
         let limit: CgroupLimit
         let deadline: BootInstant
         /// What the kernel had counted when the session began; nil for a session of an earlier engine.
-        let throttledBefore: Duration?
+        let countedBefore: Counted?
         /// It is being undone, and wants nothing any more; but its value may still be there.
         var isEnding = false
     }
@@ -48,8 +51,106 @@ final class LoweredLimits: Entrusted {
         found.text == base.text || layers.values.contains { $0.limit.text == found.text }
     }
 
+    /// Writes what the file is to hold, when the kernel may have much to do for it.
+    ///
+    /// - Returns: When it is in effect, or has failed, or the kernel was given time enough.
+    func lowerSlowly(_ resource: LimitedResource) throws {
+        writer?.write.interrupt()
+        let write = try InterruptibleWrite(wanted.text, to: cgroup.openLimit(of: resource))
+        writer = (write, false)
+        let end = BootInstant.now + Self.writePatience
+        while BootInstant.now < end {
+            let isOver = write.hasEnded
+            if try cgroup.limit(of: resource).text == wanted.text {
+                writer?.hasTakenEffect = true
+                return
+            }
+            if let failure = write.failure {
+                throw SystemCallError("write", on: "limit of cgroup \(cgroup.path)", errno: failure)
+            }
+            if isOver { return }
+            usleep(100)
+        }
+    }
+
+    /// Whether nothing of ours can lower the limit any more.
+    func stopsLowering() -> Bool {
+        guard let writer, !writer.write.hasEnded else { return true }
+        writer.write.interrupt()
+        return writer.hasTakenEffect
+    }
+
+    /// Within a claim.
+    private static let writePatience = Duration.milliseconds(500)
+
     /// The file is read before it is written.
     func wasTakenBack() {}
+}
+
+/// What the kernel has counted of a limit's effect.
+enum Counted {
+    case throttled(Duration)
+    case reclaimed(Int64?)
+    case frozen(since: BootInstant)
+
+    init(_ cgroup: Cgroup, _ resource: LimitedResource) throws(CgroupFileError) {
+        switch resource {
+        case .cpu: self = .throttled(try cgroup.throttledTime())
+        case .memory: self = .reclaimed(try cgroup.reclaimedMemory())
+        case .freezer: self = .frozen(since: .now)
+        }
+    }
+}
+
+extension LoweredLimit {
+    var resource: LimitedResource {
+        switch self {
+        case .cpu: .cpu
+        case .memory: .memory
+        case .freezer: .freezer
+        }
+    }
+
+    private static let leastMemory: Int64 = 1 << 20
+
+    /// How much is to be left.
+    fileprivate func amount(on target: ResolvedTarget, from base: CgroupLimit) throws(CgroupFileError) -> Int64 {
+        switch self {
+        case .cpu(let share):
+            let cpus = Int64(target.cpuCount) * 1_000_000
+            let above = try target.cgroup.cpuLimitAbove()
+            let available = min(base.amount ?? cpus, above ?? cpus, cpus)
+            return Int64((Double(available) * share.fraction).rounded())
+        case .memory(.bytes(let bytes)): return bytes.value
+        case .memory(.ofUse(let share)):
+            return max(Self.leastMemory, Int64(Double(try target.cgroup.memoryUse()) * share.fraction))
+        case .freezer: return 0
+        }
+    }
+
+    /// Why a limit is none that is lower than what there was.
+    fileprivate func isNotLower(_ layer: LimitLayer) -> Problem {
+        switch self {
+        case .cpu:
+            Problem(
+                .fieldInvalid, "the target has no more than the kernel's least limit already: \(layer.summary)",
+                field: "parameters.percent", hint: "choose another target")
+        case .memory(let amount):
+            Problem(
+                .fieldInvalid, "that is no lower than what there is: \(layer.summary)",
+                field: amount.field, hint: "ask for less")
+        case .freezer: Problem(.targetRefused, "the target is frozen already", field: "target")
+        }
+    }
+}
+
+extension LoweredLimit.MemoryAmount {
+    fileprivate var field: String {
+        switch self {
+        case .bytes: "parameters.size"
+        case .ofUse: "parameters.percent"
+        }
+    }
 }
 
 extension StepRunner {
@@ -60,19 +161,19 @@ extension StepRunner {
         do throws(CgroupFileError) {
             let processes = try target.cgroup.processes()
             holdsOnlyOthers = target.facts.process == nil && processes.isEmpty
-            switch lowered {
-            case .cpu(let share):
-                // What a session has lowered already is no measure of what the target has.
-                let found = try target.cgroup.limit(of: .cpu)
-                let known = limits[LimitKey(cgroup: target.facts.cgroup, resource: .cpu)]
-                isContested = known.map { !$0.isOurs(found) } ?? false
-                let base = known?.base ?? found
-                let cpus = Int64(target.cpuCount) * 1_000_000
-                let above = try target.cgroup.cpuLimitAbove()
-                let available = min(base.amount ?? cpus, above ?? cpus, cpus)
-                let amount = Int64((Double(available) * share.fraction).rounded())
-                layer = LimitLayer(.cpu, limit: try target.cgroup.limit(of: .cpu, at: amount), base: base)
-            }
+            // What a session has lowered already is no measure of what the target has.
+            let found = try target.cgroup.limit(of: lowered.resource)
+            let known = limits[LimitKey(cgroup: target.facts.cgroup, resource: lowered.resource)]
+            isContested = known.map { !$0.isOurs(found) } ?? false
+            let base = known?.base ?? found
+            let amount = try lowered.amount(on: target, from: base)
+            layer = LimitLayer(
+                lowered.resource, limit: try target.cgroup.limit(of: lowered.resource, at: amount), base: base)
+        } catch .notEnabled(let controller, let file, _) {
+            throw Problem(
+                .targetRefused, "the target's cgroup has no \(file)", field: "target",
+                hint: "let the node's runtime enable the controller \(controller.rawValue)"
+                    + (lowered.resource == .memory ? " on cgroup v2" : ""))
         } catch {
             throw Problem(.targetUnresolvable, "\(error)", field: "target")
         }
@@ -86,11 +187,7 @@ extension StepRunner {
                 .targetBusy, "somebody else has changed the limit since another session lowered it", field: "target",
                 hint: "wait for the end of that session")
         }
-        guard layer.limit.amount ?? .max < layer.base.amount ?? .max else {
-            throw Problem(
-                .fieldInvalid, "the target has no more than the kernel's least limit already: \(layer.summary)",
-                field: "parameters.percent", hint: "choose another target")
-        }
+        guard layer.limit.amount ?? .max < layer.base.amount ?? .max else { throw lowered.isNotLower(layer) }
         return .lowerLimit(layer, in: target.facts.cgroup)
     }
 
@@ -104,12 +201,16 @@ extension StepRunner {
             let found = try lowered.cgroup.limit(of: layer.resource)
             guard lowered.isOurs(found) else { throw StepError("somebody else has set the limit to \(found.text)") }
             lowered.layers[session] = LoweredLimits.Layer(
-                limit: layer.limit, deadline: deadline, throttledBefore: try lowered.cgroup.throttledTime())
+                limit: layer.limit, deadline: deadline, countedBefore: try Counted(lowered.cgroup, layer.resource))
             limits[key] = lowered
             _ = claim(lowered)
             try entrust(
                 lowered, as: key, until: lowered.firstDeadline ?? deadline, target: target.processDescriptor)
-            try lowered.cgroup.set(lowered.wanted, of: layer.resource)
+            if layer.resource == .memory {
+                try lowered.lowerSlowly(layer.resource)
+            } else {
+                try lowered.cgroup.set(lowered.wanted, of: layer.resource)
+            }
             let now = try lowered.cgroup.limit(of: layer.resource)
             guard now.text == lowered.wanted.text else {
                 throw StepError("the kernel has \(now.text) instead of \(lowered.wanted.text)")
@@ -134,6 +235,7 @@ extension StepRunner {
             guard lowered.layers[session] != nil else { return .done(.alreadyRestored) }
             lowered.layers[session]?.isEnding = true
             _ = claim(lowered)
+            guard lowered.stopsLowering() else { return .unfinished(callAgainAfter: .milliseconds(1)) }
             let next = lowered.firstDeadline
             // Others go on. Whether they can be entrusted to anybody must not keep this one in effect; and what is
             // entrusted already, at this one's deadline, stays so until this one is undone.
@@ -179,10 +281,20 @@ extension StepRunner {
 
     func limitEffect(_ layer: LimitLayer, in facts: TargetFacts.Cgroup, of session: SessionID) -> Effect? {
         guard let lowered = limits[LimitKey(cgroup: facts, resource: layer.resource)],
-            let before = lowered.layers[session]?.throttledBefore,
-            let now = try? lowered.cgroup.throttledTime(), let limit = try? lowered.cgroup.limit(of: layer.resource)
+            let before = lowered.layers[session]?.countedBefore
         else { return nil }
-        return .throttled(for: max(.zero, now - before), limit: limit.amount.map { Double($0) / 1e6 })
+        let (cgroup, limit) = (lowered.cgroup, try? lowered.cgroup.limit(of: layer.resource))
+        switch before {
+        case .throttled(let before):
+            guard let now = try? cgroup.throttledTime(), let limit else { return nil }
+            return .throttled(for: max(.zero, now - before), limit: limit.amount.map { Double($0) / 1e6 })
+        case .reclaimed(let before):
+            guard let use = try? cgroup.memoryUse(), let now = try? cgroup.reclaimedMemory() else { return nil }
+            return .reclaimed(ByteCount(max(0, now - (before ?? 0))), used: ByteCount(use))
+        case .frozen(let since):
+            guard let isFrozen = try? cgroup.isFrozen() else { return nil }
+            return .paused(for: isFrozen ? .now - since : .zero)
+        }
     }
 
     /// Learns what a session of an earlier engine may have done, before anything of any is undone: of what sessions do
@@ -214,7 +326,7 @@ extension StepRunner {
     ) throws(StepError) {
         guard let deadMan else { return }
         var program = DeadMansProgram()
-        program.restore(lowered.base.text, insteadOf: Set(lowered.layers.values.map(\.limit.text)))
+        program.restore(lowered.base.text, insteadOf: Set(lowered.layers.values.flatMap(\.limit.texts)))
         let overdue = deadline + Self.grace
         do {
             if let slot = lowered.slot {
@@ -233,6 +345,6 @@ extension StepRunner {
 extension LoweredLimits.Layer {
     /// Of a session that only its journal tells of.
     fileprivate static func left(_ layer: LimitLayer) -> LoweredLimits.Layer {
-        LoweredLimits.Layer(limit: layer.limit, deadline: .now, throttledBefore: nil, isEnding: true)
+        LoweredLimits.Layer(limit: layer.limit, deadline: .now, countedBefore: nil, isEnding: true)
     }
 }

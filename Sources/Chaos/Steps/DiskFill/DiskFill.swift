@@ -1,4 +1,5 @@
 package import ChaosModel
+package import WorkerProtocol
 
 /// A file to be filled, as a fault plans it.
 package struct DiskFill: Hashable, Sendable {
@@ -15,17 +16,21 @@ package struct DiskFill: Hashable, Sendable {
     package let reserve: Percentage
     /// Whether the file has a name, so that whoever counts files finds it.
     package let isVisible: Bool
+    /// What is done to it when it is there; nil for nothing.
+    package let load: IOLoad?
     /// The request's field that says how much, for refusals.
     package let amountField: String
 
     package init(
-        directory: String, amount: Amount, reserve: Percentage, isVisible: Bool, amountField: String = "parameters.size"
+        directory: String, amount: Amount, reserve: Percentage, isVisible: Bool, load: IOLoad? = nil,
+        amountField: String = "parameters.size"
     ) {
         self.directory = directory
         self.amount = amount
         self.amountField = amountField
         self.reserve = reserve
         self.isVisible = isVisible
+        self.load = load
     }
 }
 
@@ -35,6 +40,8 @@ package struct FillFile: Hashable, Sendable {
     /// Left free on its file system.
     package let reserve: Int64
     package let isVisible: Bool
+    /// What is done to it when it is there; nil for nothing.
+    package let load: IOLoad?
     /// As the target sees it.
     package let directory: String
     package let process: TargetFacts.Process
@@ -47,9 +54,10 @@ package struct FillFile: Hashable, Sendable {
     package let upperDirectory: String?
 
     package init(
-        bytes: Int64, reserve: Int64, isVisible: Bool, directory: String, process: TargetFacts.Process, device: UInt64,
-        inode: UInt64, pathInFilesystem: String?, upperDirectory: String?
+        bytes: Int64, reserve: Int64, isVisible: Bool, load: IOLoad? = nil, directory: String,
+        process: TargetFacts.Process, device: UInt64, inode: UInt64, pathInFilesystem: String?, upperDirectory: String?
     ) {
+        self.load = load
         self.bytes = bytes
         self.reserve = reserve
         self.isVisible = isVisible
@@ -66,7 +74,7 @@ extension FillFile {
     package var json: JSON {
         .object([
             ("bytes", .integer(bytes)), ("reserve", .integer(reserve)), ("visible", .boolean(isVisible)),
-            ("directory", .string(directory)),
+            ("io", load?.json), ("directory", .string(directory)),
             ("process", ["pid": .integer(Int64(process.id)), "startTime": .integer(Int64(process.startTime))]),
             ("device", .string(String(device))), ("inode", .string(String(inode))),
             ("path", pathInFilesystem.map(JSON.string)), ("upper", upperDirectory.map(JSON.string)),
@@ -78,6 +86,7 @@ extension FillFile {
         guard let bytes = json["bytes"]?.integerValue, bytes > 0,
             let reserve = json["reserve"]?.integerValue, reserve >= 0,
             let isVisible = json["visible"]?.booleanValue,
+            let load = json.optional("io", IOLoad.init),
             let directory = json["directory"]?.stringValue,
             let pid = json["process"]?["pid"]?.integerValue.flatMap({ Int32(exactly: $0) }),
             let startTime = json["process"]?["startTime"]?.integerValue.flatMap({ UInt64(exactly: $0) }),
@@ -85,8 +94,37 @@ extension FillFile {
             let inode = json["inode"]?.stringValue.flatMap({ UInt64($0) })
         else { return nil }
         self.init(
-            bytes: bytes, reserve: reserve, isVisible: isVisible, directory: directory,
+            bytes: bytes, reserve: reserve, isVisible: isVisible, load: load, directory: directory,
             process: TargetFacts.Process(id: pid, startTime: startTime), device: device, inode: inode,
             pathInFilesystem: json["path"]?.stringValue, upperDirectory: json["upper"]?.stringValue)
+    }
+}
+
+extension IOLoad {
+    var json: JSON {
+        [
+            "readPercent": .integer(Int64(readPercent)), "blockSize": .integer(blockSize),
+            "threads": .integer(Int64(threads)), "direct": .boolean(isDirect),
+        ]
+    }
+
+    /// Nil for anything that `json` cannot have made.
+    init?(_ json: JSON) {
+        guard let readPercent = json["readPercent"]?.integerValue, let blockSize = json["blockSize"]?.integerValue,
+            let threads = json["threads"]?.integerValue, let isDirect = json["direct"]?.booleanValue
+        else { return nil }
+        self.init(readPercent: Int(readPercent), blockSize: blockSize, threads: Int(threads), isDirect: isDirect)
+    }
+
+    /// What is done, as a person would say it.
+    package var words: String {
+        let mix =
+            switch readPercent {
+            case 0: "writes"
+            case 100: "reads"
+            default: "reads (\(readPercent) %) and writes"
+            }
+        return "\(mix) blocks of \(ByteCount(blockSize)) with \(threads == 1 ? "one thread" : "\(threads) threads")"
+            + (isDirect ? ", past the kernel's caches" : "")
     }
 }

@@ -71,6 +71,12 @@ private struct FoundDirectory: Sendable {
     }
 }
 
+extension FillFile {
+    fileprivate var task: WorkerTask {
+        load.map { .io($0, bytes: bytes, reserve: reserve) } ?? .disk(bytes: bytes, reserve: reserve)
+    }
+}
+
 /// A file that was made, on its way from the thread that made it.
 private final class MadeFile: Sendable {
     let descriptor: OwnedDescriptor
@@ -114,7 +120,8 @@ extension StepRunner {
         let (bytes, reserve) = try Self.amount(of: fill, in: found.space)
         return .fillDisk(
             FillFile(
-                bytes: bytes, reserve: reserve, isVisible: fill.isVisible, directory: fill.directory, process: process,
+                bytes: bytes, reserve: reserve, isVisible: fill.isVisible, load: fill.load, directory: fill.directory,
+                process: process,
                 device: found.identity.device, inode: found.identity.inode, pathInFilesystem: found.pathInFilesystem,
                 upperDirectory: found.upperDirectory),
             in: target.facts.cgroup)
@@ -180,8 +187,8 @@ extension StepRunner {
                 overdue: deadline + Self.grace)
         }
         try await startWorker(
-            .disk(bytes: file.bytes, reserve: file.reserve), outOfMemoryScore: 1000, file: made.descriptor.rawValue,
-            as: key, on: target, until: deadline, news: news)
+            file.task, outOfMemoryScore: 1000, file: made.descriptor.rawValue, as: key, on: target, until: deadline,
+            news: news)
         // From here on only the worker has a file without a name open: with the worker it is gone.
         withExtendedLifetime(made) {}
     }
@@ -200,6 +207,7 @@ extension StepRunner {
             return MadeFile(descriptor, FilledDirectory(directory, file: kept))
         }
         let descriptor = try directory.createUnnamedFile(orForAMoment: key.fileName)
+        if file.load?.isDirect ?? false { try descriptor.refuseWithoutDirectIO(subject: file.directory) }
         return MadeFile(descriptor, FilledDirectory(directory, file: nil))
     }
 

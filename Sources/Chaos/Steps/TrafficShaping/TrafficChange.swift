@@ -5,7 +5,7 @@ internal import Netlink
 enum TrafficChange: Hashable {
     case addIFB(TrafficClass)
     case setUp(Link)
-    case setNetem(Netem, on: Link, instead: Qdisc?)
+    case setNetem(TrafficImpairment, on: Link, instead: Qdisc?)
     case setAlias(String, on: Link)
     case addClsact(TrafficBase.Interface)
     case resetQueueLength(TrafficBase.Interface)
@@ -21,7 +21,8 @@ extension TrafficChange {
         switch self {
         case .addIFB(let wanted): try socket.addIFB(named: wanted.interfaceName)
         case .setUp(let link): try socket.setUp(link: link.index)
-        case .setNetem(let netem, let link, _): try socket.setNetem(netem, asRootOf: link.index)
+        case .setNetem(let impairment, let link, _):
+            try socket.setNetem(impairment.netem, delays: impairment.delayTable, asRootOf: link.index)
         case .setAlias(let alias, let link): try socket.setAlias(alias, ofLink: link.index)
         case .addClsact(let interface): try socket.addClsact(to: interface.index)
         case .resetQueueLength(let interface):
@@ -42,8 +43,8 @@ extension TrafficChange: CustomStringConvertible {
         switch self {
         case .addIFB(let wanted): "\(wanted.interfaceName) is missing"
         case .setUp(let link): "\(link.name) is down"
-        case .setNetem(let netem, let link, let found):
-            "\(link.name) has \(found.map(Self.text) ?? "no qdisc") instead of netem \(netem)"
+        case .setNetem(let impairment, let link, let found):
+            "\(link.name) has \(found.map(Self.text) ?? "no qdisc") instead of netem \(impairment.netem)"
         case .setAlias(let alias, let link):
             "\(link.name) has the alias \((link.alias ?? "").debugDescription) instead of \(alias.debugDescription)"
         case .addClsact(let interface): "\(interface.name) has no clsact"

@@ -21,14 +21,33 @@ package struct TrafficComposition: Hashable, Sendable {
     /// How many ifbs, of which the kernel takes ten milliseconds or more to delete each.
     private static let mostClasses = 32
 
-    /// Why so many layers cannot be together; nil when they can.
-    package static func obstacle(to layers: some Collection<TrafficLayer>, interfaces: Int) -> String? {
+    /// Why layers cannot be together.
+    package enum Obstacle: Hashable, Sendable {
+        /// It would be more than may be.
+        case limit(String)
+        /// No queue can do to the same packets what these do.
+        case contradiction(String)
+
+        var words: String {
+            switch self {
+            case .limit(let words), .contradiction(let words): words
+            }
+        }
+    }
+
+    /// Nil when all of these can be together.
+    package static func obstacle(to layers: [TrafficLayer], interfaces: Int) -> Obstacle? {
         let most = min(mostBoxes, mostFilters / max(interfaces, 1))
-        let own = Dictionary(uniqueKeysWithValues: layers.map(\.boxes).enumerated().map { ($0.offset, $0.element) })
+        let own = Dictionary(uniqueKeysWithValues: layers.enumerated().map { ($0.offset, $0.element.boxes) })
         let boxes = closed(own.values)
-        if boxes.count > most { return "more than \(most) filters on each interface" }
-        let sets = grouped(boxes, by: own).count
-        return sets > mostClasses ? "\(sets) different sets of packets, and \(mostClasses) are the most" : nil
+        if boxes.count > most { return .limit("more than \(most) filters on each interface") }
+        let sets = grouped(boxes, by: own).keys
+        if sets.count > mostClasses {
+            return .limit("\(sets.count) different sets of packets, and \(mostClasses) are the most")
+        }
+        return sets.lazy.compactMap { set in
+            set.map { layers[$0].impairment }.reduce(TrafficImpairment()) { $0.combined(with: $1) }.contradiction
+        }.first.map(Obstacle.contradiction)
     }
 
     /// A box belongs to everybody whose filter contains it, so that no box has two classes, and none is made whose every

@@ -40,9 +40,10 @@ struct TrafficPlan {
             }
             guard link.isOwnIFB else { throw .nameTaken(link.name) }
             let root = state.root(of: link.index)
-            let netem = wanted.impairment.netem
             if !link.isUp { changes.append(.setUp(link)) }
-            if root?.netem != netem { changes.append(.setNetem(netem, on: link, instead: root)) }
+            if root?.netem != wanted.impairment.netem {
+                changes.append(.setNetem(wanted.impairment, on: link, instead: root))
+            }
             if link.alias != wanted.alias { changes.append(.setAlias(wanted.alias, on: link)) }
         }
     }

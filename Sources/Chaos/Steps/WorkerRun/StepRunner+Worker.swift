@@ -44,6 +44,8 @@ final class RunningWorker {
     var complaint: String?
     /// What it achieved when it was last looked at.
     var effect: Effect?
+    /// What it had read and written when its file was there.
+    var ioAtStart: (io: ProcessIO, instant: BootInstant)?
 
     init(
         _ worker: consuming Worker, for task: WorkerTask, in cgroup: Cgroup, knownKills: Int64?,
@@ -182,7 +184,11 @@ extension StepRunner {
             running.unread.removeSubrange(...end)
             switch WorkerMessage(line: line) {
             case .ready: running.settle(.success(()))
-            case .reached(let bytes, let reason): running.news(.workerReached(ByteCount(bytes), shortBecause: reason))
+            case .reached(let bytes, let reason):
+                if case .io = running.task {
+                    running.ioAtStart = (try? ProcessIO(ofProcess: running.worker.process.id)).map { ($0, .now) }
+                }
+                running.news(.workerReached(ByteCount(bytes), shortBecause: reason))
             case .failed(let reason): running.complaint = reason
             case nil: running.complaint = "it said \(line.debugDescription)"
             }
@@ -250,6 +256,13 @@ extension StepRunner {
         case .disk:
             // Asked of a file system, which may never answer: see `effect(of:)`.
             return nil
+        case .io:
+            // Before that it makes its file, which is no load yet.
+            guard let begin = running.ioAtStart else { return nil }
+            let now = try ProcessIO(ofProcess: id)
+            return .io(
+                read: ByteCount(max(0, now.read - begin.io.read)),
+                written: ByteCount(max(0, now.written - begin.io.written)), over: .now - begin.instant)
         }
     }
 

@@ -55,6 +55,12 @@ int clinux_reserve(int file, int64_t offset, int64_t length);
 // As whom the calling thread, and no other, makes files: setfsuid(2), setfsgid(2).
 void clinux_set_file_user(uid_t user, gid_t group);
 int clinux_fcntl(int descriptor, int command, long argument);
+// The CPUs that the calling thread may run on, at most so many; how many there are, or -1 with errno.
+int clinux_own_cpus(int *cpus, int most);
+// The calling thread runs there from now on.
+int clinux_stay_on_cpu(int cpu);
+// Lets an open file be read and written past the kernel's caches, or through them again.
+int clinux_use_direct_io(int descriptor, int use);
 
 // Waits for the process behind a pidfd to end and reaps it if it is a child (WNOHANG if asked).
 // Returns the process id, 0 if it still runs, -1 with errno. `code` is CLD_EXITED, CLD_KILLED ...

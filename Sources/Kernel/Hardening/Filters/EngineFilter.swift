@@ -92,5 +92,6 @@ extension [SystemCallRule] {
         .allow("capset", because: "a child gives up its capabilities"),
         .allowIfKnown("arch_prctl", because: "a program's start: thread-local storage on x86"),
         .allow("set_tid_address", because: "a program's start"),
+        .allow("sched_setaffinity", because: "a worker's threads stay on a CPU each"),
     ]
 }

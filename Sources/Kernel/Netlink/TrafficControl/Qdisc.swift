@@ -79,17 +79,20 @@ extension NetlinkSocket {
     /// Makes netem an interface's root qdisc, or changes the netem that is its root already: packets that wait in it
     /// stay and keep the delay that they were given.
     ///
+    /// - Parameter delays: How delays lie in latency ± jitter; nil is evenly, or as they lay before.
     /// - Throws: `ENOENT` when this kernel has no netem.
     ///
     /// The corresponding request is `RTM_NEWQDISC`.
-    package func setNetem(_ netem: Netem, asRootOf interface: Int32) throws(NetlinkError) {
+    package func setNetem(
+        _ netem: Netem, delays: DelayTable? = nil, asRootOf interface: Int32
+    ) throws(NetlinkError) {
         var header = tcmsg()
         header.tcm_ifindex = interface
         header.tcm_parent = TC_H_ROOT
         let request = NetlinkRequest(
             "RTM_NEWQDISC", type: RTM_NEWQDISC, flags: NLM_F_CREATE | NLM_F_REPLACE, header: header)
         request.put(TCA_KIND, string: "netem")
-        request.nest(TCA_OPTIONS) { netem.write(to: request) }
+        request.nest(TCA_OPTIONS) { netem.write(to: request, delays: delays) }
         try change(request, on: "netem of interface \(interface)")
     }
 }

@@ -1,0 +1,25 @@
+package import ChaosModel
+package import Steps
+
+/// Stops the target's processes where they are.
+package struct ContainerPause: Fault {
+    package static let kind = "container-pause"
+    package static let summary = "stops all processes of the target where they are"
+    package static let explanation = """
+        The target's cgroup is frozen, as `docker pause` does it: its processes get no CPU time, keep their memory, files \
+        and connections, and answer nobody, which is what a hung program looks like. Whoever watches may act: a failing \
+        liveness probe has the container restarted, and a probe or command that runs inside of it hangs. When it ends \
+        they go on as if time had passed in an instant. Meanwhile nothing else can be started in its cgroup, the workers of \
+        other sessions neither.
+        """
+    package static let reach = Reach.container
+    package static let needs: [NodeFeature] = []
+    package static let parameters: [Parameter] = []
+    package static let examples = [FaultExample("a hang", [:])]
+
+    package init(_ values: ParameterValues) throws(Problem) {}
+
+    package var summary: String { "stop all processes of the target" }
+
+    package func plan(for target: TargetObservation) throws(Problem) -> [Step] { [.lowerLimit(.freezer)] }
+}
