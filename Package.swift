@@ -105,7 +105,7 @@ let package = Package(
                 "ChaosModel", "Targets", "LinuxSystem", "Netlink", "Cgroups", "Filesystems", "Namespaces",
                 "Processes", "WorkerProtocol", "DeadMan",
             ]),
-        module("Faults", in: .chaos, imports: ["ChaosModel", "Targets", "Steps", "WorkerProtocol"]),
+        module("Faults", in: .chaos, imports: ["ChaosModel", "Targets", "Steps", "Cgroups", "WorkerProtocol"]),
         module("Authorization", in: .chaos, imports: ["ChaosModel", "Signatures", "LinuxSystem"]),
         module("Journal", in: .chaos, imports: ["ChaosModel", "Authorization", "Steps", "LinuxSystem"]),
         module(
@@ -129,8 +129,8 @@ let package = Package(
             "Engine", in: .agent,
             imports: [
                 "AgentAPI", "ChaosModel", "Authorization", "ContainerRuntimes", "Sessions", "Faults", "Steps",
-                "Targets", "Journal", "Hardening", "LinuxSystem", "Netlink", "Cgroups", "Namespaces", "Processes",
-                "DeadMan",
+                "Targets", "Journal", "Hardening", "LinuxSystem", "Netlink", "Cgroups", "Filesystems", "Namespaces",
+                "Processes", "DeadMan",
             ]),
         module("Keeper", in: .agent, imports: ["LinuxSystem", "Namespaces", "Processes"]),
 

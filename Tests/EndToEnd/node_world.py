@@ -153,6 +153,14 @@ class Pod:
     def memory_use(self):
         return int(Path(f"{CGROUPS}{self.cgroup}/memory.current").read_text())
 
+    def io_bytes(self):
+        """Read from disks, and written to them."""
+        text = Path(f"{CGROUPS}{self.cgroup}/io.stat").read_text()
+        return [sum(int(bytes) for bytes in re.findall(rf"{name}=(\d+)", text)) for name in ("rbytes", "wbytes")]
+
+    def io_limits(self):
+        return Path(f"{CGROUPS}{self.cgroup}/io.max").read_text()
+
     def memory_high(self):
         """As its file says it."""
         return Path(f"{CGROUPS}{self.cgroup}/memory.high").read_text().strip()

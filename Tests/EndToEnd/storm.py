@@ -3,6 +3,7 @@
 import random
 import threading
 import time
+from pathlib import Path
 
 from running_agent import all_processes, command_line
 
@@ -13,11 +14,17 @@ FAULTS = {
     "cpu-stress": lambda r: {"load": r.randint(1, 10), "workers": 1},
     "memory-stress": lambda r: {"size": f"{r.randint(1, 16)}MiB", "ramp": r.choice(["0s", "1s"])},
     "disk-fill": lambda r: {"size": f"{r.randint(1, 32)}MiB", "visible": r.random() < 0.5},
+    "io-stress": lambda r: {"size": "1MiB", "direct": False, "readPercent": r.randint(0, 100)},
     "cpu-throttle": lambda r: {"percent": r.randint(50, 99)},
     "network-latency": lambda r: {"latency": f"{r.randint(1, 50)}ms"},
     "network-loss": lambda r: {"percent": r.randint(1, 20)},
+    "network-reorder": lambda r: {"percent": r.randint(1, 50), "latency": f"{r.randint(1, 20)}ms"},
 }
-WITH_WORKERS = ("cpu-stress", "memory-stress", "disk-fill")
+if Path("/sys/fs/cgroup/cgroup.controllers").exists():
+    # A limit that hinders nobody much: what waits for memory ends late.
+    FAULTS["io-throttle"] = lambda r: {"writeBytesPerSec": f"{r.randint(4, 64)}MiB"}
+    FAULTS["memory-squeeze"] = lambda r: {"size": f"{r.randint(48, 96)}MiB"}
+WITH_WORKERS = ("cpu-stress", "memory-stress", "disk-fill", "io-stress")
 LIVE = ("pending", "applying", "active", "reverting")
 
 

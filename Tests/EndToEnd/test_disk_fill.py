@@ -185,6 +185,17 @@ def test_a_file_that_the_target_renames_is_emptied_and_said_to_be_left(agent, ta
     target.run("rm /tmp/mine")
 
 
+def test_a_renamed_file_is_emptied_also_after_the_engine_died(agent, target):
+    before = used(target)
+    session = inject(agent, target, {"size": "64MiB", "visible": True})
+    target.run(f"mv /tmp/.squall-{session}-0 /tmp/theirs")
+    agent.kill_engine()
+    agent.wait_until_ready()
+    assert used(target) - before < MIB
+    assert os.stat(f"{target.root}/tmp/theirs").st_size == 0
+    target.run("rm /tmp/theirs")
+
+
 def test_something_else_of_the_files_name_is_left_alone(agent, target):
     before = used(target)
     session = inject(agent, target, {"size": "16MiB", "visible": True})

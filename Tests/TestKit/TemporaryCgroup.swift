@@ -51,6 +51,6 @@ package final class TemporaryCgroup: Sendable {
         }
     }
 
-    private static let controllers: Set = ["cpu", "cpuacct", "cpuset", "freezer", "memory", "pids"]
+    private static let controllers: Set = ["blkio", "cpu", "cpuacct", "cpuset", "freezer", "memory", "pids"]
     private static let count = Atomic<Int>(0)
 }

@@ -99,6 +99,7 @@ package final class Engine: Sendable {
         await predecessors.claimAll()
         let claiming = Task { await predecessors.keepClaiming() }
         await recover(scan, with: scheduler)
+        await predecessors.emptyFiles()
         claiming.cancel()
         let stuck = await scheduler.stuckSessions
         // What could not be undone yet, and what the journal does not know, is undone at its deadline.

@@ -1,5 +1,6 @@
 import Cgroups
 import DeadMan
+import Filesystems
 import LinuxSystem
 
 /// The dead-man's processes that earlier engines left: one, mostly.
@@ -24,6 +25,25 @@ actor Predecessors {
         while !Task.isCancelled, !all.isEmpty {
             try? await Task.sleep(for: DeadMansProcess.claim / 4)
             if !Task.isCancelled { claimAll() }
+        }
+    }
+
+    /// Frees the files that they hold open: recovery finds a file by its name, and the target may have given it another.
+    func emptyFiles() async {
+        for each in all {
+            do throws(SystemCallError) {
+                for path in try each.files() { await empty(path) }
+            } catch {
+                log("what the dead-man's process \(each.processID) of an earlier engine holds is not known: \(error)")
+            }
+        }
+    }
+
+    private func empty(_ path: String) async {
+        do throws(SystemCallError) {
+            try await inTime(on: path, isUndoing: true) { () throws(SystemCallError) in try emptyIfFile(at: path) }
+        } catch {
+            log("a file that an earlier engine made was not freed: \(error)")
         }
     }
 

@@ -11,6 +11,7 @@ package enum FaultCatalogue {
         MemorySqueeze.self,
         DiskFillFault.self,
         IOStress.self,
+        IOThrottle.self,
         NetworkLatency.self,
         NetworkLoss.self,
         NetworkPartition.self,

@@ -168,7 +168,7 @@ package actor StepRunner {
             case .runWorker(let task, let score):
                 intents.append(try prepareWorker(task, outOfMemoryScore: score, on: target))
             case .fillDisk(let fill): intents.append(try await prepareFill(fill, on: target))
-            case .lowerLimit(let lowered): intents.append(try prepareLimit(lowered, on: target))
+            case .lowerLimit(let lowered): intents.append(try await prepareLimit(lowered, on: target))
             }
         }
         return intents

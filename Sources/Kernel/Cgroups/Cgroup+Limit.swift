@@ -2,19 +2,86 @@ internal import Glibc
 package import LinuxSystem
 
 /// What a cgroup can be given less of, by a file that holds its limit.
-package enum LimitedResource: String, Hashable, Sendable, CaseIterable {
+package enum LimitedResource: Hashable, Sendable {
     /// CPU time in microseconds a second: a million is one CPU.
     case cpu
     /// Bytes beyond which the kernel takes memory back and lets its processes wait meanwhile. Not on v1.
     case memory
     /// Whether its processes run: a limit of 0 is the freezer.
     case freezer
+    /// What it may read from a disk or write to it, a second.
+    case io(BlockDevice, IOQuantity)
 
     fileprivate var controller: CgroupController {
         switch self {
         case .cpu: .cpu
         case .memory: .memory
         case .freezer: .freezer
+        case .io: .io
+        }
+    }
+}
+
+/// What is counted of input and output, as `io.max` calls it.
+package enum IOQuantity: String, CaseIterable, Sendable {
+    case readBytes = "rbps"
+    case writtenBytes = "wbps"
+    case reads = "riops"
+    case writes = "wiops"
+
+    fileprivate var separateFile: String {
+        switch self {
+        case .readBytes: "blkio.throttle.read_bps_device"
+        case .writtenBytes: "blkio.throttle.write_bps_device"
+        case .reads: "blkio.throttle.read_iops_device"
+        case .writes: "blkio.throttle.write_iops_device"
+        }
+    }
+}
+
+/// A whole disk, or what looks like one.
+package struct BlockDevice: Hashable, Sendable, CustomStringConvertible {
+    package let major: UInt32
+    package let minor: UInt32
+
+    package init(major: UInt32, minor: UInt32) {
+        self.major = major
+        self.minor = minor
+    }
+
+    /// Reads `8:0`.
+    package init?(_ text: some StringProtocol) {
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false).map { UInt32($0) }
+        guard parts.count == 2, let major = parts[0], let minor = parts[1] else { return nil }
+        self.init(major: major, minor: minor)
+    }
+
+    package var description: String { "\(major):\(minor)" }
+}
+
+extension LimitedResource: RawRepresentable {
+    /// As the journal has it.
+    package var rawValue: String {
+        switch self {
+        case .cpu: "cpu"
+        case .memory: "memory"
+        case .freezer: "freezer"
+        case .io(let device, let quantity): "io \(device) \(quantity.rawValue)"
+        }
+    }
+
+    package init?(rawValue: String) {
+        let words = rawValue.split(separator: " ")
+        switch (words.first, words.count) {
+        case ("cpu", 1): self = .cpu
+        case ("memory", 1): self = .memory
+        case ("freezer", 1): self = .freezer
+        case ("io", 3):
+            guard let device = BlockDevice(words[1]), let quantity = IOQuantity(rawValue: String(words[2])) else {
+                return nil
+            }
+            self = .io(device, quantity)
+        default: return nil
         }
     }
 }
@@ -43,8 +110,9 @@ extension Cgroup {
     /// - Throws: `notEnabled` where this cgroup has no such limit.
     ///
     /// The corresponding file is `cpu.max`, on v1 `cpu.cfs_quota_us`; `memory.high`; `cgroup.freeze`, on v1
-    /// `freezer.state`.
+    /// `freezer.state`; `io.max`, on v1 `blkio.throttle.*`.
     package func limit(of resource: LimitedResource) throws(CgroupFileError) -> CgroupLimit {
+        if case .io(let device, let quantity) = resource { return try ioLimit(of: device, quantity, resource) }
         let text = try line(file(of: resource), of: resource.controller)
         switch resource {
         case .cpu:
@@ -61,6 +129,31 @@ extension Cgroup {
             case CgroupLimit.frozen, CgroupLimit.freezing: return CgroupLimit(amount: 0, text: CgroupLimit.frozen)
             default: throw .unreadable(file: file(of: resource), text: text)
             }
+        case .io: preconditionFailure("its file has a line for each device")
+        }
+    }
+
+    private func ioLimit(
+        of device: BlockDevice, _ quantity: IOQuantity, _ resource: LimitedResource
+    ) throws(CgroupFileError) -> CgroupLimit {
+        let text = try read(file(of: resource), of: .io)
+        let line = text.split(separator: "\n").first { $0.hasPrefix("\(device) ") }
+        let words = line.map { $0.split(separator: " ").dropFirst() } ?? []
+        let value =
+            switch layout {
+            case .unified: words.first { $0.hasPrefix("\(quantity.rawValue)=") }?.split(separator: "=").last
+            case .perController: words.first
+            }
+        guard let value, value != "max", value != "0" else { return ioLimit(nil, of: device, quantity) }
+        guard let amount = Int64(value) else { throw .unreadable(file: file(of: resource), text: text) }
+        return ioLimit(amount, of: device, quantity)
+    }
+
+    private func ioLimit(_ amount: Int64?, of device: BlockDevice, _ quantity: IOQuantity) -> CgroupLimit {
+        switch layout {
+        case .unified:
+            CgroupLimit(amount: amount, text: "\(device) \(quantity.rawValue)=\(amount.map(String.init) ?? "max")")
+        case .perController: CgroupLimit(amount: amount, text: "\(device) \(amount ?? 0)")
         }
     }
 
@@ -79,6 +172,7 @@ extension Cgroup {
             return CgroupLimit(amount: bytes, text: "\(bytes)")
         case .freezer:
             return CgroupLimit(amount: 0, text: layout == .unified ? "1" : CgroupLimit.frozen)
+        case .io(let device, let quantity): return ioLimit(max(1, amount), of: device, quantity)
         }
     }
 
@@ -129,6 +223,25 @@ extension Cgroup {
         throw .unreadable(file: "cpu.stat", text: text)
     }
 
+    /// What its processes, those below too, have read from a disk and written to it, in bytes.
+    ///
+    /// The corresponding file is `io.stat`, on v1 `blkio.throttle.io_service_bytes`.
+    package func ioCount(of device: BlockDevice) throws(CgroupFileError) -> (read: Int64, written: Int64) {
+        let text = try read(layout == .unified ? "io.stat" : "blkio.throttle.io_service_bytes", of: .io)
+        var count: (read: Int64, written: Int64) = (0, 0)
+        for line in text.split(separator: "\n") where line.hasPrefix("\(device) ") {
+            let words = line.split(whereSeparator: { " =".contains($0) })
+            for (name, value) in zip(words.dropFirst(), words.dropFirst(2)) {
+                switch name {
+                case "rbytes", "Read": count.read = Int64(value) ?? 0
+                case "wbytes", "Write": count.written = Int64(value) ?? 0
+                default: continue
+                }
+            }
+        }
+        return count
+    }
+
     private static let second: Int64 = 1_000_000
     private static let leastQuota: Int64 = 1000
 
@@ -143,6 +256,8 @@ extension Cgroup {
         case (.memory, _): "memory.high"
         case (.freezer, .unified): "cgroup.freeze"
         case (.freezer, .perController): "freezer.state"
+        case (.io, .unified): "io.max"
+        case (.io(_, let quantity), .perController): quantity.separateFile
         }
     }
 

@@ -126,7 +126,7 @@ package final class Cgroup: Sendable {
         switch layout {
         case .unified: return directories[0]
         case .perController:
-            let directory = directories.first { $0.hierarchy.names.contains(controller.rawValue) }
+            let directory = directories.first { $0.hierarchy.names.contains(controller.separateName) }
             guard let directory else { throw .notEnabled(controller, file: file, path: path) }
             return directory
         }

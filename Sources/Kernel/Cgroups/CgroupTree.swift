@@ -5,7 +5,12 @@ package enum CgroupController: String, Hashable, Sendable {
     case cpuacct
     case cpuset
     case freezer
+    /// On v1 `blkio`.
+    case io
     case memory
+
+    /// Of a hierarchy of v1.
+    var separateName: String { self == .io ? "blkio" : rawValue }
 }
 
 /// Where this machine keeps its cgroups. Make it after `enterHostCgroupNamespace()`: paths, mounts and what may be

@@ -72,6 +72,18 @@ package final class DeadMansPredecessor {
         return true
     }
 
+    /// The files that were entrusted to it: paths by which they are opened wherever they are now. Most are to be freed, and
+    /// some are the kernel's own.
+    package func files() throws(SystemCallError) -> [String] {
+        var paths: [String] = []
+        for name in try TextFile.names(in: "/proc/\(process.id)/fd") {
+            let path = "/proc/\(process.id)/fd/\(name)"
+            let destination = try TextFile.destination(ofLink: path)
+            if destination.hasPrefix("/"), !destination.hasPrefix("/memfd:") { paths.append(path) }
+        }
+        return paths
+    }
+
     private func forEachSlot(_ body: (Int) -> Void) {
         guard let used = memory.usedSlots else { return }
         var index = used.lowerBound

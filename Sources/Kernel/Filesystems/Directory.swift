@@ -201,3 +201,13 @@ extension OwnedDescriptor {
         return Int(clamping: try status(subject: subject).st_nlink)
     }
 }
+
+/// Frees what a file takes that holds data, and leaves everything else alone.
+///
+/// The corresponding system calls are `stat(2)`, `fstatfs(2)` and `ftruncate(2)`.
+package func emptyIfFile(at path: String) throws(SystemCallError) {
+    guard try fileStatus(at: path).st_mode & S_IFMT == S_IFREG else { return }
+    let file = try OwnedDescriptor.open(path, O_WRONLY)
+    if try FilesystemSpace(of: file, subject: path).isOfTheKernel { return }
+    _ = try file.empty(subject: path)
+}

@@ -178,19 +178,44 @@ static int is_undone(const deadman_action *action, long error) {
     return error >= 0 || error == -ENOENT || error == -ENODEV || error == -ESRCH;
 }
 
-// Writes the first of these texts to a file of one line, if that holds one of the others.
+// Whether a line has this word: as its first, or anywhere.
+static int has_word(const char *line, size_t length, const char *word, size_t size, int is_first) {
+    for (size_t begin = 0, end; begin < length; begin = end + 1) {
+        for (end = begin; end < length && line[end] != ' '; end++);
+        int is_same = end - begin == size;
+        for (size_t i = 0; is_same && i < size; i++) is_same = line[begin + i] == word[i];
+        if (is_same) return 1;
+        if (is_first) return 0;
+    }
+    return 0;
+}
+
+// Whether a line begins with the text's first word, and has all others of it.
+static int has_words(const char *line, size_t length, const char *text, size_t size) {
+    for (size_t begin = 0, end; begin < size; begin = end + 1) {
+        for (end = begin; end < size && text[end] != ' '; end++);
+        if (!has_word(line, length, text + begin, end - begin, begin == 0)) return 0;
+    }
+    return 1;
+}
+
+// Writes the first of these texts to a file of which a line holds one of the others.
 static long restore(int file, const char *texts, size_t length) {
     long count = CALL(pread64, file, buffer, sizeof buffer, 0, 0, 0);
     if (count < 0) return count;
-    while (count > 0 && buffer[count - 1] == '\n') count--;
+    const char *lines = (const char *)buffer;
     size_t first = 0;
     for (size_t begin = 0, end; begin < length; begin = end + 1) {
-        int is_same = 1;
-        for (end = begin; end < length && texts[end]; end++)
-            if (end - begin >= (size_t)count || buffer[end - begin] != (unsigned char)texts[end]) is_same = 0;
-        if (end - begin != (size_t)count) is_same = 0;
-        if (begin == 0) first = end;
-        else if (is_same) return CALL(pwrite64, file, texts, first, 0, 0, 0);
+        for (end = begin; end < length && texts[end]; end++);
+        if (begin == 0) {
+            first = end;
+            continue;
+        }
+        for (size_t line = 0, rest; line < (size_t)count; line = rest + 1) {
+            for (rest = line; rest < (size_t)count && lines[rest] != '\n'; rest++);
+            if (has_words(lines + line, rest - line, texts + begin, end - begin))
+                return CALL(pwrite64, file, texts, first, 0, 0, 0);
+        }
     }
     // It is as it was, or somebody else's by now.
     return 0;

@@ -147,6 +147,23 @@ struct FaultCatalogueTests {
             ("disk-fill", ["limit": "1GiB"], .fieldInvalid, "parameters.percent"),
             ("disk-fill", ["reserve": 0], .fieldInvalid, "parameters.reserve"),
             ("disk-fill", ["visible": "yes"], .fieldInvalid, "parameters.visible"),
+            ("memory-squeeze", ["size": "1KiB"], .fieldInvalid, "parameters.size"),
+            ("memory-squeeze", ["percent": 100], .fieldInvalid, "parameters.percent"),
+            ("memory-squeeze", ["size": "1MiB", "percent": 10], .fieldInvalid, "parameters.percent"),
+            ("container-pause", ["signal": "STOP"], .fieldUnknown, "parameters.signal"),
+            ("cpu-stress", ["base": "cpu"], .fieldInvalid, "parameters.base"),
+            ("cpu-stress", ["climb": "3h"], .fieldInvalid, "parameters.climb"),
+            ("io-stress", ["path": "tmp"], .fieldInvalid, "parameters.path"),
+            ("io-stress", ["blockSize": "5000B"], .fieldInvalid, "parameters.blockSize"),
+            ("io-stress", ["blockSize": "32MiB"], .fieldInvalid, "parameters.blockSize"),
+            ("io-stress", ["blockSize": "2MiB", "size": "1MiB"], .fieldInvalid, "parameters.blockSize"),
+            ("io-stress", ["readPercent": 101], .fieldInvalid, "parameters.readPercent"),
+            ("io-stress", ["workers": 65], .fieldInvalid, "parameters.workers"),
+            ("io-stress", ["direct": "no"], .fieldInvalid, "parameters.direct"),
+            ("io-throttle", ["readBytesPerSec": "1B"], .fieldInvalid, "parameters.readBytesPerSec"),
+            ("io-throttle", ["writeBytesPerSec": 1000], .fieldInvalid, "parameters.writeBytesPerSec"),
+            ("io-throttle", ["readOpsPerSec": 0], .fieldInvalid, "parameters.readOpsPerSec"),
+            ("io-throttle", ["writeOpsPerSec": "many"], .fieldInvalid, "parameters.writeOpsPerSec"),
             ("earthquake", [:], .faultUnknown, "fault"),
         ] as [(String, JSON, ProblemCode, String)])
     func `a bad parameter is named`(kind: String, parameters: JSON, code: ProblemCode, field: String) throws {
@@ -215,6 +232,30 @@ struct FaultCatalogueTests {
     @Test func `cpu stress takes a thread for each CPU of the target when none are named`() throws {
         let (fault, _) = try FaultCatalogue.fault(of: "cpu-stress", parameters: ["load": 30])
         #expect(try fault.plan(for: pod) == [.runWorker(.cpu(load: 30, threads: 4))])
+    }
+
+    @Test func `cpu stress takes its share of the quota, or of the node`() throws {
+        func plan(_ parameters: JSON, quota: Double?) throws -> [Step] {
+            let (fault, _) = try FaultCatalogue.fault(of: "cpu-stress", parameters: parameters)
+            return try fault.plan(
+                for: TargetObservation(
+                    facts: pod.facts, cpuCount: 4, cpuQuota: quota, nodeCPUCount: 8, isOnHostNetwork: false,
+                    memoryLimit: nil, diesTogether: false))
+        }
+        #expect(
+            try plan(["load": 80, "base": "quota"], quota: 0.5) == [.runWorker(.cpu(load: 10, threads: 4))])
+        #expect(
+            try plan(["load": 50, "base": "quota", "workers": 1], quota: 1.5)
+                == [.runWorker(.cpu(load: 75, threads: 1))])
+        // Without a quota it has the CPUs that it may run on.
+        #expect(try plan(["load": 50, "base": "quota"], quota: nil) == [.runWorker(.cpu(load: 50, threads: 4))])
+        #expect(
+            try plan(["load": 25, "base": "node", "climb": "5ms"], quota: 1)
+                == [.runWorker(.cpu(load: 50, threads: 4, climbNanoseconds: 5_000_000))])
+        for parameters in [["load": 51, "base": "node"], ["load": 50, "base": "quota", "workers": 1]] as [JSON] {
+            let problem = try #require(throws: Problem.self) { try plan(parameters, quota: 4) }
+            #expect((problem.code, problem.field) == (.fieldInvalid, "parameters.load"))
+        }
     }
 
     @Test func `memory stress takes a share of the limit that applies`() throws {

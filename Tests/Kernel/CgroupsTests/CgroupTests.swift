@@ -121,6 +121,40 @@ struct CgroupTests {
         #expect(try cgroup.limit(of: .memory) == before)
     }
 
+    /// Any disk of this machine: the limit is that of the test's own cgroup.
+    private func anyDisk() throws -> BlockDevice? {
+        try TextFile.names(in: "/sys/block").lazy.filter {
+            $0.hasPrefix("vd") || $0.hasPrefix("sd") || $0.hasPrefix("nvme")
+        }
+        .compactMap { BlockDevice(try TextFile.read("/sys/block/\($0)/dev").prefix { !$0.isNewline }) }.first
+    }
+
+    @Test(arguments: IOQuantity.allCases)
+    func `limits of a disk are lowered and put back each by itself`(quantity: IOQuantity) throws {
+        let temporary = try TemporaryCgroup()
+        let cgroup = try CgroupTree().cgroup(at: temporary.path)
+        guard let disk = try anyDisk(), temporary.file("io.max") ?? temporary.file("blkio.throttle.io_serviced") != nil
+        else { return }
+        let resources = IOQuantity.allCases.map { LimitedResource.io(disk, $0) }
+        for resource in resources {
+            #expect(LimitedResource(rawValue: resource.rawValue) == resource)
+            #expect(try cgroup.limit(of: resource).amount == nil)
+            try cgroup.set(try cgroup.limit(of: resource, at: 1_000_000), of: resource)
+        }
+        let own = LimitedResource.io(disk, quantity)
+        let less = try cgroup.limit(of: own, at: 5000)
+        #expect(less.amount == 5000)
+        try cgroup.set(less, of: own)
+        for resource in resources {
+            #expect(try cgroup.limit(of: resource).amount == (resource == own ? 5000 : 1_000_000))
+        }
+        let none = CgroupLimit(
+            amount: nil, text: cgroup.layout == .unified ? "\(disk) \(quantity.rawValue)=max" : "\(disk) 0")
+        try cgroup.set(none, of: own)
+        #expect(try cgroup.limit(of: own) == none)
+        #expect(try cgroup.ioCount(of: disk) == (0, 0))
+    }
+
     @Test func `refuses the root`() throws {
         let tree = try CgroupTree()
         #expect(throws: CgroupOpeningError.root) { try tree.cgroup(at: "/") }

@@ -9,6 +9,8 @@ package enum LoweredLimit: Hashable, Sendable {
     case memory(MemoryAmount)
     /// To no time at all: its processes stop where they are.
     case freezer
+    /// Of what it may read from the disk that backs a directory, or write to it, in bytes or calls a second.
+    case io(IOQuantity, Int64, directory: String)
 
     package enum MemoryAmount: Hashable, Sendable {
         case bytes(ByteCount)
@@ -37,7 +39,15 @@ extension LimitLayer {
         case .cpu: "lower the CPU limit to \(Self.cpus(limit)), from \(Self.cpus(base))"
         case .memory: "lower the limit of memory to \(Self.bytes(limit)), from \(Self.bytes(base))"
         case .freezer: "freeze all processes"
+        case .io(let device, let quantity):
+            "lower the limit of what is \(quantity.words) disk \(device) to \(Self.rate(limit, quantity)), from "
+                + Self.rate(base, quantity)
         }
+    }
+
+    private static func rate(_ limit: CgroupLimit, _ quantity: IOQuantity) -> String {
+        guard let amount = limit.amount else { return "none" }
+        return quantity.isOfBytes ? "\(ByteCount(amount)) a second" : "\(amount) calls a second"
     }
 
     private static func bytes(_ limit: CgroupLimit) -> String { limit.amount.map { "\(ByteCount($0))" } ?? "none" }
@@ -70,4 +80,10 @@ extension CgroupLimit {
         if json["amount"] != nil, amount == nil { return nil }
         self.init(amount: amount, text: text)
     }
+}
+
+extension IOQuantity {
+    package var isOfBytes: Bool { self == .readBytes || self == .writtenBytes }
+
+    package var words: String { self == .readBytes || self == .reads ? "read from" : "written to" }
 }

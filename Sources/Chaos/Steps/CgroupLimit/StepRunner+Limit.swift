@@ -92,25 +92,21 @@ enum Counted {
     case throttled(Duration)
     case reclaimed(Int64?)
     case frozen(since: BootInstant)
+    case io(BlockDevice, read: Int64, written: Int64, since: BootInstant)
 
     init(_ cgroup: Cgroup, _ resource: LimitedResource) throws(CgroupFileError) {
         switch resource {
         case .cpu: self = .throttled(try cgroup.throttledTime())
         case .memory: self = .reclaimed(try cgroup.reclaimedMemory())
         case .freezer: self = .frozen(since: .now)
+        case .io(let device, _):
+            let count = try cgroup.ioCount(of: device)
+            self = .io(device, read: count.read, written: count.written, since: .now)
         }
     }
 }
 
 extension LoweredLimit {
-    var resource: LimitedResource {
-        switch self {
-        case .cpu: .cpu
-        case .memory: .memory
-        case .freezer: .freezer
-        }
-    }
-
     private static let leastMemory: Int64 = 1 << 20
 
     /// How much is to be left.
@@ -125,6 +121,7 @@ extension LoweredLimit {
         case .memory(.ofUse(let share)):
             return max(Self.leastMemory, Int64(Double(try target.cgroup.memoryUse()) * share.fraction))
         case .freezer: return 0
+        case .io(_, let amount, _): return amount
         }
     }
 
@@ -140,6 +137,10 @@ extension LoweredLimit {
                 .fieldInvalid, "that is no lower than what there is: \(layer.summary)",
                 field: amount.field, hint: "ask for less")
         case .freezer: Problem(.targetRefused, "the target is frozen already", field: "target")
+        case .io:
+            Problem(
+                .fieldInvalid, "that is no lower than what there is: \(layer.summary)", field: "parameters",
+                hint: "ask for less")
         }
     }
 }
@@ -154,7 +155,14 @@ extension LoweredLimit.MemoryAmount {
 }
 
 extension StepRunner {
-    func prepareLimit(_ lowered: LoweredLimit, on target: ResolvedTarget) throws(Problem) -> Intent {
+    func prepareLimit(_ lowered: LoweredLimit, on target: ResolvedTarget) async throws(Problem) -> Intent {
+        let resource: LimitedResource =
+            switch lowered {
+            case .cpu: .cpu
+            case .memory: .memory
+            case .freezer: .freezer
+            case .io(let quantity, _, let directory): .io(try await disk(behind: directory, of: target), quantity)
+            }
         let holdsOnlyOthers: Bool
         let isContested: Bool
         let layer: LimitLayer
@@ -162,18 +170,18 @@ extension StepRunner {
             let processes = try target.cgroup.processes()
             holdsOnlyOthers = target.facts.process == nil && processes.isEmpty
             // What a session has lowered already is no measure of what the target has.
-            let found = try target.cgroup.limit(of: lowered.resource)
-            let known = limits[LimitKey(cgroup: target.facts.cgroup, resource: lowered.resource)]
+            let found = try target.cgroup.limit(of: resource)
+            let known = limits[LimitKey(cgroup: target.facts.cgroup, resource: resource)]
             isContested = known.map { !$0.isOurs(found) } ?? false
             let base = known?.base ?? found
             let amount = try lowered.amount(on: target, from: base)
             layer = LimitLayer(
-                lowered.resource, limit: try target.cgroup.limit(of: lowered.resource, at: amount), base: base)
+                resource, limit: try target.cgroup.limit(of: resource, at: amount), base: base)
         } catch .notEnabled(let controller, let file, _) {
             throw Problem(
                 .targetRefused, "the target's cgroup has no \(file)", field: "target",
                 hint: "let the node's runtime enable the controller \(controller.rawValue)"
-                    + (lowered.resource == .memory ? " on cgroup v2" : ""))
+                    + (resource == .memory ? " on cgroup v2" : ""))
         } catch {
             throw Problem(.targetUnresolvable, "\(error)", field: "target")
         }
@@ -291,6 +299,11 @@ extension StepRunner {
         case .reclaimed(let before):
             guard let use = try? cgroup.memoryUse(), let now = try? cgroup.reclaimedMemory() else { return nil }
             return .reclaimed(ByteCount(max(0, now - (before ?? 0))), used: ByteCount(use))
+        case .io(let device, let read, let written, let since):
+            guard let now = try? cgroup.ioCount(of: device) else { return nil }
+            return .io(
+                read: ByteCount(max(0, now.read - read)), written: ByteCount(max(0, now.written - written)),
+                over: .now - since)
         case .frozen(let since):
             guard let isFrozen = try? cgroup.isFrozen() else { return nil }
             return .paused(for: isFrozen ? .now - since : .zero)

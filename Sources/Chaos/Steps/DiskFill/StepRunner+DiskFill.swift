@@ -50,7 +50,7 @@ extension WorkerKey {
 }
 
 /// A directory of the target as it was found.
-private struct FoundDirectory: Sendable {
+struct FoundDirectory: Sendable {
     let identity: FileIdentity
     let space: FilesystemSpace
     let pathInFilesystem: String?
@@ -127,7 +127,7 @@ extension StepRunner {
             in: target.facts.cgroup)
     }
 
-    private static func refusal(of directory: String, _ error: SystemCallError) -> Problem {
+    static func refusal(of directory: String, _ error: SystemCallError) -> Problem {
         let field = "parameters.path"
         return switch error.errno.rawValue {
         case ENOENT: Problem(.fieldInvalid, "the target has no directory \(directory)", field: field)

@@ -1,0 +1,101 @@
+"""io-stress and io-throttle, as the kernel counts them for the target's cgroup."""
+
+import time
+
+import pytest
+from test_disk_fill import files, space, used
+from test_memory_stress import event
+
+from running_agent import wait_until
+
+pytestmark = pytest.mark.node
+MIB = 1 << 20
+
+
+def begin(agent, target, **parameters):
+    session = agent.tenant.begin("io-stress", target.selector, parameters, duration="60s")
+    event(agent, session, "worker-reached")
+    return session
+
+
+def moved(target, seconds=2):
+    """Bytes that were read and written meanwhile."""
+    before = target.io_bytes()
+    time.sleep(seconds)
+    return [now - then for now, then in zip(target.io_bytes(), before)]
+
+
+@pytest.mark.parametrize("percent, reads, writes", [(100, True, False), (0, False, True), (50, True, True)])
+def test_the_disk_is_read_and_written_as_asked(agent, target, percent, reads, writes):
+    before, names = used(target), files(target)
+    session = begin(agent, target, size="16MiB", readPercent=percent, blockSize="64KiB", workers=2)
+    assert files(target) == names and used(target) - before == pytest.approx(16 * MIB, rel=0.1)
+    read, written = moved(target)
+    assert (read > MIB) == reads and (written > MIB) == writes
+    effect = agent.tenant.read(session).body["steps"][0]["effect"]
+    assert (effect["readBytes"] > MIB) == reads and (effect["writtenBytes"] > MIB) == writes
+    report = agent.tenant.end(session).body
+    assert report["revertVerified"]
+    assert abs(used(target) - before) < MIB
+    assert sum(moved(target, 1)) < MIB
+
+
+def test_what_is_written_through_the_caches_reaches_the_disk(agent, target):
+    session = begin(agent, target, size="16MiB", readPercent=0, blockSize="256KiB", direct=False)
+    assert moved(target, 3)[1] > MIB
+    assert agent.tenant.end(session).body["revertVerified"]
+
+
+def test_a_file_that_does_not_fit_is_refused(agent, target):
+    free = space(target).f_bavail * space(target).f_frsize
+    for parameters, field in [
+        ({"size": f"{free // MIB}MiB"}, "parameters.size"),
+        ({"blockSize": "5000B"}, "parameters.blockSize"),
+        ({"size": "1MiB", "blockSize": "2MiB"}, "parameters.blockSize"),
+        ({"path": "/none"}, "parameters.path"),
+    ]:
+        refused = agent.tenant.inject("io-stress", target.selector, parameters)
+        assert (refused.status, refused.body["field"]) == (422, field), refused
+
+
+def test_the_disk_is_no_faster_than_the_limit(agent, target):
+    before = target.io_limits()
+    begin(agent, target, size="16MiB", readPercent=0, blockSize="64KiB")
+    assert moved(target)[1] > 8 * MIB
+    slow, slower = (
+        tenant.begin("io-throttle", target.selector, {"writeBytesPerSec": rate}, duration="60s")
+        for tenant, rate in ((agent.tenant, "2MiB"), (agent.other_tenant, "1MiB"))
+    )
+    # What is on its way is slowed down too.
+    time.sleep(1)
+    assert moved(target, 4)[1] == pytest.approx(4 * MIB, rel=0.3)
+    assert agent.other_tenant.end(slower).body["revertVerified"]
+    time.sleep(1)
+    assert moved(target, 4)[1] == pytest.approx(8 * MIB, rel=0.3)
+    report = agent.tenant.end(slow).body
+    assert report["revertVerified"] and report["steps"][0]["effect"]["writtenBytes"] > 8 * MIB
+    assert target.io_limits() == before
+    assert moved(target)[1] > 8 * MIB
+
+
+def test_each_limit_is_its_own_and_goes_with_the_engine(agent, target):
+    before = target.io_limits()
+    session = agent.tenant.begin(
+        "io-throttle", target.selector, {"readOpsPerSec": 50, "writeBytesPerSec": "4MiB"}, duration="60s"
+    )
+    (limits,) = target.io_limits().splitlines()
+    assert "riops=50" in limits and f"wbps={4 * MIB}" in limits and "rbps=max" in limits
+    agent.kill_engine()
+    agent.wait_until_ready()
+    assert target.io_limits() == before
+    assert agent.tenant.read(session).body["revertVerified"]
+    refused = agent.tenant.inject("io-throttle", target.selector, {"path": "/proc"})
+    assert (refused.status, refused.body["field"]) == (422, "parameters.path"), refused
+
+
+def test_a_hung_engine_keeps_no_limit(agent, target, hung_engine):
+    before = target.io_limits()
+    agent.tenant.begin("io-throttle", target.selector, {"writeOpsPerSec": 9}, duration="3s")
+    assert target.io_limits() != before
+    hung_engine()
+    wait_until(lambda: target.io_limits() == before, 5)
