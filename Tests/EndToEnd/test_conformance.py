@@ -55,6 +55,8 @@ def test_a_session_has_an_effect_and_leaves_nothing(agent, target, node, world, 
     if kind != "container-pause":
         # What runs meanwhile uses CPU time too.
         send(target, world.peer, parameters)
+    if kind == "io-throttle":
+        target.run("dd if=/dev/zero of=/cached bs=64k count=4 conv=fsync 2>/dev/null")
     deadline = time.monotonic() + 15
     while not effect(agent.tenant.read(answer.body["id"]).body) and time.monotonic() < deadline:
         time.sleep(1)

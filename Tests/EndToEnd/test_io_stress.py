@@ -53,6 +53,7 @@ def test_a_file_that_does_not_fit_is_refused(agent, target):
         ({"blockSize": "5000B"}, "parameters.blockSize"),
         ({"size": "1MiB", "blockSize": "2MiB"}, "parameters.blockSize"),
         ({"path": "/none"}, "parameters.path"),
+        ({"path": "/dev/shm"}, "parameters.path"),
     ]:
         refused = agent.tenant.inject("io-stress", target.selector, parameters)
         assert (refused.status, refused.body["field"]) == (422, field), refused
@@ -99,3 +100,18 @@ def test_a_hung_engine_keeps_no_limit(agent, target, hung_engine):
     assert target.io_limits() != before
     hung_engine()
     wait_until(lambda: target.io_limits() == before, 5)
+
+
+def test_it_ends_when_others_need_the_room(agent, target):
+    status = space(target)
+    # All but some MiB of what is free is its reserve.
+    capacity = (status.f_blocks - status.f_bfree + status.f_bavail) * status.f_frsize
+    free = status.f_bavail * status.f_frsize
+    reserve = 100 * (free - 48 * MIB) / capacity
+    session = begin(agent, target, size="16MiB", reserve=reserve)
+    target.run("dd if=/dev/zero of=/others bs=1M count=64 conv=fsync 2>/dev/null")
+    report = agent.tenant.wait_until_ended(session)
+    target.run("rm /others")
+    assert report["ending"] == "fault-ended" and report["revertVerified"]
+    (ended,) = [each for each in agent.tenant.events(session) if each["kind"] == "worker-ended"]
+    assert "others need the reserve" in str(ended)

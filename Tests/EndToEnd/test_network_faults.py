@@ -210,6 +210,15 @@ def test_what_arrives_is_hit_as_well_as_what_is_sent(agent, target, world, uncha
     assert round_trip() < 140
 
 
+def test_an_interface_is_hit_that_is_there(agent, target, world, unchanged_node):
+    session = inject(agent.tenant, "network-partition", target, interfaces=["eth0"])
+    assert replies(target, world.peer, 5)[0] == 0
+    assert agent.tenant.end(session).body["revertVerified"]
+    refused = agent.tenant.inject("network-partition", target.selector, {"interfaces": ["eth0", "eth7"]})
+    assert (refused.status, refused.body["field"]) == (422, "parameters.interfaces"), refused
+    assert "it has eth0" in refused.body["hint"]
+
+
 def test_where_all_is_lost_nothing_is_sent_twice(agent, target, world, unchanged_node):
     inject(agent.tenant, "network-partition", target)
     inject(agent.other_tenant, "network-duplication", target, percent=100)

@@ -15,6 +15,8 @@ package struct Parameter: Sendable {
         /// A list, not empty, of at most so many.
         case networks(most: Int)
         case ports(most: Int)
+        /// Of network interfaces.
+        case names(most: Int)
     }
 
     package let name: String
@@ -47,6 +49,7 @@ package struct Parameter: Sendable {
         case .path: "absolute, at most \(Self.longestPath) bytes, without \".\" and \"..\" parts"
         case .networks(let most): "1 to \(most), without bits beyond the prefix"
         case .ports(let most): "1 to \(most), each 1 to 65535 or a range"
+        case .names(let most): "1 to \(most), each at most 15 characters"
         }
     }
 
@@ -80,6 +83,7 @@ package struct Parameter: Sendable {
             members = Self.list(of: "address or network, as 10.1.0.0/16", pattern: "^[0-9a-fA-F.:]+(/[0-9]+)?$", most)
         case .ports(let most):
             members = Self.list(of: "port or range, as 8000-8080", pattern: "^[0-9]+(-[0-9]+)?$", most)
+        case .names(let most): members = Self.list(of: "name, as eth0", pattern: "^[!-.0-~]{1,15}$", most)
         }
         members += [("default", standard), ("description", .string(description))]
         return .object(members)
@@ -95,7 +99,7 @@ package struct Parameter: Sendable {
     /// The range is said where the schema's own words cannot say it.
     private var description: String {
         switch kind {
-        case .duration, .bytes, .rate, .path, .networks, .ports: "\(meaning) (\(range))"
+        case .duration, .bytes, .rate, .path, .networks, .ports, .names: "\(meaning) (\(range))"
         case .percentage, .integer, .choice, .boolean: meaning
         }
     }
@@ -121,6 +125,7 @@ package struct ParameterValues: Sendable {
         case text(String)
         case networks([IPNetwork])
         case ports([PortRange])
+        case names([String])
     }
 
     private var values: [String: Value] = [:]
@@ -190,6 +195,9 @@ package struct ParameterValues: Sendable {
         case .ports(let most):
             if let ports = list(value, most, PortRange.init(text:)) { return .ports(ports) }
             wanted = "a list of ports and ranges, as [\"443\", \"8000-8080\"]"
+        case .names(let most):
+            if let names = list(value, most, interfaceName) { return .names(names) }
+            wanted = "a list of interfaces, as [\"eth0\"]"
         }
         throw Problem(
             .fieldInvalid, "\(parameter.name) is \(wanted), \(parameter.range), not \(value.text)",
@@ -200,6 +208,12 @@ package struct ParameterValues: Sendable {
         guard let values = value.arrayValue, (1...most).contains(values.count) else { return nil }
         let elements = values.compactMap { $0.stringValue.flatMap(read) }
         return elements.count == values.count ? elements : nil
+    }
+
+    /// What the kernel takes, of characters that a terminal shows.
+    private static func interfaceName(_ text: String) -> String? {
+        let isName = (1...15).contains(text.utf8.count) && text.utf8.allSatisfy { 0x21...0x7e ~= $0 && $0 != 0x2f }
+        return isName ? text : nil
     }
 
     private static func isPath(_ text: String) -> Bool {
@@ -265,6 +279,11 @@ extension ParameterValues {
 
     package func optionalPorts(_ name: String) -> [PortRange]? {
         guard case .ports(let value)? = values[name] else { return nil }
+        return value
+    }
+
+    package func optionalNames(_ name: String) -> [String]? {
+        guard case .names(let value)? = values[name] else { return nil }
         return value
     }
 

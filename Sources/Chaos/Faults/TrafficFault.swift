@@ -64,6 +64,9 @@ package struct TrafficSelection: Sendable {
         Parameter(
             "protocol", .choice(TrafficBox.Transport.allCases.map(\.rawValue)),
             meaning: "only packets of this one; with ports, both that have them unless told"),
+        Parameter(
+            "interfaces", .names(most: 16),
+            meaning: "only packets through these interfaces of the target; all that are up but loopback unless told"),
     ]
     /// What all of it may come to.
     private static let mostBoxes = 128
@@ -88,8 +91,9 @@ package struct TrafficSelection: Sendable {
             transport.map { [$0] } ?? (hasPorts ? TrafficBox.Transport.allCases.filter(\.hasPorts) : nil))
         let sources = Self.orAny(sourcePorts?.flatMap(\.blocks))
         let destinations = Self.orAny(destinationPorts?.flatMap(\.blocks))
+        let interfaces = Self.orAny(values.optionalNames("interfaces").map { Set($0).sorted() })
         let directions = direction == .both ? 2 : 1
-        let count = directions * ends.count * transports.count * sources.count * destinations.count
+        let count = directions * interfaces.count * ends.count * transports.count * sources.count * destinations.count
         if count > Self.mostBoxes {
             throw Problem(
                 .fieldInvalid, "these addresses, ports and protocols make \(count) filters",
@@ -99,10 +103,12 @@ package struct TrafficSelection: Sendable {
         let ports = sources.flatMap { source in destinations.map { (source: source, destination: $0) } }
         let boxes = ends.flatMap { end in
             transports.flatMap { transport in
-                ports.map {
-                    TrafficBox(
-                        family: end.family, destination: end.network, transport: transport, sourcePorts: $0.source,
-                        destinationPorts: $0.destination)
+                interfaces.flatMap { interface in
+                    ports.map {
+                        TrafficBox(
+                            family: end.family, interface: interface, destination: end.network, transport: transport,
+                            sourcePorts: $0.source, destinationPorts: $0.destination)
+                    }
                 }
             }
         }
@@ -117,6 +123,7 @@ package struct TrafficSelection: Sendable {
         if let networks { parts.append("\(remote) \(Self.list(networks))") }
         if let destinationPorts { parts.append("\(remote) port \(Self.list(destinationPorts))") }
         if let sourcePorts { parts.append("\(own) port \(Self.list(sourcePorts))") }
+        parts += values.optionalNames("interfaces").map { ["on \(Self.list($0))"] } ?? []
         words = which + (parts.isEmpty ? "" : " (\(parts.joined(separator: "; ")))")
     }
 

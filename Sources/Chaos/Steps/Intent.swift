@@ -102,9 +102,9 @@ extension WorkerTask {
     /// What it does, as a person would say it.
     fileprivate var words: String {
         switch self {
-        case .cpu(let load, let threads, let climb):
+        case .cpu(let load, let threads, let ramp):
             "burns \(Self.text(load)) % of a CPU with \(threads == 1 ? "one thread" : "each of \(threads) threads")"
-                + (climb > 0 ? ", reached within \(Duration.nanoseconds(climb).text)" : "")
+                + (ramp > 0 ? ", reached within \(Duration.nanoseconds(ramp).text)" : "")
         case .memory(let bytes, 0): "holds \(ByteCount(bytes)) of memory"
         case .memory(let bytes, let ramp):
             "holds \(ByteCount(bytes)) of memory, reached within \(Duration.nanoseconds(ramp).text)"
@@ -120,11 +120,11 @@ extension WorkerTask {
 
     fileprivate var json: JSON {
         switch self {
-        case .cpu(let load, let threads, let climb):
+        case .cpu(let load, let threads, let ramp):
             [
                 "cpu": .object([
                     ("load", .number(load)), ("threads", .integer(Int64(threads))),
-                    ("climbNanoseconds", climb > 0 ? .integer(climb) : nil),
+                    ("rampNanoseconds", ramp > 0 ? .integer(ramp) : nil),
                 ])
             ]
         case .memory(let bytes, let ramp): ["memory": ["bytes": .integer(bytes), "rampNanoseconds": .integer(ramp)]]
@@ -136,8 +136,8 @@ extension WorkerTask {
 
     fileprivate init?(_ json: JSON) {
         if let load = json["cpu"]?["load"]?.doubleValue, let threads = json["cpu"]?["threads"]?.integerValue {
-            let climb = json["cpu"]?["climbNanoseconds"]?.integerValue ?? 0
-            self = .cpu(load: load, threads: Int(threads), climbNanoseconds: climb)
+            let ramp = json["cpu"]?["rampNanoseconds"]?.integerValue ?? 0
+            self = .cpu(load: load, threads: Int(threads), rampNanoseconds: ramp)
         } else if let bytes = json["memory"]?["bytes"]?.integerValue,
             let ramp = json["memory"]?["rampNanoseconds"]?.integerValue
         {

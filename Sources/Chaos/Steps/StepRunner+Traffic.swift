@@ -103,6 +103,13 @@ extension StepRunner {
                 throw Problem(.targetRefused, "the target's network cannot be shaped: \(error)", field: "target")
             }
         }
+        let known = base.interfaces.map(\.name)
+        if let unknown = layer.filter.boxes.compactMap(\.interface).first(where: { !known.contains($0) }) {
+            throw Problem(
+                .fieldInvalid, "the target has no interface \(unknown) that could be hit",
+                field: "parameters.interfaces",
+                hint: "it has \(known.joined(separator: ", "))")
+        }
         switch obstacle(to: layer, in: networks[facts], over: base) {
         case nil: break
         case .limit(let words):

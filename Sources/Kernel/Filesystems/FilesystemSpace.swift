@@ -29,6 +29,9 @@ package struct FilesystemSpace: Hashable, Sendable {
     /// Whether its files are the kernel's own words, and hold no data.
     package var isOfTheKernel: Bool { Self.kernelTypes.contains(type) }
 
+    /// Whether its files are in memory.
+    package var isInMemory: Bool { [0x0102_1994, 0x8584_58f6].contains(type) }
+
     /// `linux/magic.h`
     private static let kernelTypes: Set<Int64> = [
         0x9fa0,  // proc

@@ -1,8 +1,8 @@
 /// What a worker is to do.
 package enum WorkerTask: Hashable, Sendable {
     /// Keeps so many threads busy, each for so many percent (more than 0, up to 100) of one CPU, reached evenly over the
-    /// climb.
-    case cpu(load: Double, threads: Int, climbNanoseconds: Int64 = 0)
+    /// ramp.
+    case cpu(load: Double, threads: Int, rampNanoseconds: Int64 = 0)
     /// Holds so many bytes of anonymous memory, reached evenly over the ramp.
     case memory(bytes: Int64, rampNanoseconds: Int64)
     /// Lets the file that it is given as `diskFile` grow to so many bytes, and leaves so many free on its file system:
@@ -47,7 +47,7 @@ extension WorkerTask {
     /// Its kind, then its parameters.
     var arguments: [String] {
         switch self {
-        case .cpu(let load, let threads, let climb): ["cpu", "\(load)", "\(threads)", "\(climb)"]
+        case .cpu(let load, let threads, let ramp): ["cpu", "\(load)", "\(threads)", "\(ramp)"]
         case .memory(let bytes, let ramp): ["memory", "\(bytes)", "\(ramp)"]
         case .disk(let bytes, let reserve): ["disk", "\(bytes)", "\(reserve)"]
         case .io(let load, let bytes, let reserve):
@@ -63,13 +63,13 @@ extension WorkerTask {
     init?(arguments: some Sequence<String>) {
         let words = Array(arguments)
         switch (words.first, words.count) {
-        // A worker of an earlier version was told no climb.
+        // A worker of an earlier version was told no ramp.
         case ("cpu", 3...4):
             guard let load = Double(words[1]), let threads = Int(words[2]),
-                let climb = words.count > 3 ? Int64(words[3]) : 0, load > 0, load <= 100, (1...4096).contains(threads),
-                climb >= 0
+                let ramp = words.count > 3 ? Int64(words[3]) : 0, load > 0, load <= 100, (1...4096).contains(threads),
+                ramp >= 0
             else { return nil }
-            self = .cpu(load: load, threads: threads, climbNanoseconds: climb)
+            self = .cpu(load: load, threads: threads, rampNanoseconds: ramp)
         case ("memory", 3):
             guard let bytes = Int64(words[1]), let ramp = Int64(words[2]), bytes > 0, ramp >= 0 else { return nil }
             self = .memory(bytes: bytes, rampNanoseconds: ramp)

@@ -1,15 +1,15 @@
 internal import Glibc
 internal import LinuxSystem
 
-/// Starts threads that each use so many percent of one CPU, reached evenly over the climb. Where every CPU gets as many of
+/// Starts threads that each use so many percent of one CPU, reached evenly over the ramp. Where every CPU gets as many of
 /// them as each other, they stay where they are.
 ///
 /// The corresponding calls are `pthread_create(3)` and `sched_setaffinity(2)`.
-func startCPULoad(percent: Double, threads: Int, climb: Duration) throws(SystemCallError) {
+func startCPULoad(percent: Double, threads: Int, ramp: Duration) throws(SystemCallError) {
     let cpus = try ownCPUs()
     for number in 0..<threads {
         let cpu = !cpus.isEmpty && threads % cpus.count == 0 ? cpus[number % cpus.count] : nil
-        try start(CPULoad(fraction: percent / 100, climb: climb, cpu: cpu))
+        try start(CPULoad(fraction: percent / 100, ramp: ramp, cpu: cpu))
     }
 }
 
@@ -43,12 +43,12 @@ private final class CPULoad: Sendable {
     private static let mostOwed = 2 * period
 
     private let fraction: Double
-    private let climb: Int64
+    private let ramp: Int64
     private let cpu: Int32?
 
-    init(fraction: Double, climb: Duration, cpu: Int32?) {
+    init(fraction: Double, ramp: Duration, cpu: Int32?) {
         self.fraction = fraction
-        self.climb = climb.wholeNanoseconds
+        self.ramp = ramp.wholeNanoseconds
         self.cpu = cpu
     }
 
@@ -63,7 +63,7 @@ private final class CPULoad: Sendable {
         var used = now(CLOCK_THREAD_CPUTIME_ID)
         while true {
             let start = now(CLOCK_MONOTONIC)
-            let share = start - begun < climb ? fraction * Double(start - begun) / Double(climb) : fraction
+            let share = start - begun < ramp ? fraction * Double(start - begun) / Double(ramp) : fraction
             owed = min(owed + Int64(share * Double(start - before)), Self.mostOwed)
             before = start
             let end = start + Self.period

@@ -54,6 +54,9 @@ struct DiskLoad: ~Copyable {
         return size >= bytes ? .full : .more
     }
 
+    /// Whether others have taken from the reserve.
+    func lacksReserve() throws(SystemCallError) -> Bool { try available() < reserve }
+
     /// Gives back what others have taken from the reserve.
     mutating func keepReserve() throws(SystemCallError) {
         let missing = try reserve - available()

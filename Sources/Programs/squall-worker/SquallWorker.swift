@@ -20,7 +20,7 @@ enum SquallWorker {
             try tell(.ready)
             end(try waitForEnd(timer: timer, while: work))
         } catch {
-            fail(error)
+            fail("\(error)")
         }
     }
 
@@ -29,8 +29,8 @@ enum SquallWorker {
 
     private static func begin(_ task: WorkerTask) throws(SystemCallError) -> Work {
         switch task {
-        case .cpu(let load, let threads, let climb):
-            try startCPULoad(percent: load, threads: threads, climb: .nanoseconds(climb))
+        case .cpu(let load, let threads, let ramp):
+            try startCPULoad(percent: load, threads: threads, ramp: .nanoseconds(ramp))
             return { () throws(SystemCallError) in nil }
         case .memory(let bytes, let ramp):
             var load = try MemoryLoad(bytes: bytes, ramp: .nanoseconds(ramp))
@@ -42,16 +42,20 @@ enum SquallWorker {
         case .io(let io, let bytes, let reserve):
             var load = DiskLoad(
                 OwnedDescriptor(adopting: WorkerTask.diskFile), bytes: bytes, reserve: reserve, mustWrite: true)
+            var isGrowing = true
             return { () throws(SystemCallError) in
+                guard isGrowing else {
+                    if try load.lacksReserve() { fail("others need the reserve of \(reserve) bytes") }
+                    return .seconds(1)
+                }
                 switch try load.grow() {
                 case .more: return .zero
                 case .full:
-                    try startIOLoad(io, file: WorkerTask.diskFile, bytes: bytes) { fail($0) }
+                    try startIOLoad(io, file: WorkerTask.diskFile, bytes: bytes) { fail("\($0)") }
                     try tell(.reached(bytes: load.size, shortBecause: nil))
-                    return nil
-                case .short(let reason):
-                    try tell(.failed(reason: "its file of \(bytes) bytes cannot be written: \(reason)"))
-                    end(.failed)
+                    isGrowing = false
+                    return .seconds(1)
+                case .short(let reason): fail("its file of \(bytes) bytes cannot be written: \(reason)")
                 }
             }
         case .disk(let bytes, let reserve):
@@ -98,9 +102,9 @@ enum SquallWorker {
         }
     }
 
-    private static func fail(_ error: SystemCallError) -> Never {
+    private static func fail(_ reason: String) -> Never {
         do throws(SystemCallError) {
-            try tell(.failed(reason: "\(error)"))
+            try tell(.failed(reason: reason))
         } catch {
             complain("\(WorkerOrder.programName): \(error)")
         }

@@ -69,7 +69,8 @@ struct FaultCatalogueTests {
             ("network-reorder", ["percent": 10, "latency": "2.5s"], .fieldInvalid, "parameters.latency"),
             ("network-reorder", ["percent": 10, "gap": 5], .fieldUnknown, "parameters.gap"),
             ("network-loss", ["percent": 5, "burstLength": 1], .fieldInvalid, "parameters.burstLength"),
-            ("network-loss", ["percent": 90, "burstLength": 2], .fieldInvalid, "parameters.burstLength"),
+            ("network-loss", ["percent": 90, "burstLength": 2], .fieldInvalid, "parameters.percent"),
+            ("network-loss", ["percent": 66.7, "burstLength": 2], .fieldInvalid, "parameters.percent"),
             ("network-loss", ["percent": 5, "lossInBurst": 50], .fieldInvalid, "parameters.lossInBurst"),
             ("network-loss", ["percent": 5, "lossBetweenBursts": 1], .fieldInvalid, "parameters.lossBetweenBursts"),
             (
@@ -107,6 +108,9 @@ struct FaultCatalogueTests {
             ("network-partition", ["destinationPorts": ["0"]], .fieldInvalid, "parameters.destinationPorts"),
             ("network-partition", ["destinationPorts": [443]], .fieldInvalid, "parameters.destinationPorts"),
             ("network-partition", ["sourcePorts": ["90-80"]], .fieldInvalid, "parameters.sourcePorts"),
+            ("network-partition", ["interfaces": []], .fieldInvalid, "parameters.interfaces"),
+            ("network-partition", ["interfaces": ["eth0/1"]], .fieldInvalid, "parameters.interfaces"),
+            ("network-partition", ["interfaces": ["a-name-too-long-"]], .fieldInvalid, "parameters.interfaces"),
             ("network-partition", ["direction": "sideways"], .fieldInvalid, "parameters.direction"),
             ("network-partition", ["protocol": "sctp"], .fieldInvalid, "parameters.protocol"),
             (
@@ -152,7 +156,7 @@ struct FaultCatalogueTests {
             ("memory-squeeze", ["size": "1MiB", "percent": 10], .fieldInvalid, "parameters.percent"),
             ("container-pause", ["signal": "STOP"], .fieldUnknown, "parameters.signal"),
             ("cpu-stress", ["base": "cpu"], .fieldInvalid, "parameters.base"),
-            ("cpu-stress", ["climb": "3h"], .fieldInvalid, "parameters.climb"),
+            ("cpu-stress", ["ramp": "3h"], .fieldInvalid, "parameters.ramp"),
             ("io-stress", ["path": "tmp"], .fieldInvalid, "parameters.path"),
             ("io-stress", ["blockSize": "5000B"], .fieldInvalid, "parameters.blockSize"),
             ("io-stress", ["blockSize": "32MiB"], .fieldInvalid, "parameters.blockSize"),
@@ -214,6 +218,11 @@ struct FaultCatalogueTests {
                 "lose all packets both ways (udp; with port 53)",
                 ["ipv4 udp from port 53", "ipv4 udp to port 53", "ipv6 udp from port 53", "ipv6 udp to port 53"]
             ),
+            (
+                ["interfaces": ["eth0", "eth1"], "protocol": "icmp", "destinationIPs": ["10.0.0.0/8"]],
+                "lose all outgoing packets (icmp; to 10.0.0.0/8; on eth0, eth1)",
+                ["ipv4 icmp to 10.0.0.0/8 on eth0", "ipv4 icmp to 10.0.0.0/8 on eth1"]
+            ),
             (["destinationIPs": ["0.0.0.0/0"]], "lose all outgoing packets (to 0.0.0.0/0)", ["ipv4"]),
             ([:], "lose all outgoing packets", ["ipv4", "ipv6"]),
         ] as [(JSON, String, [String])])
@@ -250,8 +259,8 @@ struct FaultCatalogueTests {
         // Without a quota it has the CPUs that it may run on.
         #expect(try plan(["load": 50, "base": "quota"], quota: nil) == [.runWorker(.cpu(load: 50, threads: 4))])
         #expect(
-            try plan(["load": 25, "base": "node", "climb": "5ms"], quota: 1)
-                == [.runWorker(.cpu(load: 50, threads: 4, climbNanoseconds: 5_000_000))])
+            try plan(["load": 25, "base": "node", "ramp": "5ms"], quota: 1)
+                == [.runWorker(.cpu(load: 50, threads: 4, rampNanoseconds: 5_000_000))])
         for parameters in [["load": 51, "base": "node"], ["load": 50, "base": "quota", "workers": 1]] as [JSON] {
             let problem = try #require(throws: Problem.self) { try plan(parameters, quota: 4) }
             #expect((problem.code, problem.field) == (.fieldInvalid, "parameters.load"))

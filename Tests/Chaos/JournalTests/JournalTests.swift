@@ -59,7 +59,7 @@ private func session(token: String = "token-0001") throws -> OpenedSession {
                 base: TrafficBase(interfaces: [.init(index: 2, name: "eth0", hadClsact: false, transmitQueueLength: 0)])
             ),
             .runWorker(.cpu(load: 50, threads: 2), outOfMemoryScore: 1000, in: cgroup),
-            .runWorker(.cpu(load: 12.5, threads: 2, climbNanoseconds: 7), outOfMemoryScore: 1000, in: cgroup),
+            .runWorker(.cpu(load: 12.5, threads: 2, rampNanoseconds: 7), outOfMemoryScore: 1000, in: cgroup),
             .fillDisk(
                 FillFile(
                     bytes: 8192, reserve: 6, isVisible: false,

@@ -56,7 +56,7 @@ struct TrafficShapingCompositionTests {
             hasPorts ? (ports.randomElement(using: &random) ?? nil).flatMap { PortBlock(text: $0) } : nil
         }
         return TrafficBox(
-            family: family,
+            family: family, interface: [nil, nil, "eth0", "eth1"].randomElement(using: &random) ?? nil,
             destination: (networks.randomElement(using: &random) ?? nil).flatMap { IPNetwork(text: $0) },
             transport: transport, sourcePorts: block(), destinationPorts: block())
     }
@@ -74,7 +74,8 @@ struct TrafficShapingCompositionTests {
             transport.hasPorts ? ports.randomElement(using: &random).map { PortBlock(lowest: $0, bits: 0) } : nil
         }
         return TrafficBox(
-            family: family, destination: addresses.randomElement(using: &random).flatMap { IPNetwork(text: $0) },
+            family: family, interface: ["eth0", "eth1", "eth2"].randomElement(using: &random),
+            destination: addresses.randomElement(using: &random).flatMap { IPNetwork(text: $0) },
             transport: transport, sourcePorts: port(), destinationPorts: port())
     }
 

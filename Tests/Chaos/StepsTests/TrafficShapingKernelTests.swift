@@ -14,6 +14,9 @@ struct TrafficShapingKernelTests {
         TrafficBox(family: .ipv4, destination: IPNetwork(text: "10.9.1.0/24")),
         TrafficBox(family: .ipv6, destination: IPNetwork(text: "fd09:1::2"), transport: .icmp),
     ])
+    /// The same, said otherwise.
+    private static let onFirst = TrafficFilter(
+        boxes: Set(TrafficBox.Family.allCases.map { TrafficBox(family: $0, interface: "eth0") }))
     private static let roots = [
         "", "root handle 8: fq_codel target 7ms interval 77ms limit 777", "root handle 8: fq limit 777",
         "root handle 8: htb default 1",
@@ -38,7 +41,7 @@ struct TrafficShapingKernelTests {
         #expect(base.interfaces.map(\.name).sorted() == ["eth0", "eth1"])
 
         let candidates = [
-            TrafficLayer.latency(20), .latency(40, Self.ipv4), .latency(80, Self.first), .latency(160, Self.ipv6),
+            TrafficLayer.latency(20), .latency(40, Self.ipv4), .latency(80, Self.onFirst), .latency(160, Self.ipv6),
             TrafficLayer(
                 direction: .both, filter: Self.first, impairment: TrafficImpairment(latency: .milliseconds(30))),
             TrafficLayer(direction: .ingress, impairment: TrafficImpairment(latency: .milliseconds(10))),
@@ -51,8 +54,9 @@ struct TrafficShapingKernelTests {
             #expect(try shaper.verify(layers, base: base) == [])
             for address in TrafficShapingWorld.addresses {
                 let echo = TrafficBox(
-                    family: address.contains(":") ? .ipv6 : .ipv4, destination: IPNetwork(text: address),
-                    transport: .icmp)
+                    family: address.contains(":") ? .ipv6 : .ipv4,
+                    interface: TrafficShapingWorld.addresses.prefix(2).contains(address) ? "eth0" : "eth1",
+                    destination: IPNetwork(text: address), transport: .icmp)
                 let hit = [echo, echo.going(.ingress)].flatMap { packet in
                     layers.values.filter { $0.boxes.contains { $0.contains(packet) } }
                 }

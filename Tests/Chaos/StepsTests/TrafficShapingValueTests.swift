@@ -159,6 +159,7 @@ struct TrafficShapingValueTests {
                     family: .ipv4, destination: IPNetwork(text: "10.1.2.3"), transport: .tcp,
                     sourcePorts: PortBlock(text: "1"), destinationPorts: PortBlock(text: "32768-65535")),
                 TrafficBox(family: .ipv4, transport: .udp, destinationPorts: PortBlock(text: "53")),
+                TrafficBox(family: .ipv4, interface: "eth0"),
             ]), impairment: TrafficImpairment(latency: .milliseconds(1))),
         TrafficLayer(
             impairment: TrafficImpairment(

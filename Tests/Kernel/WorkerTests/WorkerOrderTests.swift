@@ -4,7 +4,7 @@ import WorkerProtocol
 struct WorkerOrderTests {
     @Test(
         arguments: [
-            (.cpu(load: 33.3, threads: 4, climbNanoseconds: 5), ["cpu", "33.3", "4", "5"]),
+            (.cpu(load: 33.3, threads: 4, rampNanoseconds: 5), ["cpu", "33.3", "4", "5"]),
             (.memory(bytes: 1 << 40, rampNanoseconds: 0), ["memory", "1099511627776", "0"]),
             (.disk(bytes: 4096, reserve: 1 << 30), ["disk", "4096", "1073741824"]),
             (

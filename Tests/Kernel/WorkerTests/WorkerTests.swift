@@ -36,7 +36,7 @@ struct WorkerTests {
 
     @Test func `reaches its load by and by`() throws {
         let temporary = try TemporaryCgroup()
-        let worker = try start(.cpu(load: 100, threads: 1, climbNanoseconds: 4_000_000_000), in: temporary)
+        let worker = try start(.cpu(load: 100, threads: 1, rampNanoseconds: 4_000_000_000), in: temporary)
         try worker.waitUntilReady(atMost: .seconds(5))
         let before = try CPUTime(of: worker.process.id)
         sleep(2)

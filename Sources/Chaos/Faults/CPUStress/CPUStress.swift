@@ -15,23 +15,25 @@ package struct CPUStress: Fault {
     package static let reach = Reach.container
     package static let needs: [NodeFeature] = [.workers]
     package static let parameters = [
-        Parameter("load", .percentage(1...100), standard: 80, meaning: "how much to burn, as a share of the base"),
+        Parameter(
+            "load", .percentage(1...100), standard: 80, meaning: "how much CPU time to burn, as a share of the base"),
         Parameter(
             "base", .choice(Base.allCases.map(\.rawValue)), standard: .string(Base.cores.rawValue),
             meaning:
-                "what load is a share of: cores, one CPU for each worker; quota, the CPU time that the target's quota "
-                + "gives it, or all CPUs that it may run on; node, all CPUs of the node"),
+                "what load is a share of: cores, one CPU for each worker, so that their loads add up; quota, all CPU "
+                + "time that the tightest quota gives the target, or its CPUs where there is none; node, all CPUs of the "
+                + "node; of quota and node the workers share the load"),
         Parameter(
             "workers", .integer(0...1024), standard: 0,
             meaning: "worker threads; 0 is one for each CPU that the target may run on"),
         Parameter(
-            "climb", .duration(.zero...(.seconds(7200))), standard: "0s",
-            meaning: "how long the load takes to rise from nothing, evenly"),
+            "ramp", .duration(.zero...(.seconds(7200))), standard: "0s",
+            meaning: "how long the load takes to rise from nothing, evenly; a part of the session's duration"),
     ]
     package static let examples = [
         FaultExample("half of one CPU", ["load": 50, "workers": 1]),
         FaultExample("every CPU of the target, fully", ["load": 100]),
-        FaultExample("most of the target's quota, reached slowly", ["load": 80, "base": "quota", "climb": "5s"]),
+        FaultExample("most of the target's quota, reached slowly", ["load": 80, "base": "quota", "ramp": "5s"]),
     ]
 
     private enum Base: String, CaseIterable {
@@ -43,13 +45,13 @@ package struct CPUStress: Fault {
     private let load: Percentage
     private let base: Base
     private let workers: Int
-    private let climb: Duration
+    private let ramp: Duration
 
     package init(_ values: ParameterValues) throws(Problem) {
         load = values.percentage("load")
         base = Base(rawValue: values.text("base")) ?? .cores
         workers = Int(values.integer("workers"))
-        climb = values.duration("climb")
+        ramp = values.duration("ramp")
     }
 
     package var summary: String {
@@ -62,7 +64,7 @@ package struct CPUStress: Fault {
         let threads =
             workers == 0 ? "one thread for each of the target's CPUs" : "\(workers) thread\(workers == 1 ? "" : "s")"
         return "burn \(load) of \(whole) with \(threads) in the target's cgroup"
-            + (climb > .zero ? ", reached within \(climb.text)" : "")
+            + (ramp > .zero ? ", reached within \(ramp.text)" : "")
     }
 
     /// - Throws: `field-invalid` for more than the target can run at once.
@@ -78,15 +80,22 @@ package struct CPUStress: Fault {
         if base != .cores, all > Double(min(threads, target.cpuCount)) {
             throw Problem(
                 .fieldInvalid,
-                "\(load) of \(whole) CPUs is more than \(threads) threads can burn on the "
-                    + "\(target.cpuCount) CPUs that the target may run on",
-                field: "parameters.load", hint: "ask for less, or for more workers")
+                "\(load) of \(Self.cpus(whole)) are \(Self.cpus(all)), and \(threads) thread\(threads == 1 ? "" : "s") on "
+                    + "the target's \(Self.cpus(Double(target.cpuCount))) can burn \(min(threads, target.cpuCount))",
+                field: "parameters.load",
+                hint: "ask for less" + (threads < target.cpuCount ? ", or for more workers" : ""))
         }
         return [
             .runWorker(
                 .cpu(
                     load: base == .cores ? load.value : all / Double(threads) * 100, threads: threads,
-                    climbNanoseconds: Int64(climb / .nanoseconds(1))))
+                    rampNanoseconds: Int64(ramp / .nanoseconds(1))))
         ]
+    }
+
+    private static func cpus(_ count: Double) -> String {
+        let hundredths = (count * 100).rounded() / 100
+        let text = hundredths == hundredths.rounded() ? "\(Int(hundredths))" : "\(hundredths)"
+        return "\(text) CPU\(hundredths == 1 ? "" : "s")"
     }
 }

@@ -8,9 +8,10 @@ package struct ContainerPause: Fault {
     package static let explanation = """
         The target's cgroup is frozen, as `docker pause` does it: its processes get no CPU time, keep their memory, files \
         and connections, and answer nobody, which is what a hung program looks like. Whoever watches may act: a failing \
-        liveness probe has the container restarted, and a probe or command that runs inside of it hangs. When it ends \
-        they go on as if time had passed in an instant. Meanwhile nothing else can be started in its cgroup, the workers of \
-        other sessions neither.
+        liveness probe has the container restarted, and a probe or command that runs inside of it hangs. The runtime is not \
+        told, and shows the container as running. When the session ends they go on as if no time had passed. Meanwhile \
+        nothing can be started in its cgroup, and workers of sessions that began before stand still too; on cgroup v1 \
+        nothing in it can be killed either, so that such a session, if it ends, is `stuck` until the pause is over.
         """
     package static let reach = Reach.container
     package static let needs: [NodeFeature] = []

@@ -8,9 +8,10 @@ package struct IOStress: Fault {
     package static let summary = "keeps a disk busy that the target uses"
     package static let explanation = """
         A process of the agent's own, without capabilities, runs in the target's cgroup, writes a file without a name in a \
-        directory of the target, and then reads and writes blocks of it in no order, as fast as the disk and the target's \
-        limits let it. The file takes its size of the disk, and a reserve stays free; the kernel itself frees it when \
-        everything of the agent's dies. The path is followed inside the target's root, and nowhere else. What the disk \
+        directory of the target, and then reads and writes blocks of it at random places, as fast as the disk and the \
+        target's limits let it. The session is active when the file is begun; the event `worker-reached` says when the load \
+        begins. The file takes its size of the disk; when others take of the reserve that is to stay free, the session \
+        ends. The kernel itself frees the file when everything of the agent's dies. The path is followed inside the target's root, and nowhere else. What the disk \
         is, others use too: everything on the node that reads or writes there is hit.
         """
     package static let reach = Reach.node
@@ -21,8 +22,7 @@ package struct IOStress: Fault {
             "size", .bytes(ByteCount(1 << 20)...ByteCount(1 << 40)), standard: "64MiB", meaning: "how large the file is"
         ),
         Parameter(
-            "readPercent", .integer(0...100), standard: 50,
-            meaning: "how many of a hundred calls read; the others write"),
+            "readPercent", .percentage(0...100), standard: 50, meaning: "share of calls that read; the others write"),
         Parameter(
             "blockSize", .bytes(ByteCount(IOLoad.blockSizes.lowerBound)...ByteCount(IOLoad.blockSizes.upperBound)),
             standard: "4KiB", meaning: "bytes of each call, a multiple of 4KiB and at most the size"),
@@ -31,10 +31,15 @@ package struct IOStress: Fault {
             meaning: "threads, each of which waits for one call at a time"),
         Parameter(
             "direct", .boolean, standard: true,
-            meaning: "whether calls go past the kernel's caches; without it, what is written is made durable once a MiB"
+            meaning:
+                "whether calls go past the kernel's caches; without it, reads of a file that fits into memory never reach "
+                + "the disk, and each worker makes its writes durable after each MiB"
         ),
         Parameter(
-            "reserve", .percentage(1...90), standard: 10, meaning: "share of the file system that always stays free"),
+            "reserve", .percentage(1...90), standard: 10,
+            meaning:
+                "share of the file system that stays free: without it the file is not begun, and when others take of it "
+                + "the session ends"),
     ]
     package static let examples = [
         FaultExample("small blocks, half of them written", [:]),
@@ -53,7 +58,8 @@ package struct IOStress: Fault {
         size = values.bytes("size")
         reserve = values.percentage("reserve")
         let load = IOLoad(
-            readPercent: Int(values.integer("readPercent")), blockSize: values.bytes("blockSize").value,
+            readPercent: Int(values.percentage("readPercent").value.rounded()),
+            blockSize: values.bytes("blockSize").value,
             threads: Int(values.integer("workers")), isDirect: values.boolean("direct"))
         guard let load, load.blockSize <= size.value else {
             throw Problem(

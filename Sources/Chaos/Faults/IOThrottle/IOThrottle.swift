@@ -8,10 +8,11 @@ package struct IOThrottle: Fault {
     package static let summary = "slows down what the target reads from a disk and writes to it"
     package static let explanation = """
         The target's cgroup gets limits for the disk that backs a directory, without any process of the agent's: bytes or \
-        calls a second, of reading, of writing, or of both. What is in the kernel's caches is not read from the disk; what \
-        is written into them is slowed down later, as they are written back, on cgroup v2 with ext4 or btrfs, and not at \
-        all on v1. The limits hold for everything that the target does on that disk, whatever the directory. Of several \
-        such sessions the lowest limits apply. A limit that somebody else changes meanwhile is left alone.
+        requests a second, of reading, of writing, or of both. What is in the kernel's caches is not read from the disk; \
+        what is written into them is slowed down later, as they are written back: on cgroup v2 with ext2, ext4, xfs or \
+        f2fs, and not at all on v1. Directories on btrfs, tmpfs and network file systems are refused. The limits hold for \
+        everything that the target does on that disk, whatever the directory; a volume is often on another disk than `/`. \
+        Of several such sessions the lowest limits apply. A limit that somebody else changes meanwhile is left alone.
         """
     package static let reach = Reach.container
     package static let needs: [NodeFeature] = []
@@ -22,14 +23,17 @@ package struct IOThrottle: Fault {
                 ? Parameter(
                     name, .bytes(ByteCount(1024)...ByteCount(1 << 40)),
                     meaning:
-                        "bytes that may be \(quantity.words) the disk in a second; 1MiB both ways where no limit is given"
+                        "bytes that may be \(quantity.words) the disk in a second; 1MiB both ways where none of the four limits is given"
                 )
                 : Parameter(
                     name, .integer(1...1_000_000_000),
-                    meaning: "how many calls of the kernel may be \(quantity.words) the disk in a second")
+                    meaning:
+                        "\(quantity == .reads ? "read" : "write") requests to the disk in a second, as the kernel makes them: its IOPS, not "
+                        + "the program's calls")
         }
     package static let examples = [
         FaultExample("a slow disk", [:]),
+        FaultExample("a volume that takes 10 MiB a second", ["path": "/tmp", "writeBytesPerSec": "10MiB"]),
         FaultExample("a disk that is busy elsewhere", ["readOpsPerSec": 20, "writeOpsPerSec": 20]),
     ]
 
@@ -53,7 +57,7 @@ package struct IOThrottle: Fault {
 
     package var summary: String {
         let words = limits.map { quantity, amount in
-            let amount = quantity.isOfBytes ? "\(ByteCount(amount))" : "\(amount) calls"
+            let amount = quantity.isOfBytes ? "\(ByteCount(amount))" : "\(amount) requests"
             return "\(amount) a second \(quantity.words)"
         }
         return "allow the target \(words.joined(separator: ", ")) the disk of \(directory)"

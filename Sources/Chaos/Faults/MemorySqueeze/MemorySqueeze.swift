@@ -4,11 +4,12 @@ package import Steps
 /// Lets the kernel take memory back from the target.
 package struct MemorySqueeze: Fault {
     package static let kind = "memory-squeeze"
-    package static let summary = "lets the kernel take memory back from the target, and slows it down"
+    package static let summary = "makes the kernel take memory back from the target, which slows it down"
     package static let explanation = """
         The target's memory.high is lowered, without any process of the agent's: the kernel takes back what is beyond it, \
         file caches first and, where there is swap, other memory, and lets every process of the target that wants more \
-        wait, the longer the further it is beyond. Nothing is killed. What the kernel took back is read again as it is \
+        wait, the longer the further it is beyond. That kills nothing; but a target whose memory cannot be taken back, for \
+        want of caches and swap, nearly stands still, and its probes may fail. What the kernel took back is read again as it is \
         needed, so the target may be slow for a while after the end. Of several such sessions the lowest limit applies. A \
         limit that somebody else changes meanwhile is left alone. Needs cgroup v2.
         """
@@ -17,12 +18,15 @@ package struct MemorySqueeze: Fault {
     package static let parameters = [
         Parameter(
             "size", .bytes(ByteCount(1 << 20)...ByteCount(16 << 40)),
-            meaning: "memory that the target may use before it is squeezed; not with percent"),
+            meaning:
+                "memory that the target may use before it is squeezed: while it uses less, nothing happens; not with percent"
+        ),
         Parameter(
             "percent", .percentage(1...99),
             meaning:
-                "the same as a share of what the target uses when the session begins, caches included, but 1MiB at "
-                + "the least; 80 where neither is given"),
+                "the same as a share of what the target uses when the session begins (not of its limit, as with "
+                + "memory-stress), with caches and other sessions' workers, but 1MiB at the least; 80 where neither is given"
+        ),
     ]
     package static let examples = [
         FaultExample("a fifth less than it uses", [:]),

@@ -15,13 +15,14 @@ package struct NetworkLatency: TrafficFault {
             meaning: "how long each packet waits"),
         Parameter(
             "jitter", .duration(.zero...(.seconds(2))), standard: "0s",
-            meaning: "how far the wait varies to both sides; at most the latency"),
+            meaning: "how far the wait varies to both sides; at most the latency, and 500ms with distribution=normal"),
         Parameter(
             "distribution", .choice(Distribution.allCases.map(\.rawValue)),
             standard: .string(Distribution.uniform.rawValue),
             meaning:
-                "how waits lie: uniform, anywhere within the jitter alike; normal, with the jitter as their standard "
-                + "deviation, up to four of them (of which a jitter of 500ms is the most)"),
+                "how waits lie: uniform, anywhere from latency-jitter to latency+jitter alike; normal, around the "
+                + "latency with the jitter as standard deviation, cut at four of them and at no wait at all, so that a "
+                + "jitter above a quarter of the latency raises the mean"),
         Parameter(
             "correlation", .percentage(0...100), standard: 0,
             meaning: "how much a packet's wait resembles the one before; only with jitter, uniform"),
@@ -61,10 +62,16 @@ package struct NetworkLatency: TrafficFault {
                 field: "parameters.jitter", hint: "no packet can wait less than no time")
         }
         if distribution == .normal {
-            guard jitter > .zero, jitter <= Self.mostDeviation else {
+            if jitter == .zero {
                 throw Problem(
-                    .fieldInvalid, "a normal distribution needs a jitter, of at most \(Self.mostDeviation.text)",
-                    field: "parameters.jitter", hint: "give one, or leave out the distribution")
+                    .fieldInvalid, "distribution=normal needs a jitter", field: "parameters.jitter",
+                    hint: "give one, or leave out the distribution")
+            }
+            if jitter > Self.mostDeviation {
+                throw Problem(
+                    .fieldInvalid,
+                    "jitter (\(jitter.text)) is more than the \(Self.mostDeviation.text) that a normal distribution can have",
+                    field: "parameters.jitter", hint: "at most \(Self.mostDeviation.text), or distribution=uniform")
             }
             if correlation.value > 0 {
                 throw Problem(

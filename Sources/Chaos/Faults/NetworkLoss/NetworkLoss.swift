@@ -15,13 +15,18 @@ package struct NetworkLoss: PacketShareFault {
             Parameter(
                 "burstLength", .integer(2...10_000),
                 meaning:
-                    "losses come in bursts of so many packets in a row, on average: the model of Gilbert and Elliott"),
+                    "packets in a row for which the line stays bad, on average (tc's r = 100/burstLength percent): losses come in "
+                    + "bursts, by the model of Gilbert and Elliott, and percent is what is lost in the long run: more than "
+                    + "lossBetweenBursts, less than lossInBurst, and no more than pauses of a packet between bursts allow; "
+                    + "not with correlation"),
             Parameter(
                 "lossInBurst", .percentage(0.01...100),
-                meaning: "share of the packets of a burst that are lost, all unless told"),
+                meaning:
+                    "share of the packets that are lost while the line is bad (tc's 1-h), all unless told; with burstLength"
+            ),
             Parameter(
                 "lossBetweenBursts", .percentage(0...99),
-                meaning: "share of the packets between bursts that are lost, none unless told"),
+                meaning: "share of the packets that are lost meanwhile (tc's 1-k), none unless told; with burstLength"),
         ]
     package static let examples = [
         FaultExample("a bad line", ["percent": 5]),
@@ -62,17 +67,18 @@ package struct NetworkLoss: PacketShareFault {
         guard low < chance.percent, chance.percent < high else {
             throw Problem(
                 .fieldInvalid,
-                "\(chance.percent) of all packets is not between \(low) and \(high), which are lost "
-                    + "between bursts and in them",
+                "percent (\(chance.percent)) must be more than lossBetweenBursts (\(low)) and less than lossInBurst (\(high))",
                 field: "parameters.percent",
-                hint: "lose more in bursts, less between them, or everything without bursts")
+                hint: chance.percent == .whole ? "leave out burstLength to lose everything" : "change one of them")
         }
         guard let model = LossBursts(loss: chance.percent, length: length, lossWhileBad: high, lossWhileGood: low)
         else {
+            // Then the line is good for one packet between bursts.
+            let most = (low.value + Double(length) * high.value) / Double(length + 1)
             throw Problem(
                 .fieldInvalid,
-                "with bursts of \(length) packets, the pauses between them would be shorter than a packet",
-                field: "parameters.burstLength", hint: "let bursts be longer, or lose less")
+                "bursts of \(length) packets lose at most \((most * 100).rounded(.down) / 100)% of all packets",
+                field: "parameters.percent", hint: "lose less, or let bursts be longer")
         }
         return (model, length)
     }

@@ -6,13 +6,16 @@ package struct NetworkReorder: TrafficFault {
     package static let kind = "network-reorder"
     package static let summary = "lets packets overtake others of the target's"
     package static let effect = """
-        A share of the packets is held back, and those that follow meanwhile overtake them; all others go on at once, \
-        unlike with netem's own reordering, which delays all but the share. Where packets are further apart than that, none \
-        is overtaken.
+        A share of the packets is held back, and those that follow meanwhile overtake them; all others go on at once. \
+        netem's own reordering is the other way round: `reorder 25%` lets a quarter go at once, and delays all others. \
+        Where packets are further apart than latency, none is overtaken.
         """
     package static let ownParameters = [
         Parameter(
-            "percent", .percentage(0.01...99), isRequired: true, meaning: "share of packets that are held back"),
+            "percent", .percentage(0.01...99), isRequired: true,
+            meaning:
+                "share of packets that are held back; with segmentation offload one of them may be many on the wire, which "
+                + "keep their order"),
         Parameter(
             "latency", .duration(.milliseconds(1)...(.seconds(2))), standard: "10ms",
             meaning: "how long they are held back"),

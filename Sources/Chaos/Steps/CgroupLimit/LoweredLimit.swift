@@ -9,7 +9,7 @@ package enum LoweredLimit: Hashable, Sendable {
     case memory(MemoryAmount)
     /// To no time at all: its processes stop where they are.
     case freezer
-    /// Of what it may read from the disk that backs a directory, or write to it, in bytes or calls a second.
+    /// Of what it may read from the disk that backs a directory, or write to it, in bytes or requests a second.
     case io(IOQuantity, Int64, directory: String)
 
     package enum MemoryAmount: Hashable, Sendable {
@@ -47,7 +47,7 @@ extension LimitLayer {
 
     private static func rate(_ limit: CgroupLimit, _ quantity: IOQuantity) -> String {
         guard let amount = limit.amount else { return "none" }
-        return quantity.isOfBytes ? "\(ByteCount(amount)) a second" : "\(amount) calls a second"
+        return quantity.isOfBytes ? "\(ByteCount(amount)) a second" : "\(amount) requests a second"
     }
 
     private static func bytes(_ limit: CgroupLimit) -> String { limit.amount.map { "\(ByteCount($0))" } ?? "none" }

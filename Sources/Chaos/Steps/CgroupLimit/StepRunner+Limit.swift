@@ -130,17 +130,23 @@ extension LoweredLimit {
         switch self {
         case .cpu:
             Problem(
-                .fieldInvalid, "the target has no more than the kernel's least limit already: \(layer.summary)",
+                .fieldInvalid, "the target has no more CPU time than the kernel's least limit already",
                 field: "parameters.percent", hint: "choose another target")
         case .memory(let amount):
             Problem(
-                .fieldInvalid, "that is no lower than what there is: \(layer.summary)",
-                field: amount.field, hint: "ask for less")
-        case .freezer: Problem(.targetRefused, "the target is frozen already", field: "target")
-        case .io:
+                .fieldInvalid,
+                "memory.high is \(ByteCount(layer.base.amount ?? 0)) already, which is not above "
+                    + "\(ByteCount(layer.limit.amount ?? 0))",
+                field: amount.field, hint: "ask for less, or choose another target")
+        case .freezer:
             Problem(
-                .fieldInvalid, "that is no lower than what there is: \(layer.summary)", field: "parameters",
-                hint: "ask for less")
+                .targetRefused, "the target is frozen already", field: "target",
+                hint: "thaw it, as `docker unpause` does, or choose another")
+        case .io(let quantity, _, _):
+            Problem(
+                .fieldInvalid,
+                "what is \(quantity.words) the disk is limited already, and to no more than that: \(layer.base.text)",
+                field: "parameters", hint: "ask for less")
         }
     }
 }

@@ -112,6 +112,11 @@ extension StepRunner {
                 .fieldInvalid, "\(fill.directory) is on a file system that holds no files of people",
                 field: "parameters.path")
         }
+        if fill.load != nil, found.space.isInMemory {
+            throw Problem(
+                .fieldInvalid, "\(fill.directory) is in memory: there is no disk to load", field: "parameters.path",
+                hint: "name a directory on a disk")
+        }
         if found.space.isReadOnly {
             throw Problem(
                 .targetRefused, "\(fill.directory) of the target is read-only", field: "parameters.path",
@@ -176,7 +181,7 @@ extension StepRunner {
                 try Self.make(file, as: key, on: target)
             }
         } catch {
-            throw StepError("\(error)")
+            throw StepError("\(error)" + (error.call == "fcntl O_DIRECT" ? ": ask for direct=false" : ""))
         }
         filled[key] = made.filled
         if let files = made.filled.descriptors {

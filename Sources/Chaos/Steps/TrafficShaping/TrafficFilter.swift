@@ -21,7 +21,9 @@ package struct TrafficFilter: Hashable, Sendable {
 package struct TrafficBox: Hashable, Sendable {
     package let direction: Direction
     package let family: Family
-    /// Nil, as in all that follow: any, which nothing else says.
+    /// By its name, where several have one.
+    package let interface: String?
+    /// Nil, as in all of these: any, which nothing else says.
     package let destination: IPNetwork?
     package let transport: Transport?
     package let sourcePorts: PortBlock?
@@ -51,7 +53,8 @@ package struct TrafficBox: Hashable, Sendable {
     ///   - destination: Of the family.
     ///   - sourcePorts: Only with a transport that has ports, as the others.
     package init(
-        direction: Direction = .egress, family: Family, destination: IPNetwork? = nil, transport: Transport? = nil,
+        direction: Direction = .egress, family: Family, interface: String? = nil, destination: IPNetwork? = nil,
+        transport: Transport? = nil,
         sourcePorts: PortBlock? = nil, destinationPorts: PortBlock? = nil
     ) {
         precondition(destination.map { $0.isIPv4 == (family == .ipv4) } ?? true, "an address of another family")
@@ -60,6 +63,7 @@ package struct TrafficBox: Hashable, Sendable {
             "ports without a transport that has them")
         self.direction = direction
         self.family = family
+        self.interface = interface
         self.destination = destination?.isEverything ?? true ? nil : destination
         self.transport = transport
         self.sourcePorts = sourcePorts?.isEverything ?? true ? nil : sourcePorts
@@ -69,13 +73,14 @@ package struct TrafficBox: Hashable, Sendable {
     /// The same, in a direction.
     package func going(_ direction: Direction) -> TrafficBox {
         TrafficBox(
-            direction: direction, family: family, destination: destination, transport: transport,
-            sourcePorts: sourcePorts, destinationPorts: destinationPorts)
+            direction: direction, family: family, interface: interface, destination: destination,
+            transport: transport, sourcePorts: sourcePorts, destinationPorts: destinationPorts)
     }
 
     /// The packets that are in both; nil when there can be none.
     package func meet(_ other: TrafficBox) -> TrafficBox? {
         guard direction == other.direction, family == other.family,
+            case .some(let interface) = Self.inner(interface, other.interface, ==),
             case .some(let destination) = Self.inner(destination, other.destination, { $0.contains($1) }),
             case .some(let transport) = Self.inner(transport, other.transport, ==),
             case .some(let sourcePorts) = Self.inner(sourcePorts, other.sourcePorts, { $0.contains($1) }),
@@ -83,8 +88,8 @@ package struct TrafficBox: Hashable, Sendable {
                 destinationPorts, other.destinationPorts, { $0.contains($1) })
         else { return nil }
         return TrafficBox(
-            direction: direction, family: family, destination: destination, transport: transport,
-            sourcePorts: sourcePorts, destinationPorts: destinationPorts)
+            direction: direction, family: family, interface: interface, destination: destination,
+            transport: transport, sourcePorts: sourcePorts, destinationPorts: destinationPorts)
     }
 
     /// Of one dimension, in which two values are apart or one is in the other, that one: `.some(nil)` for any value, nil
@@ -109,6 +114,7 @@ extension TrafficBox: CustomStringConvertible {
         if destination != nil || destinationPorts != nil { words.append(remote) }
         if let destination { words.append("\(destination)") }
         if let destinationPorts { words.append("port \(destinationPorts)") }
+        if let interface { words.append("on \(interface)") }
         return words.joined(separator: " ")
     }
 }
@@ -146,7 +152,7 @@ extension TrafficFilter {
 extension TrafficBox {
     fileprivate var json: JSON {
         .object([
-            ("family", .string(family.rawValue)),
+            ("family", .string(family.rawValue)), ("interface", interface.map(JSON.string)),
             ("destination", destination.map { .string($0.description) }),
             ("transport", transport.map { .string($0.rawValue) }),
             ("sourcePorts", sourcePorts.map { .string($0.description) }),
@@ -155,8 +161,11 @@ extension TrafficBox {
     }
 
     fileprivate init?(_ json: JSON) {
-        guard let json = json.only("family", "destination", "transport", "sourcePorts", "destinationPorts"),
+        guard
+            let json = json.only(
+                "family", "interface", "destination", "transport", "sourcePorts", "destinationPorts"),
             let family = json["family"]?.stringValue.flatMap(Family.init),
+            let interface = json.optional("interface", \.stringValue),
             let destination = json.optional("destination", { $0.stringValue.flatMap(IPNetwork.init(text:)) }),
             let transport = json.optional("transport", { $0.stringValue.flatMap(Transport.init) }),
             let sources = json.optional("sourcePorts", { $0.stringValue.flatMap(PortBlock.init(text:)) }),
@@ -165,8 +174,8 @@ extension TrafficBox {
             sources == nil && destinations == nil || transport?.hasPorts ?? false
         else { return nil }
         self.init(
-            family: family, destination: destination, transport: transport, sourcePorts: sources,
-            destinationPorts: destinations)
+            family: family, interface: interface, destination: destination, transport: transport,
+            sourcePorts: sources, destinationPorts: destinations)
     }
 }
 

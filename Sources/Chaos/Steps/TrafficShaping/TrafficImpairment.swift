@@ -79,7 +79,7 @@ package struct PacketChance: Hashable, Sendable {
 extension TrafficImpairment {
     /// Why one queue cannot do all of it; nil when it can.
     package var contradiction: String? {
-        if bursts.count > 1 { return "losses in two kinds of bursts" }
+        if bursts.count > 1 { return "losses in bursts, of two sessions" }
         if !bursts.isEmpty, loss?.correlation != nil { return "losses in bursts and other losses that are correlated" }
         if rate != nil, spreads.contains(where: \.isHold) {
             return "packets held back so that others overtake them, and a rate, behind which none overtakes another"

@@ -71,7 +71,7 @@ struct TrafficPlan {
             .mapValues { Dictionary($0.map { ($0.match, $0) }, uniquingKeysWith: { first, _ in first }) }
         for wanted in composition.classes {
             guard let link = state.link(named: wanted.interfaceName) else { continue }
-            for box in wanted.boxes {
+            for box in wanted.boxes where box.interface ?? interface.name == interface.name {
                 let place = Filter.Place(of: box, in: wanted, on: interface.index)
                 let found = redirections[place]?[box.match]
                 if let found { kept.insert(found) }

@@ -31,7 +31,7 @@ struct FaultShowCommand: ReportingCommand {
         var lines = ["\(output.styled(fault.kind, .bold)): \(fault.summary)", ""]
         lines += wrapped(fault.explanation, columns: 80)
         lines += ["", "Reach: \(fault.reach.words)", worksHere(fault), ""]
-        lines.append(output.styled("Parameters", .bold))
+        lines.append(output.styled(fault.parameters.isEmpty ? "No parameters" : "Parameters", .bold))
         var table = Table()
         for parameter in fault.parameters {
             table.add(
