@@ -96,7 +96,7 @@ def test_each_limit_is_its_own_and_goes_with_the_engine(agent, target):
 
 def test_a_hung_engine_keeps_no_limit(agent, target, hung_engine):
     before = target.io_limits()
-    agent.tenant.begin("io-throttle", target.selector, {"writeOpsPerSec": 9}, duration="3s")
+    agent.tenant.begin("io-throttle", target.selector, {"writeOpsPerSec": 50}, duration="3s")
     assert target.io_limits() != before
     hung_engine()
     wait_until(lambda: target.io_limits() == before, 5)

@@ -99,11 +99,13 @@ package final class Engine: Sendable {
         await predecessors.claimAll()
         let claiming = Task { await predecessors.keepClaiming() }
         await recover(scan, with: scheduler)
-        await predecessors.emptyFiles()
+        let areFilesFree = await predecessors.emptyFiles()
         claiming.cancel()
         let stuck = await scheduler.stuckSessions
         // What could not be undone yet, and what the journal does not know, is undone at its deadline.
-        await predecessors.end(undone: Self.tags(of: scan.live).subtracting(Self.tags(of: stuck)))
+        let isLeft: (Intent) -> Bool = { intent in if case .fillDisk = intent { !areFilesFree } else { false } }
+        let left = Self.tags(of: stuck).union(Self.tags(of: scan.live, where: isLeft))
+        await predecessors.end(undone: Self.tags(of: scan.live).subtracting(left))
         return Foundation(
             bootID: bootID, cgroups: cgroups, thread: thread, journal: journal, runner: runner, runtimes: runtimes,
             scheduler: scheduler, mark: mark, takenBack: scan.live.map(\.id))
@@ -127,10 +129,12 @@ package final class Engine: Sendable {
         }
     }
 
-    private static func tags(of sessions: [OpenedSession]) -> Set<UInt64> {
+    private static func tags(
+        of sessions: [OpenedSession], where isWanted: (Intent) -> Bool = { _ in true }
+    ) -> Set<UInt64> {
         Set(
             sessions.flatMap { session in
-                session.intents.enumerated().flatMap { $1.tags(step: $0, of: session.id) }
+                session.intents.enumerated().filter { isWanted($1) }.flatMap { $1.tags(step: $0, of: session.id) }
             })
     }
 

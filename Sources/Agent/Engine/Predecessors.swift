@@ -29,21 +29,32 @@ actor Predecessors {
     }
 
     /// Frees the files that they hold open: recovery finds a file by its name, and the target may have given it another.
-    func emptyFiles() async {
-        for each in all {
-            do throws(SystemCallError) {
-                for path in try each.files() { await empty(path) }
-            } catch {
-                log("what the dead-man's process \(each.processID) of an earlier engine holds is not known: \(error)")
-            }
+    ///
+    /// - Returns: Whether nothing is left in any of them.
+    func emptyFiles() async -> Bool {
+        var files: [DeadMansPredecessor.OpenFile] = []
+        do throws(SystemCallError) {
+            for each in all { files += try each.entrusted() }
+        } catch {
+            log("what the dead-man's process of an earlier engine holds is not known: \(error)")
+            return false
+        }
+        return await withTaskGroup(of: Bool.self) { group in
+            for file in files { group.addTask { await Self.empty(file) } }
+            return await group.reduce(true) { $0 && $1 }
         }
     }
 
-    private func empty(_ path: String) async {
+    private static func empty(_ file: DeadMansPredecessor.OpenFile) async -> Bool {
+        let subject = "a file of an earlier engine"
         do throws(SystemCallError) {
-            try await inTime(on: path, isUndoing: true) { () throws(SystemCallError) in try emptyIfFile(at: path) }
+            try await inTime(on: subject, isUndoing: true) { () throws(SystemCallError) in
+                try file.descriptor.emptyIfFile(subject: subject)
+            }
+            return true
         } catch {
             log("a file that an earlier engine made was not freed: \(error)")
+            return false
         }
     }
 

@@ -118,6 +118,8 @@ int clinux_use_direct_io(int descriptor, int use) {
     return fcntl(descriptor, F_SETFL, use ? flags | O_DIRECT : flags & ~O_DIRECT);
 }
 
+int clinux_pidfd_getfd(int pidfd, int descriptor) { return (int)syscall(SYS_pidfd_getfd, pidfd, descriptor, 0); }
+
 static int wait_for(idtype_t type, id_t id, int no_hang, int *code, int *status) {
     siginfo_t information;
     memset(&information, 0, sizeof information);

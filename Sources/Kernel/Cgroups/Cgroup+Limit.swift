@@ -113,6 +113,11 @@ extension Cgroup {
     /// `freezer.state`; `io.max`, on v1 `blkio.throttle.*`.
     package func limit(of resource: LimitedResource) throws(CgroupFileError) -> CgroupLimit {
         if case .io(let device, let quantity) = resource { return try ioLimit(of: device, quantity, resource) }
+        if resource == .freezer, layout == .perController {
+            // freezer.state tells of cgroups above as well.
+            let isFrozen = try line("freezer.self_freezing", of: .freezer) == "1"
+            return CgroupLimit(amount: isFrozen ? 0 : nil, text: isFrozen ? CgroupLimit.frozen : "THAWED")
+        }
         let text = try line(file(of: resource), of: resource.controller)
         switch resource {
         case .cpu:
@@ -124,9 +129,8 @@ extension Cgroup {
             return CgroupLimit(amount: bytes, text: text)
         case .freezer:
             switch text {
-            case "0", "THAWED": return CgroupLimit(amount: nil, text: text)
+            case "0": return CgroupLimit(amount: nil, text: text)
             case "1": return CgroupLimit(amount: 0, text: text)
-            case CgroupLimit.frozen, CgroupLimit.freezing: return CgroupLimit(amount: 0, text: CgroupLimit.frozen)
             default: throw .unreadable(file: file(of: resource), text: text)
             }
         case .io: preconditionFailure("its file has a line for each device")

@@ -1,3 +1,4 @@
+internal import CLinux
 package import Cgroups
 internal import Glibc
 package import LinuxSystem
@@ -72,16 +73,24 @@ package final class DeadMansPredecessor {
         return true
     }
 
-    /// The files that were entrusted to it: paths by which they are opened wherever they are now. Most are to be freed, and
-    /// some are the kernel's own.
-    package func files() throws(SystemCallError) -> [String] {
-        var paths: [String] = []
+    /// What was entrusted to it: files to be freed, and the kernel's own; sockets and processes too.
+    ///
+    /// The corresponding system call is `pidfd_getfd(2)`: of this process and no other that takes its number.
+    package func entrusted() throws(SystemCallError) -> [OpenFile] {
+        var files: [OpenFile] = []
         for name in try TextFile.names(in: "/proc/\(process.id)/fd") {
-            let path = "/proc/\(process.id)/fd/\(name)"
-            let destination = try TextFile.destination(ofLink: path)
-            if destination.hasPrefix("/"), !destination.hasPrefix("/memfd:") { paths.append(path) }
+            // What is gone meanwhile was undone.
+            guard let number = Int32(name), number > DEADMAN_CGROUPS,
+                let file = try? process.duplicate(descriptor: number)
+            else { continue }
+            files.append(OpenFile(file))
         }
-        return paths
+        return files
+    }
+
+    package final class OpenFile: Sendable {
+        package let descriptor: OwnedDescriptor
+        fileprivate init(_ descriptor: consuming OwnedDescriptor) { self.descriptor = descriptor }
     }
 
     private func forEachSlot(_ body: (Int) -> Void) {

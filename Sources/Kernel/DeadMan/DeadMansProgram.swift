@@ -4,7 +4,7 @@ internal import CLinux
 /// to undo has done its work.
 package struct DeadMansProgram: Hashable, Sendable {
     package private(set) var bytes: [UInt8] = []
-    /// Its calls may wait for a file system.
+    /// Its calls may wait, for a file system as an example.
     package private(set) var isSlow = false
 
     package init() {}
@@ -29,8 +29,12 @@ package struct DeadMansProgram: Hashable, Sendable {
         append(DEADMAN_UNLINK, Array(name.utf8) + [0])
     }
 
-    /// Writes a line to the slot's only file, if that holds one of these in its place.
-    package mutating func restore(_ line: String, insteadOf others: some Sequence<String>) {
+    /// Writes a line to the slot's only file, if one of these is in its place: a line that begins with its first word, and
+    /// has all of its others.
+    ///
+    /// - Parameter takesLong: Whether the kernel may keep the writer.
+    package mutating func restore(_ line: String, insteadOf others: some Sequence<String>, takesLong: Bool = false) {
+        if takesLong { isSlow = true }
         append(DEADMAN_RESTORE, ([line] + others).flatMap { Array($0.utf8) + [0] })
     }
 

@@ -202,12 +202,14 @@ extension OwnedDescriptor {
     }
 }
 
-/// Frees what a file takes that holds data, and leaves everything else alone.
-///
-/// The corresponding system calls are `stat(2)`, `fstatfs(2)` and `ftruncate(2)`.
-package func emptyIfFile(at path: String) throws(SystemCallError) {
-    guard try fileStatus(at: path).st_mode & S_IFMT == S_IFREG else { return }
-    let file = try OwnedDescriptor.open(path, O_WRONLY)
-    if try FilesystemSpace(of: file, subject: path).isOfTheKernel { return }
-    _ = try file.empty(subject: path)
+extension OwnedDescriptor {
+    /// Frees what it takes if it is a file that holds data; anything else is left alone.
+    ///
+    /// The corresponding system calls are `fstat(2)`, `fstatfs(2)` and `ftruncate(2)`.
+    package func emptyIfFile(subject: String) throws(SystemCallError) {
+        guard try status(subject: subject).st_mode & S_IFMT == S_IFREG,
+            try !FilesystemSpace(of: self, subject: subject).isOfTheKernel
+        else { return }
+        _ = try empty(subject: subject)
+    }
 }

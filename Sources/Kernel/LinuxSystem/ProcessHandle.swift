@@ -37,6 +37,17 @@ package struct ProcessHandle: ~Copyable, Sendable {
         self.descriptor = pidfd
     }
 
+    /// A descriptor of our own for what the process has open under this number.
+    ///
+    /// The corresponding system call is `pidfd_getfd(2)`, which needs `CAP_SYS_PTRACE`.
+    package func duplicate(descriptor number: Int32) throws(SystemCallError) -> OwnedDescriptor {
+        let raw = descriptor.rawValue
+        return OwnedDescriptor(
+            adopting: try systemCall("pidfd_getfd", on: "descriptor \(number) of process \(id)") {
+                clinux_pidfd_getfd(raw, number)
+            })
+    }
+
     /// The corresponding system call is `pidfd_send_signal(2)`.
     package func send(signal: Int32) throws(SystemCallError) {
         let raw = descriptor.rawValue

@@ -39,8 +39,8 @@ package struct IOLoad: Hashable, Sendable {
     }
 
     package static let blockUnit: Int64 = 4096
-    package static let blockSizes: ClosedRange<Int64> = blockUnit...(16 << 20)
-    package static let mostThreads = 64
+    package static let blockSizes: ClosedRange<Int64> = blockUnit...(1 << 20)
+    package static let mostThreads = 16
 }
 
 extension WorkerTask {

@@ -178,14 +178,14 @@ static int is_undone(const deadman_action *action, long error) {
     return error >= 0 || error == -ENOENT || error == -ENODEV || error == -ESRCH;
 }
 
-// Whether a line has this word: as its first, or anywhere.
+// Whether a line has this word: as its first, or as any other.
 static int has_word(const char *line, size_t length, const char *word, size_t size, int is_first) {
     for (size_t begin = 0, end; begin < length; begin = end + 1) {
         for (end = begin; end < length && line[end] != ' '; end++);
+        if (is_first != (begin == 0)) continue;
         int is_same = end - begin == size;
         for (size_t i = 0; is_same && i < size; i++) is_same = line[begin + i] == word[i];
         if (is_same) return 1;
-        if (is_first) return 0;
     }
     return 0;
 }

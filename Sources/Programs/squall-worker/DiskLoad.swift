@@ -45,7 +45,7 @@ struct DiskLoad: ~Copyable {
         if size >= bytes { return .full }
         let room = try available() - reserve
         if room <= 0 { return .short("the reserve of \(reserve) bytes is reached") }
-        let length = min(bytes - size, Self.chunk, room)
+        let length = min(bytes - size, mustWrite ? Int64(block.count) : Self.chunk, room)
         do throws(SystemCallError) {
             try allocate(length)
         } catch let error where [ENOSPC, EDQUOT, EFBIG].contains(error.errno.rawValue) {
@@ -91,5 +91,7 @@ struct DiskLoad: ~Copyable {
             size += Int64(written)
             left -= Int64(written)
         }
+        // Bit by bit, so that this program can be ended in between.
+        try systemCall("fdatasync", on: "file") { fdatasync(raw) }
     }
 }

@@ -11,7 +11,6 @@ internal import WorkerProtocol
 func startIOLoad(
     _ load: IOLoad, file: Int32, bytes: Int64, onFailure: @escaping @Sendable (SystemCallError) -> Void
 ) throws(SystemCallError) {
-    try systemCall("fsync", on: "file") { fsync(file) }
     if load.isDirect { try useDirectIO(true, ofDescriptor: file, subject: "file") }
     for number in 0..<load.threads {
         let thread = try startThread {

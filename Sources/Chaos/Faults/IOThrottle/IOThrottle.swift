@@ -12,21 +12,22 @@ package struct IOThrottle: Fault {
         what is written into them is slowed down later, as they are written back: on cgroup v2 with ext2, ext4, xfs or \
         f2fs, and not at all on v1. Directories on btrfs, tmpfs and network file systems are refused. The limits hold for \
         everything that the target does on that disk, whatever the directory; a volume is often on another disk than `/`. \
-        Of several such sessions the lowest limits apply. A limit that somebody else changes meanwhile is left alone.
+        Where a write that waits for the limit is part of a file system's own journal, as with ext4, others that change files \
+        there wait for it too. Of several such sessions the lowest limits apply. A limit that somebody else changes meanwhile is left alone.
         """
-    package static let reach = Reach.container
+    package static let reach = Reach.node
     package static let needs: [NodeFeature] = []
     package static let parameters =
         [Parameter("path", .path, standard: "/", meaning: "a directory on the disk, as the target sees it")]
         + quantities.map { name, quantity in
             quantity.isOfBytes
                 ? Parameter(
-                    name, .bytes(ByteCount(1024)...ByteCount(1 << 40)),
+                    name, .bytes(ByteCount(64 << 10)...ByteCount(1 << 40)),
                     meaning:
                         "bytes that may be \(quantity.words) the disk in a second; 1MiB both ways where none of the four limits is given"
                 )
                 : Parameter(
-                    name, .integer(1...1_000_000_000),
+                    name, .integer(10...1_000_000_000),
                     meaning:
                         "\(quantity == .reads ? "read" : "write") requests to the disk in a second, as the kernel makes them: its IOPS, not "
                         + "the program's calls")
@@ -61,6 +62,11 @@ package struct IOThrottle: Fault {
             return "\(amount) a second \(quantity.words)"
         }
         return "allow the target \(words.joined(separator: ", ")) the disk of \(directory)"
+    }
+
+    package func notes(on target: TargetObservation) -> [String] {
+        limits.contains { $0.quantity == .writtenBytes || $0.quantity == .writes }
+            ? ["others that change files on the same file system may have to wait for what the target writes"] : []
     }
 
     package func plan(for target: TargetObservation) throws(Problem) -> [Step] {

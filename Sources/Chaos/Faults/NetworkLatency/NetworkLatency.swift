@@ -25,7 +25,9 @@ package struct NetworkLatency: TrafficFault {
                 + "jitter above a quarter of the latency raises the mean"),
         Parameter(
             "correlation", .percentage(0...100), standard: 0,
-            meaning: "how much a packet's wait resembles the one before; only with jitter, uniform"),
+            meaning:
+                "how much a packet's wait resembles the one before; only with uniform jitter, and as netem does it: hardly "
+                + "at all where the jitter is far below 2s"),
     ]
     package static let examples = [
         FaultExample("a slow dependency", ["latency": "100ms"]),

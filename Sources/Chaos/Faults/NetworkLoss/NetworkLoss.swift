@@ -77,8 +77,12 @@ package struct NetworkLoss: PacketShareFault {
             let most = (low.value + Double(length) * high.value) / Double(length + 1)
             throw Problem(
                 .fieldInvalid,
-                "bursts of \(length) packets lose at most \((most * 100).rounded(.down) / 100)% of all packets",
-                field: "parameters.percent", hint: "lose less, or let bursts be longer")
+                chance.percent.value > most
+                    ? "bursts of \(length) packets lose at most \((most * 100).rounded(.down) / 100)% of all packets"
+                    : "bursts of \(length) packets would be too far apart for the kernel",
+                field: "parameters.percent",
+                hint: chance.percent.value > most
+                    ? "lose less, or let bursts be longer" : "lose more, or let bursts be shorter")
         }
         return (model, length)
     }

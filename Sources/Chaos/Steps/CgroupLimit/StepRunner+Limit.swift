@@ -1,6 +1,7 @@
 import Cgroups
 package import ChaosModel
 import DeadMan
+import Dispatch
 import Glibc
 import LinuxSystem
 import Targets
@@ -51,11 +52,11 @@ final class LoweredLimits: Entrusted {
         found.text == base.text || layers.values.contains { $0.limit.text == found.text }
     }
 
-    /// Writes what the file is to hold, when the kernel may have much to do for it.
-    ///
-    /// - Returns: When it is in effect, or has failed, or the kernel was given time enough.
-    func lowerSlowly(_ resource: LimitedResource) throws {
-        writer?.write.interrupt()
+    /// Writes what the file is to hold. Returns when it is in effect, or has failed, or the kernel was given time enough.
+    func write(_ resource: LimitedResource) throws {
+        guard resource == .memory, wanted.amount != nil else { return try cgroup.set(wanted, of: resource) }
+        // Nothing is written that would take effect later than anybody knows.
+        if try cgroup.limit(of: resource).text == wanted.text { return }
         let write = try InterruptibleWrite(wanted.text, to: cgroup.openLimit(of: resource))
         writer = (write, false)
         let end = BootInstant.now + Self.writePatience
@@ -63,6 +64,8 @@ final class LoweredLimits: Entrusted {
             let isOver = write.hasEnded
             if try cgroup.limit(of: resource).text == wanted.text {
                 writer?.hasTakenEffect = true
+                // The kernel goes on with it whenever the target wants more.
+                DispatchQueue.global().asyncAfter(deadline: .now() + Self.reclaimPatience) { write.interrupt() }
                 return
             }
             if let failure = write.failure {
@@ -82,6 +85,8 @@ final class LoweredLimits: Entrusted {
 
     /// Within a claim.
     private static let writePatience = Duration.milliseconds(500)
+    /// How long the kernel may take memory back on our time, in seconds.
+    private static let reclaimPatience = 5.0
 
     /// The file is read before it is written.
     func wasTakenBack() {}
@@ -220,11 +225,8 @@ extension StepRunner {
             _ = claim(lowered)
             try entrust(
                 lowered, as: key, until: lowered.firstDeadline ?? deadline, target: target.processDescriptor)
-            if layer.resource == .memory {
-                try lowered.lowerSlowly(layer.resource)
-            } else {
-                try lowered.cgroup.set(lowered.wanted, of: layer.resource)
-            }
+            guard lowered.stopsLowering() else { throw StepError("a former change of the limit is not over") }
+            try lowered.write(layer.resource)
             let now = try lowered.cgroup.limit(of: layer.resource)
             guard now.text == lowered.wanted.text else {
                 throw StepError("the kernel has \(now.text) instead of \(lowered.wanted.text)")
@@ -260,7 +262,7 @@ extension StepRunner {
             if found.text == wanted.text {
                 outcome = next == nil ? .alreadyRestored : .restored
             } else if lowered.isOurs(found) {
-                try lowered.cgroup.set(wanted, of: layer.resource)
+                try lowered.write(layer.resource)
                 let now = try lowered.cgroup.limit(of: layer.resource).text
                 guard now == wanted.text else { return .done(.failed("still \(now) instead of \(wanted.text)")) }
                 outcome = .restored
@@ -345,7 +347,9 @@ extension StepRunner {
     ) throws(StepError) {
         guard let deadMan else { return }
         var program = DeadMansProgram()
-        program.restore(lowered.base.text, insteadOf: Set(lowered.layers.values.flatMap(\.limit.texts)))
+        program.restore(
+            lowered.base.text, insteadOf: Set(lowered.layers.values.flatMap(\.limit.texts)),
+            takesLong: key.resource == .memory)
         let overdue = deadline + Self.grace
         do {
             if let slot = lowered.slot {

@@ -16,19 +16,22 @@ package struct LossBursts: Hashable, Sendable {
         self.lossWhileGood = lossWhileGood
     }
 
+    /// The kernel counts in parts of 2^32: less than this would not be what was asked.
+    private static let leastChance = Percentage(1e-6) ?? .none
+
     /// Of which so many packets are lost in the long run.
     ///
     /// - Parameters:
     ///   - loss: Between the two shares that follow.
     ///   - length: Packets in a row for which the line is bad, on average; 1 or more.
-    /// - Returns: Nil when so short bursts cannot lose so much, or shares contradict each other.
+    /// - Returns: Nil when so short bursts cannot lose so much, so long ones not so little, or shares contradict each other.
     package init?(loss: Percentage, length: Int64, lossWhileBad: Percentage, lossWhileGood: Percentage) {
         guard lossWhileGood < loss, loss < lossWhileBad, length >= 1 else { return nil }
         let badShare = (loss.value - lossWhileGood.value) / (lossWhileBad.value - lossWhileGood.value)
         let toGood = 100 / Double(length)
-        guard let toBad = Percentage(toGood * badShare / (1 - badShare)), let toGood = Percentage(toGood) else {
-            return nil
-        }
+        guard let toBad = Percentage(toGood * badShare / (1 - badShare)), toBad >= Self.leastChance,
+            let toGood = Percentage(toGood)
+        else { return nil }
         self.init(toBad: toBad, toGood: toGood, lossWhileBad: lossWhileBad, lossWhileGood: lossWhileGood)
     }
 }

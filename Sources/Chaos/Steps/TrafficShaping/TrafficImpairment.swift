@@ -81,6 +81,9 @@ extension TrafficImpairment {
     package var contradiction: String? {
         if bursts.count > 1 { return "losses in bursts, of two sessions" }
         if !bursts.isEmpty, loss?.correlation != nil { return "losses in bursts and other losses that are correlated" }
+        if correlation != nil, !spreads.isEmpty {
+            return "correlated delays, and others that are drawn from a table, of which the kernel correlates none"
+        }
         if rate != nil, spreads.contains(where: \.isHold) {
             return "packets held back so that others overtake them, and a rate, behind which none overtakes another"
         }

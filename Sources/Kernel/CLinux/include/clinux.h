@@ -62,6 +62,9 @@ int clinux_stay_on_cpu(int cpu);
 // Lets an open file be read and written past the kernel's caches, or through them again.
 int clinux_use_direct_io(int descriptor, int use);
 
+// A descriptor of its own for what another process has open.
+int clinux_pidfd_getfd(int pidfd, int descriptor);
+
 // Waits for the process behind a pidfd to end and reaps it if it is a child (WNOHANG if asked).
 // Returns the process id, 0 if it still runs, -1 with errno. `code` is CLD_EXITED, CLD_KILLED ...
 int clinux_wait_pidfd(int pidfd, int no_hang, int *code, int *status);

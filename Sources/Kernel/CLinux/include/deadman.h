@@ -41,7 +41,7 @@ typedef struct {
 } deadman_slot;  // followed by the program, which may fill the slots that come after it
 
 enum { DEADMAN_SEND = 1, DEADMAN_SKIP_IF_LISTED = 2, DEADMAN_KILL = 3, DEADMAN_EMPTY = 4, DEADMAN_UNLINK = 5 };
-// Its data: what a file of one line held, then all that we may have put there, each with a zero at its end.
+// Its data: what a line of a file held, then all that we may have put there, each with a zero at its end.
 enum { DEADMAN_RESTORE = 6 };
 
 // A program is a row of these, each followed by its data and filled up to a multiple of four bytes.

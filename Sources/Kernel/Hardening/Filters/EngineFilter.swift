@@ -63,6 +63,7 @@ extension [SystemCallRule] {
         .allow("unshare", when: .argument(0, is: 0x4000_0000), because: "an empty network namespace to probe"),
         .allow("ioctl", when: .argument(1, is: 0xb703), because: "NS_GET_NSTYPE: see that a file is a namespace"),
         .allow("pidfd_open", because: "hold a target's processes"),
+        .allow("pidfd_getfd", because: "free files that the dead-man's process of an earlier engine holds"),
         .allow("pidfd_send_signal", because: "pause, resume and kill processes"),
     ]
 
