@@ -12,7 +12,7 @@ from conftest import IN_NODE, Node
 from storm import FAULTS, Storm
 
 # How long the engine is left alone between two kills, in seconds.
-PAUSE = (0, 1)
+PAUSE = (0, 3)
 # How many kills lie between two comparisons.
 BATCH = 100
 
@@ -41,7 +41,7 @@ def crash_test(world, seed, rounds):
     faults = {name: make for name, make in FAULTS.items() if world.can_shape_traffic() or "network" not in name}
     made = [world.make_target() for _ in range(2 if world.peer else 3)]
     targets = [each for each in (world.target, world.peer, *made) if each]
-    found, recoveries, kills, begun = [], [], 0, time.monotonic()
+    found, recoveries, live, kills, begun = [], [], [], 0, time.monotonic()
     try:
         before = Node(world.agent) if IN_NODE else Targets(targets)
         while kills < rounds and not found:
@@ -53,17 +53,20 @@ def crash_test(world, seed, rounds):
             found = before.differences()
             kills += storm.kills
             recoveries += storm.recoveries
+            live += storm.held_at_kills
             elapsed = time.monotonic() - begun
             print(f"{kills} of {rounds} kills, {elapsed:.0f} s: {storm}; {len(found)} differences", flush=True)
     finally:
         for target in made:
             target.remove()
     recoveries.sort()
+    live.sort()
     print(f"{kills} kills survived, {len(found)} differences, seed {seed}")
     print(
         f"recovery, until sessions are taken again: p50 {share(recoveries, 0.5) * 1000:.0f} ms, "
         f"p99 {share(recoveries, 0.99) * 1000:.0f} ms"
     )
+    print(f"sessions that were active at a kill, beside those that began or ended just then: p50 {share(live, 0.5)}, most {live[-1]}")
     return found
 
 

@@ -36,6 +36,8 @@ class Storm:
         self.over = threading.Event()
         self.begun, self.failures, self.recoveries = [], [], []
         self.ended = self.kills = self.lost = self.most = 0
+        # Sessions that their callers know to be live, now and at each kill.
+        self.held, self.held_at_kills = set(), []
         self.reports = {}
 
     def persistently(self, request):
@@ -84,7 +86,10 @@ class Storm:
         try:
             while not self.over.is_set():
                 session = self.begin(r)
+                if session:
+                    self.held.add(session)
                 self.over.wait(r.uniform(0, 4))
+                self.held.discard(session)
                 if session and r.random() < 0.5:
                     self.end(session)
         except Exception as error:  # Told by the main thread.
@@ -116,7 +121,10 @@ class Storm:
     def kill(self):
         """Kills the engine, and measures how long it takes until all is taken back and sessions are opened again."""
         begun = time.monotonic()
+        self.held_at_kills.append(len(self.held))
         self.agent.kill_engine()
+        # Their callers find that out.
+        self.held.clear()
         self.agent.wait_until_ready()
         self.recoveries.append(time.monotonic() - begun)
         self.kills += 1

@@ -23,7 +23,7 @@ struct TrafficShapingKernelTests {
     ]
 
     @Test(arguments: roots)
-    func `sessions that come and go in any order delay each packet by their sum`(root: String) throws {
+    func `sessions that begin, end and crash in any order delay each packet by their sum`(root: String) throws {
         let world = try TrafficShapingWorld()
         if !root.isEmpty {
             for name in ["eth0", "eth1"] { try world.inTarget("tc qdisc replace dev \(name) \(root)") }
@@ -36,7 +36,7 @@ struct TrafficShapingKernelTests {
             }
         }
         let before = try world.dump()
-        let shaper = try world.shaper()
+        var shaper = try world.shaper()
         let base = try shaper.observe()
         #expect(base.interfaces.map(\.name).sorted() == ["eth0", "eth1"])
 
@@ -50,6 +50,14 @@ struct TrafficShapingKernelTests {
         for _ in 0..<6 {
             let (session, layer) = try #require(candidates.randomElement())
             layers[session] = layers[session] == nil ? layer : nil
+            if Bool.random() {
+                // The process dies on the way, and another one goes on.
+                let budget = MessageBudget(.random(in: 0..<30))
+                do {
+                    try world.settle(world.shaper(budget: budget), to: layers, from: base)
+                } catch TrafficError.netlink(MessageBudget.killed) {}
+                shaper = try world.shaper()
+            }
             #expect(try world.settle(shaper, to: layers, from: base) == [])
             #expect(try shaper.verify(layers, base: base) == [])
             for address in TrafficShapingWorld.addresses {
