@@ -15,7 +15,7 @@ pytestmark = pytest.mark.node
 
 COUNTS = (
     "cpuSeconds", "residentBytes", "diskBytes", "packets", "droppedPackets", "throttledSeconds", "reclaimedBytes",
-    "pausedSeconds", "readBytes", "writtenBytes",
+    "pausedSeconds", "readBytes", "writtenBytes", "signalledProcesses",
 )  # fmt: skip
 
 
@@ -85,17 +85,18 @@ def effect(report):
 BEFORE, HOLD = "signal=SIGKILL:when=1", "delay_exit=5000000:when=1"
 # The first call of undoing, by what a fault needs.
 UNDOING = {"traffic-shaping": "sendto", "workers": "pidfd_send_signal"}
-# Of what is done to files: it reads them.
-UNDOING_OTHERS = "openat"
+# Of what is done to files: it reads them. What cannot be taken back is only written down as ended.
+UNDOING_OTHERS, IRREVERSIBLE = "openat", "fdatasync"
 BOUNDARIES = ["before it is on disk", "before its first change", "before it is undone", "before its end is on disk"]
 
 
 def tampering_at(boundary, kind):
     """The call, what happens at it, and whether the session has begun by then."""
+    others = UNDOING_OTHERS if FAULTS[kind]["reversible"] else IRREVERSIBLE
     return {
         "before it is on disk": ("fdatasync", BEFORE, False),
         "before its first change": ("fdatasync", HOLD, False),
-        "before it is undone": (UNDOING.get("".join(FAULTS[kind]["needs"]), UNDOING_OTHERS), BEFORE, True),
+        "before it is undone": (UNDOING.get("".join(FAULTS[kind]["needs"]), others), BEFORE, True),
         "before its end is on disk": ("fdatasync", BEFORE, True),
     }[boundary]
 

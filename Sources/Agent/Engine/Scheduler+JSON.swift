@@ -15,6 +15,7 @@ extension Scheduler.Plan {
             "duration": .string(duration.text),
             "steps": .array(intents.map { .string($0.summary) }),
             "notes": .array(notes.map(JSON.string)),
+            "reversible": .boolean(intents.allSatisfy(\.isReversible)),
         ]
     }
 }

@@ -14,7 +14,7 @@ extension UndoOutcome {
 
     package var bounded: UndoOutcome {
         switch self {
-        case .restored, .alreadyRestored: self
+        case .restored, .alreadyRestored, .irreversible: self
         case .drifted(let found): .drifted(found: found.cut(to: Self.mostBytes))
         case .failed(let reason): .failed(reason.cut(to: Self.mostBytes))
         }

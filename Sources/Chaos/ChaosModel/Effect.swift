@@ -14,6 +14,8 @@ package enum Effect: Hashable, Sendable {
     case throttled(for: Duration, limit: Double?)
     /// Memory that the kernel took back from the target, and what that uses now.
     case reclaimed(ByteCount, used: ByteCount)
+    /// How many processes got a signal.
+    case signalled(Int)
     /// How long all of the target's processes have been stopped; zero when one of them still runs.
     case paused(for: Duration)
 
@@ -33,6 +35,7 @@ package enum Effect: Hashable, Sendable {
             "throttled for \(Self.rounded(time.seconds, 100)) s of CPU time, at "
                 + (limit.map { "\(Self.rounded($0, 1000)) CPUs" } ?? "no limit")
         case .reclaimed(let bytes, let used): "\(bytes) taken back, \(used) used"
+        case .signalled(let count): "\(count) process\(count == 1 ? "" : "es") signalled"
         case .paused(let time): "paused for \(Self.rounded(time.seconds, 10)) s"
         }
     }
@@ -62,6 +65,7 @@ package enum Effect: Hashable, Sendable {
             ]
         case .reclaimed(let bytes, let used):
             members += [("reclaimedBytes", .integer(bytes.value)), ("usedBytes", .integer(used.value))]
+        case .signalled(let count): members += [("signalledProcesses", .integer(Int64(count)))]
         case .paused(let time): members += [("pausedSeconds", .number(Self.rounded(time.seconds, 1000)))]
         }
         return .object(members)
@@ -90,6 +94,7 @@ extension Effect {
             ["throttled": .object([("seconds", .number(time.seconds)), ("cpus", limit.map(JSON.number))])]
         case .reclaimed(let bytes, let used):
             ["reclaimed": .integer(bytes.value), "used": .integer(used.value)]
+        case .signalled(let count): ["signalled": .integer(Int64(count))]
         case .paused(let time): ["pausedSeconds": .number(time.seconds)]
         }
     }
@@ -118,6 +123,8 @@ extension Effect {
             self = .io(read: read, written: written, over: .seconds(seconds))
         } else if let reclaimed = bytes("reclaimed"), let used = bytes("used") {
             self = .reclaimed(reclaimed, used: used)
+        } else if let count = json["signalled"]?.integerValue {
+            self = .signalled(Int(count))
         } else if let seconds = json["pausedSeconds"]?.doubleValue {
             self = .paused(for: .seconds(seconds))
         } else {

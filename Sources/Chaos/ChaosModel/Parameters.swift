@@ -15,7 +15,7 @@ package struct Parameter: Sendable {
         /// A list, not empty, of at most so many.
         case networks(most: Int)
         case ports(most: Int)
-        /// Of network interfaces.
+        /// As the kernel has them, of interfaces and processes.
         case names(most: Int)
     }
 
@@ -83,7 +83,7 @@ package struct Parameter: Sendable {
             members = Self.list(of: "address or network, as 10.1.0.0/16", pattern: "^[0-9a-fA-F.:]+(/[0-9]+)?$", most)
         case .ports(let most):
             members = Self.list(of: "port or range, as 8000-8080", pattern: "^[0-9]+(-[0-9]+)?$", most)
-        case .names(let most): members = Self.list(of: "name, as eth0", pattern: "^[!-.0-~]{1,15}$", most)
+        case .names(let most): members = Self.list(of: "name", pattern: "^[!-.0-~]{1,15}$", most)
         }
         members += [("default", standard), ("description", .string(description))]
         return .object(members)
@@ -196,8 +196,8 @@ package struct ParameterValues: Sendable {
             if let ports = list(value, most, PortRange.init(text:)) { return .ports(ports) }
             wanted = "a list of ports and ranges, as [\"443\", \"8000-8080\"]"
         case .names(let most):
-            if let names = list(value, most, interfaceName) { return .names(names) }
-            wanted = "a list of interfaces, as [\"eth0\"]"
+            if let names = list(value, most, kernelName) { return .names(names) }
+            wanted = "a list of names, as [\"eth0\"]"
         }
         throw Problem(
             .fieldInvalid, "\(parameter.name) is \(wanted), \(parameter.range), not \(value.text)",
@@ -211,7 +211,7 @@ package struct ParameterValues: Sendable {
     }
 
     /// What the kernel takes, of characters that a terminal shows.
-    private static func interfaceName(_ text: String) -> String? {
+    private static func kernelName(_ text: String) -> String? {
         let isName = (1...15).contains(text.utf8.count) && text.utf8.allSatisfy { 0x21...0x7e ~= $0 && $0 != 0x2f }
         return isName ? text : nil
     }

@@ -62,9 +62,11 @@ package enum UndoOutcome: Hashable, Sendable {
     /// Somebody else has changed it meanwhile; left alone.
     case drifted(found: String)
     case failed(String)
+    /// It was never to be taken back, and nothing was tried.
+    case irreversible
 
     /// Each that `word` can be.
-    package static let words = ["restored", "already-restored", "drifted", "failed"]
+    package static let words = ["restored", "already-restored", "drifted", "failed", "irreversible"]
 
     package var word: String {
         switch self {
@@ -72,12 +74,13 @@ package enum UndoOutcome: Hashable, Sendable {
         case .alreadyRestored: "already-restored"
         case .drifted: "drifted"
         case .failed: "failed"
+        case .irreversible: "irreversible"
         }
     }
 
     package var json: JSON {
         switch self {
-        case .restored, .alreadyRestored: ["outcome": .string(word)]
+        case .restored, .alreadyRestored, .irreversible: ["outcome": .string(word)]
         case .drifted(let found): ["outcome": .string(word), "found": .string(found)]
         case .failed(let reason): ["outcome": .string(word), "reason": .string(reason)]
         }
@@ -90,6 +93,7 @@ package enum UndoOutcome: Hashable, Sendable {
         case "already-restored": self = .alreadyRestored
         case "drifted": self = .drifted(found: json["found"]?.stringValue ?? "")
         case "failed": self = .failed(json["reason"]?.stringValue ?? "")
+        case "irreversible": self = .irreversible
         default: return nil
         }
     }
@@ -176,11 +180,11 @@ package struct SessionReport: Sendable {
         self.steps = steps
     }
 
-    /// Whether every step was undone and read back, or was never performed.
+    /// Whether every step was undone and read back, was never performed, or was never to be undone.
     package var revertVerified: Bool {
         steps.allSatisfy { step in
             switch step.undo {
-            case .restored, .alreadyRestored: true
+            case .restored, .alreadyRestored, .irreversible: true
             case .drifted, .failed: false
             case nil: !step.performed
             }

@@ -11,6 +11,8 @@ package protocol Fault: Sendable {
     static var explanation: String { get }
     static var reach: Reach { get }
     static var needs: [NodeFeature] { get }
+    /// False for what cannot be taken back.
+    static var isReversible: Bool { get }
     static var parameters: [Parameter] { get }
     static var examples: [FaultExample] { get }
 
@@ -29,6 +31,8 @@ package protocol Fault: Sendable {
 }
 
 extension Fault {
+    package static var isReversible: Bool { true }
+
     package func notes(on target: TargetObservation) -> [String] { [] }
 }
 

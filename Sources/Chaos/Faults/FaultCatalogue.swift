@@ -7,6 +7,7 @@ package enum FaultCatalogue {
         CPUStress.self,
         CPUThrottle.self,
         ContainerPause.self,
+        ProcessSignal.self,
         MemoryStress.self,
         MemorySqueeze.self,
         DiskFillFault.self,
@@ -66,6 +67,7 @@ extension Fault {
             "explanation": .string(explanation),
             "reach": .string(reach.rawValue),
             "needs": .array(needs.map { .string($0.rawValue) }),
+            "reversible": .boolean(isReversible),
             "parameters": schema,
             "examples": .array(
                 examples.map { ["title": .string($0.title), "parameters": $0.parameters] }),

@@ -107,7 +107,7 @@ extension Scheduler {
             session.steps[step].undo = outcome
             counts.undone[outcome.word, default: 0] += 1
             switch outcome {
-            case .restored, .alreadyRestored:
+            case .restored, .alreadyRestored, .irreversible:
                 session.tell("step-undone", "\(outcome.word): \(session.steps[step].summary)")
             case .drifted(let found): session.tell("step-drifted", "left alone, changed by somebody else: \(found)")
             case .failed(let reason): session.tell("undo-failed", "will be tried again: \(reason)")

@@ -171,7 +171,7 @@ package struct SessionMachine: Hashable, Sendable {
         switch outcome {
         case .failed:
             return become(.stuck(step: step, ending, failures: failures + 1), .pause(Self.backoff(after: failures)))
-        case .restored, .alreadyRestored, .drifted:
+        case .restored, .alreadyRestored, .drifted, .irreversible:
             if step > 0 { return become(.reverting(step: step - 1, ending), .undo(step - 1)) }
             return become(.ended(ending), .finish(ending))
         }

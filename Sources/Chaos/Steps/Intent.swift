@@ -8,6 +8,7 @@ package enum Intent: Hashable, Sendable {
     case runWorker(WorkerTask, outOfMemoryScore: Int32, in: TargetFacts.Cgroup)
     case fillDisk(FillFile, in: TargetFacts.Cgroup)
     case lowerLimit(LimitLayer, in: TargetFacts.Cgroup)
+    case signalProcesses(SignalOrder, in: TargetFacts.Cgroup)
 }
 
 extension Intent {
@@ -25,15 +26,22 @@ extension Intent {
             "fill \(file.isVisible ? "a file" : "an invisible file") with \(ByteCount(file.bytes)) in "
                 + "\(file.directory), by a worker in cgroup \(cgroup.path)"
         case .lowerLimit(let layer, let cgroup): "\(layer.summary), of cgroup \(cgroup.path)"
+        case .signalProcesses(let order, let cgroup): "\(order.summary) in cgroup \(cgroup.path)"
         }
     }
 
     /// Whether a process runs for it.
     package var runsWorker: Bool {
         switch self {
-        case .shapeTraffic, .lowerLimit: false
+        case .shapeTraffic, .lowerLimit, .signalProcesses: false
         case .runWorker, .fillDisk: true
         }
+    }
+
+    /// Whether it can be taken back.
+    package var isReversible: Bool {
+        if case .signalProcesses = self { return false }
+        return true
     }
 
     /// Names what it changes together with other sessions' intents; nil for what is its own.
@@ -41,14 +49,14 @@ extension Intent {
         switch self {
         case .shapeTraffic(_, let network, _): network.tag
         case .lowerLimit(let layer, let cgroup): LimitKey(cgroup: cgroup, resource: layer.resource).tag
-        case .runWorker, .fillDisk: nil
+        case .runWorker, .fillDisk, .signalProcesses: nil
         }
     }
 
     /// Whether something of it can be left when the node was restarted.
     var outlivesBoot: Bool {
         switch self {
-        case .shapeTraffic, .runWorker, .lowerLimit: false
+        case .shapeTraffic, .runWorker, .lowerLimit, .signalProcesses: false
         case .fillDisk(let file, _): file.isVisible
         }
     }
@@ -63,6 +71,8 @@ extension Intent {
             ["step": "fill-disk", "file": file.json, "cgroup": cgroup.json]
         case .lowerLimit(let layer, let cgroup):
             ["step": "lower-limit", "layer": layer.json, "cgroup": cgroup.json]
+        case .signalProcesses(let order, let cgroup):
+            ["step": "signal-processes", "order": order.json, "cgroup": cgroup.json]
         }
     }
 
@@ -92,6 +102,11 @@ extension Intent {
                 let cgroup = json["cgroup"].flatMap(TargetFacts.Cgroup.init)
             else { return nil }
             self = .lowerLimit(layer, in: cgroup)
+        case "signal-processes":
+            guard let order = json["order"].flatMap(SignalOrder.init),
+                let cgroup = json["cgroup"].flatMap(TargetFacts.Cgroup.init)
+            else { return nil }
+            self = .signalProcesses(order, in: cgroup)
         default:
             return nil
         }

@@ -1,6 +1,6 @@
 package import WorkerProtocol
 
-/// One reversible change, as a fault plans it. The set is closed: recovery, dry run and `squall journal show`
+/// One change, as a fault plans it. The set is closed: recovery, dry run and `squall journal show`
 /// know these steps and never a fault.
 package enum Step: Hashable, Sendable {
     /// A layer on the traffic of the target's network namespace.
@@ -13,6 +13,8 @@ package enum Step: Hashable, Sendable {
     case fillDisk(DiskFill)
     /// A lower limit of the target's cgroup.
     case lowerLimit(LoweredLimit)
+    /// A signal, which cannot be taken back.
+    case signalProcesses(SignalOrder)
 }
 
 /// What a node must be able to do for a step.

@@ -66,6 +66,9 @@ package actor StepRunner {
     var limits: [LimitKey: LoweredLimits] = [:]
     var workers: [WorkerKey: RunningWorker] = [:]
 
+    /// How many processes got a signal.
+    var signalled: [WorkerKey: Int] = [:]
+
     /// The directories in which workers of this engine fill files.
     var filled: [WorkerKey: FilledDirectory] = [:]
     /// Their files with names, entrusted to the dead-man's process.
@@ -169,6 +172,7 @@ package actor StepRunner {
                 intents.append(try prepareWorker(task, outOfMemoryScore: score, on: target))
             case .fillDisk(let fill): intents.append(try await prepareFill(fill, on: target))
             case .lowerLimit(let lowered): intents.append(try await prepareLimit(lowered, on: target))
+            case .signalProcesses(let order): intents.append(try prepareSignal(order, on: target))
             }
         }
         return intents
@@ -190,6 +194,7 @@ package actor StepRunner {
             try await fill(file, as: key, on: target, until: deadline, news: news)
         case .lowerLimit(let layer, let cgroup):
             try lower(layer, in: cgroup, for: session, on: target, until: deadline)
+        case .signalProcesses(let order, _): try signal(order, as: key, on: target)
         }
     }
 
@@ -199,6 +204,7 @@ package actor StepRunner {
         case .shapeTraffic(_, let network, _): trafficEffect(in: network, of: session)
         case .lowerLimit(let layer, let cgroup): limitEffect(layer, in: cgroup, of: session)
         case .runWorker, .fillDisk: await effect(of: WorkerKey(session: session, step: step))
+        case .signalProcesses: signalled[WorkerKey(session: session, step: step)].map(Effect.signalled)
         }
     }
 
@@ -217,6 +223,7 @@ package actor StepRunner {
         case .fillDisk(let file, let cgroup):
             await unfill(file, as: key, in: cgroup, isOfThisBoot: isOfThisBoot)
         case .lowerLimit(let layer, let cgroup): raise(layer, in: cgroup, for: session)
+        case .signalProcesses: .done(signalled.removeValue(forKey: key) == nil ? .alreadyRestored : .irreversible)
         }
     }
 }
@@ -229,6 +236,7 @@ extension Intent {
         case .shapeTraffic, .lowerLimit: [shared].compactMap(\.self)
         case .runWorker: [key.workerTag]
         case .fillDisk: [key.workerTag, key.fileTag]
+        case .signalProcesses: []
         }
     }
 }

@@ -74,6 +74,8 @@ private func session(token: String = "token-0001") throws -> OpenedSession {
                 LimitLayer(
                     .freezer, limit: CgroupLimit(amount: 0, text: "1"), base: CgroupLimit(amount: nil, text: "0")),
                 in: cgroup),
+            .signalProcesses(SignalOrder(.hangUp, names: ["nginx", "a b"]), in: cgroup),
+            .signalProcesses(SignalOrder(.kill, names: nil), in: cgroup),
             .runWorker(.memory(bytes: 1 << 40, rampNanoseconds: 7), outOfMemoryScore: 0, in: cgroup),
             .fillDisk(
                 FillFile(
@@ -92,11 +94,11 @@ private func ended(_ session: OpenedSession, _ ending: Ending) -> EndedSession {
         .memory(resident: ByteCount(1 << 40)), .disk(allocated: ByteCount(0)),
         .throttled(for: .milliseconds(1500), limit: 0.5), .throttled(for: .zero, limit: nil),
         .reclaimed(ByteCount(5), used: ByteCount(6)), .paused(for: .milliseconds(1500)),
-        .io(read: ByteCount(7), written: ByteCount(8), over: .milliseconds(1500)),
+        .signalled(3), .io(read: ByteCount(7), written: ByteCount(8), over: .milliseconds(1500)),
     ]
     let outcomes: [UndoOutcome?] = [
         .restored, .drifted(found: "a qdisc"), .failed("busy"), nil, .alreadyRestored, .restored, .restored, .restored,
-        .restored,
+        .restored, .irreversible,
     ]
     return EndedSession(
         id: session.id, ending: ending,

@@ -30,7 +30,9 @@ struct FaultShowCommand: ReportingCommand {
     private func explanation(of fault: any Fault.Type, _ output: Output) -> [String] {
         var lines = ["\(output.styled(fault.kind, .bold)): \(fault.summary)", ""]
         lines += wrapped(fault.explanation, columns: 80)
-        lines += ["", "Reach: \(fault.reach.words)", worksHere(fault), ""]
+        lines += ["", "Reach: \(fault.reach.words)"]
+        if !fault.isReversible { lines.append("Reversible: no: what it does cannot be taken back") }
+        lines += [worksHere(fault), ""]
         lines.append(output.styled(fault.parameters.isEmpty ? "No parameters" : "Parameters", .bold))
         var table = Table()
         for parameter in fault.parameters {

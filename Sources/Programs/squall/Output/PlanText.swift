@@ -25,7 +25,7 @@ struct PlanText {
         }
         table.add("lasts", Table.Cell(duration))
         for (index, way) in waysToEnd.enumerated() { table.add(index == 0 ? "ends" : "", Table.Cell(way)) }
-        table.add("undone", Table.Cell(undoing))
+        table.add("undone", Table.Cell(undoing, isReversible ? nil : .warning))
         table.add(
             "take back", Table.Cell("squall session revert ID --key \(key), or as root on the node without a key"))
         if let reach {
@@ -74,7 +74,10 @@ struct PlanText {
         return ways
     }
 
+    private var isReversible: Bool { plan["reversible"]?.booleanValue ?? true }
+
     private var undoing: String {
+        if !isReversible { return "nothing: what this does cannot be taken back" }
         let order = steps.count > 1 ? "the changes are taken back in reverse order" : "the change is taken back"
         return "\(order), and what the kernel then has is read back and reported"
     }

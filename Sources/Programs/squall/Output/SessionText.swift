@@ -62,10 +62,18 @@ extension SessionText {
     /// How it ended, in one line.
     var outcome: String {
         switch state {
+        case "ended" where isVerified && isIrreversible:
+            "ended: \(ending ?? "?"); what it did cannot be taken back, and nothing else is left"
         case "ended" where isVerified: "ended: \(ending ?? "?"), and every change is undone and verified"
         case "ended": "ended: \(ending ?? "?"), but not every change is verified as undone"
         case "stuck": "stuck: undoing keeps failing and is tried again and again"
         default: state
+        }
+    }
+
+    private var isIrreversible: Bool {
+        (report["steps"]?.arrayValue ?? []).contains {
+            $0["undo"]?["outcome"]?.stringValue == UndoOutcome.irreversible.word
         }
     }
 
@@ -84,7 +92,7 @@ extension SessionText {
         }
         let word = undo["outcome"]?.stringValue ?? "?"
         let detail = (undo["found"] ?? undo["reason"])?.stringValue
-        let isGood = word == UndoOutcome.restored.word || word == UndoOutcome.alreadyRestored.word
+        let isGood = [UndoOutcome.restored, .alreadyRestored, .irreversible].contains { $0.word == word }
         return Table.Cell(word + (detail.map { ": \($0)" } ?? ""), isGood ? .good : .bad)
     }
 
