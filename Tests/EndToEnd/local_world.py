@@ -160,6 +160,10 @@ os.execvp("sh", ["sh", "-c", sys.argv[1]])
     def set_cpu_limit(self, text):
         self.cpu_limit_file().write_text(text)
 
+    def set_cpu_burst(self, microseconds):
+        name = "cpu.max.burst" if self.cpu_limit_file().name == "cpu.max" else "cpu.cfs_burst_us"
+        (self.cpu_limit_file().parent / name).write_text(str(microseconds))
+
     def anonymous_bytes(self):
         for directory in self.directories:
             if (directory / "memory.stat").exists():

@@ -94,6 +94,9 @@ class Pod:
     def set_cpu_limit(self, text):
         Path(f"{CGROUPS}{self.cgroup}/cpu.max").write_text(text)
 
+    def set_cpu_burst(self, microseconds):
+        Path(f"{CGROUPS}{self.cgroup}/cpu.max.burst").write_text(str(microseconds))
+
     def anonymous_bytes(self):
         lines = Path(f"{CGROUPS}{self.cgroup}/memory.stat").read_text().splitlines()
         return int(dict(line.split() for line in lines)["anon"])

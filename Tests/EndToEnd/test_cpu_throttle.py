@@ -67,6 +67,21 @@ def test_a_limit_that_somebody_else_sets_is_left_alone(agent, target):
     target.set_cpu_limit(before)
 
 
+def test_what_the_kernel_would_refuse_is_refused_before(agent, target):
+    before = target.cpu_limit()
+    target.set_cpu_limit("50000 100000" if " " in before else "50000")
+    target.set_cpu_burst(40000)
+    try:
+        refused = agent.tenant.inject("cpu-throttle", target.selector, {"percent": 10})
+        assert (refused.status, refused.body["field"]) == (422, "parameters.percent"), refused
+        assert "save up" in refused.body["detail"]
+        session = throttle(agent.tenant, target, 90)
+        assert agent.tenant.end(session).body["revertVerified"]
+    finally:
+        target.set_cpu_burst(0)
+        target.set_cpu_limit(before)
+
+
 def test_an_engine_that_is_killed_leaves_no_limit(agent, target):
     before = target.cpu_limit()
     sessions = [throttle(agent.tenant, target, percent) for percent in (50, 10, 30)]

@@ -190,6 +190,18 @@ extension Cgroup {
         try open(file(of: resource), of: resource.controller, O_RDWR)
     }
 
+    /// CPU time that it may save up for later, which must not be more than its quota; none on v1 kernels without it.
+    ///
+    /// The corresponding file is `cpu.max.burst`, on v1 `cpu.cfs_burst_us`; in microseconds.
+    package func cpuBurst() throws(CgroupFileError) -> Int64 {
+        do throws(CgroupFileError) {
+            let file = layout == .unified ? "cpu.max.burst" : "cpu.cfs_burst_us"
+            return Int64(try line(file, of: .cpu)) ?? 0
+        } catch .notEnabled {
+            return 0
+        }
+    }
+
     /// The least CPU time that its own limit or one above allows it, in CPUs; nil when there is none.
     package func cpuLimit() throws(CgroupFileError) -> Double? {
         let own: Int64?

@@ -38,15 +38,25 @@ struct Squall: ParsableCommand {
     private static func exit(reporting error: any Error) -> Never {
         if let code = error as? ExitCode { Self.exit(withError: code) }
         if exitCode(for: error) == .success { Self.exit(withError: error) }
-        if let unknown = UnknownCommand(in: CommandLine.arguments.dropFirst()) {
-            Output.complain(unknown.lines)
-            Self.exit(withError: ExitCode(ExitStatus.invalid.rawValue))
+        let words = CommandLine.arguments.dropFirst()
+        if let unknown = UnknownCommand(in: words) {
+            output(asked: words).failure(unknown.failure)
+        } else if output(asked: words).format == .json {
+            output(asked: words).failure(Failure(.invalid, message(for: error), hint: "see squall help"))
+        } else {
+            let message = fullMessage(for: error)
+            let label = "Error: "
+            let reason = message.hasPrefix(label) ? String(message.dropFirst(label.count)) : message
+            Output.complain(["squall: error: " + reason])
         }
-        let message = fullMessage(for: error)
-        let label = "Error: "
-        let reason = message.hasPrefix(label) ? String(message.dropFirst(label.count)) : message
-        Output.complain(["squall: error: " + reason])
         Self.exit(withError: ExitCode(ExitStatus.invalid.rawValue))
+    }
+
+    /// Of a command line that was not understood, as far as it can be told.
+    private static func output(asked words: some Collection<String>) -> Output {
+        let isJSON =
+            words.contains("--output=json") || zip(words, words.dropFirst()).contains { $0 == ("--output", "json") }
+        return Output(format: isJSON ? .json : .table, colors: .auto)
     }
 }
 

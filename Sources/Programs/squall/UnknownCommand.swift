@@ -26,12 +26,10 @@ struct UnknownCommand {
         return nil
     }
 
-    /// As a failure says it.
-    var lines: [String] {
+    var failure: Failure {
         let meant = suggestion(for: word, among: known).map { "did you mean \((path + [$0]).joined(separator: " "))? " }
-        return [
-            "squall: error: there is no command \"\((path.dropFirst() + [word]).joined(separator: " "))\"",
-            "  hint: \(meant ?? "")known: \(known.joined(separator: ", "))",
-        ]
+        return Failure(
+            .invalid, "there is no command \"\((path.dropFirst() + [word]).joined(separator: " "))\"",
+            hint: "\(meant ?? "")known: \(known.joined(separator: ", "))")
     }
 }

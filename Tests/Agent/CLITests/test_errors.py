@@ -1,5 +1,6 @@
 """What is said when something is wrong: what it is, which field, what would be right, what to do. Every error path."""
 
+import json
 import pathlib
 import socket
 
@@ -91,6 +92,16 @@ class TestTheRequest:
         assert (result.returncode, result.stdout) == (2, "")
         assert result.stderr.startswith("squall: error: ") and said in result.stderr
         assert "\n  See 'squall " in result.stderr
+
+    @pytest.mark.parametrize("words, said", [
+        (["session", "list", "--output", "json", "--durations", "30s"], "Unknown option '--durations'"),
+        (["inject", "--output=json"], "Missing expected argument '<fault>'"),
+        (["injct", "--output", "json"], 'there is no command "injct"'),
+    ])
+    def test_says_so_in_json_when_that_was_asked_for(self, cli, words, said):
+        result = cli.run(*words, connect=False)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert said in json.loads(result.stderr)["detail"]
 
     @pytest.mark.parametrize("words, message, hint", [
         (["injct"], 'there is no command "injct"', "did you mean squall inject? known: inject, session, "),

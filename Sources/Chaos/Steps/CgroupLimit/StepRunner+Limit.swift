@@ -69,6 +69,7 @@ extension StepRunner {
             }
         let holdsOnlyOthers: Bool
         let isContested: Bool
+        var burst: Int64 = 0
         let layer: LimitLayer
         do throws(CgroupFileError) {
             let processes = try target.cgroup.processes()
@@ -79,6 +80,7 @@ extension StepRunner {
             isContested = known.map { !$0.isOurs(found) } ?? false
             let base = known?.base ?? found
             let amount = try lowered.amount(on: target, from: base)
+            if resource == .cpu { burst = try target.cgroup.cpuBurst() }
             layer = LimitLayer(
                 resource, limit: try target.cgroup.limit(of: resource, at: amount), base: base)
         } catch .notEnabled(let controller, let file, _) {
@@ -100,6 +102,12 @@ extension StepRunner {
                 hint: "wait for the end of that session")
         }
         guard layer.limit.amount ?? .max < layer.base.amount ?? .max else { throw lowered.isNotLower(layer) }
+        if let quota = layer.limit.text.split(separator: " ").first.flatMap({ Int64($0) }), burst > quota {
+            throw Problem(
+                .fieldInvalid,
+                "the target may save up \(burst) us of CPU time, more than the quota of \(quota) us would be",
+                field: "parameters.percent", hint: "leave it more, or lower its cpu.max.burst first")
+        }
         return .lowerLimit(layer, in: target.facts.cgroup)
     }
 
