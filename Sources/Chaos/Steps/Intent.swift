@@ -120,9 +120,10 @@ extension WorkerTask {
         case .cpu(let load, let threads, let ramp):
             "burns \(Self.text(load)) % of a CPU with \(threads == 1 ? "one thread" : "each of \(threads) threads")"
                 + (ramp > 0 ? ", reached within \(Duration.nanoseconds(ramp).text)" : "")
-        case .memory(let bytes, 0): "holds \(ByteCount(bytes)) of memory"
-        case .memory(let bytes, let ramp):
-            "holds \(ByteCount(bytes)) of memory, reached within \(Duration.nanoseconds(ramp).text)"
+        case .memory(let bytes, let ramp, let isHot):
+            "holds \(ByteCount(bytes)) of memory"
+                + (ramp > 0 ? ", reached within \(Duration.nanoseconds(ramp).text)" : "")
+                + (isHot ? ", and uses it again and again" : "")
         case .disk(let bytes, _): "fills a file with \(ByteCount(bytes))"
         case .io(let load, let bytes, _): "\(load.words) of a file of \(ByteCount(bytes))"
         }
@@ -142,7 +143,12 @@ extension WorkerTask {
                     ("rampNanoseconds", ramp > 0 ? .integer(ramp) : nil),
                 ])
             ]
-        case .memory(let bytes, let ramp): ["memory": ["bytes": .integer(bytes), "rampNanoseconds": .integer(ramp)]]
+        case .memory(let bytes, let ramp, let isHot):
+            [
+                "memory": .object([
+                    ("bytes", .integer(bytes)), ("rampNanoseconds", .integer(ramp)), ("hot", isHot ? true : nil),
+                ])
+            ]
         case .disk(let bytes, let reserve): ["disk": ["bytes": .integer(bytes), "reserve": .integer(reserve)]]
         case .io(let load, let bytes, let reserve):
             ["io": load.json, "bytes": .integer(bytes), "reserve": .integer(reserve)]
@@ -156,7 +162,8 @@ extension WorkerTask {
         } else if let bytes = json["memory"]?["bytes"]?.integerValue,
             let ramp = json["memory"]?["rampNanoseconds"]?.integerValue
         {
-            self = .memory(bytes: bytes, rampNanoseconds: ramp)
+            self = .memory(
+                bytes: bytes, rampNanoseconds: ramp, isHot: json["memory"]?["hot"]?.booleanValue ?? false)
         } else if let bytes = json["disk"]?["bytes"]?.integerValue, let reserve = json["disk"]?["reserve"]?.integerValue
         {
             self = .disk(bytes: bytes, reserve: reserve)

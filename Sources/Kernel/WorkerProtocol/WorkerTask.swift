@@ -3,8 +3,9 @@ package enum WorkerTask: Hashable, Sendable {
     /// Keeps so many threads busy, each for so many percent (more than 0, up to 100) of one CPU, reached evenly over the
     /// ramp.
     case cpu(load: Double, threads: Int, rampNanoseconds: Int64 = 0)
-    /// Holds so many bytes of anonymous memory, reached evenly over the ramp.
-    case memory(bytes: Int64, rampNanoseconds: Int64)
+    /// Holds so many bytes of anonymous memory, reached evenly over the ramp; what is hot is used again once a second, so
+    /// that it looks needed.
+    case memory(bytes: Int64, rampNanoseconds: Int64, isHot: Bool = false)
     /// Lets the file that it is given as `diskFile` grow to so many bytes, and leaves so many free on its file system:
     /// it gives back when others need them.
     case disk(bytes: Int64, reserve: Int64)
@@ -48,7 +49,7 @@ extension WorkerTask {
     var arguments: [String] {
         switch self {
         case .cpu(let load, let threads, let ramp): ["cpu", "\(load)", "\(threads)", "\(ramp)"]
-        case .memory(let bytes, let ramp): ["memory", "\(bytes)", "\(ramp)"]
+        case .memory(let bytes, let ramp, let isHot): ["memory", "\(bytes)", "\(ramp)"] + (isHot ? ["hot"] : [])
         case .disk(let bytes, let reserve): ["disk", "\(bytes)", "\(reserve)"]
         case .io(let load, let bytes, let reserve):
             [
@@ -70,9 +71,11 @@ extension WorkerTask {
                 ramp >= 0
             else { return nil }
             self = .cpu(load: load, threads: threads, rampNanoseconds: ramp)
-        case ("memory", 3):
-            guard let bytes = Int64(words[1]), let ramp = Int64(words[2]), bytes > 0, ramp >= 0 else { return nil }
-            self = .memory(bytes: bytes, rampNanoseconds: ramp)
+        case ("memory", 3...4):
+            guard let bytes = Int64(words[1]), let ramp = Int64(words[2]), bytes > 0, ramp >= 0,
+                words.count == 3 || words[3] == "hot"
+            else { return nil }
+            self = .memory(bytes: bytes, rampNanoseconds: ramp, isHot: words.count > 3)
         case ("disk", 3):
             guard let bytes = Int64(words[1]), let reserve = Int64(words[2]), bytes > 0, reserve >= 0 else {
                 return nil

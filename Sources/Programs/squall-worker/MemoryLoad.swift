@@ -32,6 +32,16 @@ struct MemoryLoad {
         self.ramp = ramp
     }
 
+    /// Uses each page once more, so that none looks as if nobody needed it.
+    func use() {
+        var number = number
+        for offset in stride(from: 0, to: taken, by: Int(page)) {
+            // Written, as what is only read need not be.
+            number &+= 1
+            start.storeBytes(of: number, toByteOffset: Int(offset) + 8, as: UInt64.self)
+        }
+    }
+
     /// Takes what is due. Returns how long the worker may wait before it calls again; nil when all is held.
     mutating func goOn() -> Duration? {
         let due: Int64

@@ -32,12 +32,18 @@ enum SquallWorker {
         case .cpu(let load, let threads, let ramp):
             try startCPULoad(percent: load, threads: threads, ramp: .nanoseconds(ramp))
             return { () throws(SystemCallError) in nil }
-        case .memory(let bytes, let ramp):
+        case .memory(let bytes, let ramp, let isHot):
             var load = try MemoryLoad(bytes: bytes, ramp: .nanoseconds(ramp))
+            var isGrowing = true
             return { () throws(SystemCallError) in
+                guard isGrowing else {
+                    load.use()
+                    return .seconds(1)
+                }
                 if let pause = load.goOn() { return pause }
                 try tell(.reached(bytes: bytes, shortBecause: nil))
-                return nil
+                isGrowing = false
+                return isHot ? .seconds(1) : nil
             }
         case .io(let io, let bytes, let reserve):
             var load = DiskLoad(

@@ -301,6 +301,15 @@ struct FaultCatalogueTests {
         let problem = try #require(throws: Problem.self) { try plan("500MiB", limit: nil) }
         #expect((problem.code, problem.field) == (.fieldInvalid, "parameters.size"))
         #expect(try !plan("400MiB", limit: nil).isEmpty)
+        let (share, _) = try FaultCatalogue.fault(
+            of: "memory-stress", parameters: ["percent": 25, "of": "node", "hot": true])
+        let target = TargetObservation(
+            facts: pod.facts, cpuCount: 4, isOnHostNetwork: false, memoryLimit: nil,
+            nodeMemory: NodeMemory(total: ByteCount(1 << 30), available: ByteCount(512 << 20)), diesTogether: false)
+        #expect(
+            try share.plan(for: target) == [.runWorker(.memory(bytes: 256 << 20, rampNanoseconds: 0, isHot: true))])
+        let (most, _) = try FaultCatalogue.fault(of: "memory-stress", parameters: ["percent": 90, "of": "node"])
+        #expect(try #require(throws: Problem.self) { try most.plan(for: target) }.field == "parameters.percent")
         // The limit stops it long before.
         #expect(try !plan("16TiB", limit: ByteCount(256 << 20)).isEmpty)
     }

@@ -77,6 +77,7 @@ private func session(token: String = "token-0001") throws -> OpenedSession {
             .signalProcesses(SignalOrder(.hangUp, names: ["nginx", "a b"]), in: cgroup),
             .signalProcesses(SignalOrder(.kill, names: nil), in: cgroup),
             .runWorker(.memory(bytes: 1 << 40, rampNanoseconds: 7), outOfMemoryScore: 0, in: cgroup),
+            .runWorker(.memory(bytes: 1 << 40, rampNanoseconds: 7, isHot: true), outOfMemoryScore: 0, in: cgroup),
             .fillDisk(
                 FillFile(
                     bytes: 5, reserve: 6, isVisible: true, directory: "/data\n", process: .init(id: 7, startTime: 8),

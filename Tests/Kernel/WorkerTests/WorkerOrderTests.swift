@@ -6,6 +6,7 @@ struct WorkerOrderTests {
         arguments: [
             (.cpu(load: 33.3, threads: 4, rampNanoseconds: 5), ["cpu", "33.3", "4", "5"]),
             (.memory(bytes: 1 << 40, rampNanoseconds: 0), ["memory", "1099511627776", "0"]),
+            (.memory(bytes: 5, rampNanoseconds: 6, isHot: true), ["memory", "5", "6", "hot"]),
             (.disk(bytes: 4096, reserve: 1 << 30), ["disk", "4096", "1073741824"]),
             (
                 .io(
@@ -30,7 +31,8 @@ struct WorkerOrderTests {
         ["squall-worker", "s", "1", "io", "50", "8192", "0", "direct", "8192", "0"],
         ["squall-worker", "s", "1", "io", "50", "8192", "1", "crooked", "8192", "0"],
         ["squall-worker", "s", "1", "io", "50", "8192", "1", "direct", "4096", "0"],
-        ["squall-worker", "s", "1", "memory", "0", "0"], ["squall-worker", "s", "1", "memory", "1", "-1"],
+        ["squall-worker", "s", "1", "memory", "0", "0"], ["squall-worker", "s", "1", "memory", "1", "1", "cold"],
+        ["squall-worker", "s", "1", "memory", "1", "-1"],
         ["squall-worker", "s", "1", "disk", "0", "0"], ["squall-worker", "s", "1", "disk", "1", "-1"],
     ])
     func `anything else is no order`(arguments: [String]) {

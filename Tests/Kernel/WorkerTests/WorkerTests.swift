@@ -215,6 +215,23 @@ struct WorkerTests {
         _ = try worker.end(atMost: .seconds(5))
     }
 
+    @Test(arguments: [true, false])
+    func `uses what it holds again when that is to be hot`(isHot: Bool) throws {
+        let temporary = try TemporaryCgroup()
+        let worker = try start(.memory(bytes: 8 << 20, rampNanoseconds: 0, isHot: isHot), in: temporary)
+        try worker.waitUntilReady(atMost: .seconds(5))
+        #expect(try line(of: worker) == .reached(bytes: 8 << 20, shortBecause: nil))
+        // The kernel notes which pages are used from here on.
+        try TextFile.write("1", to: "/proc/\(worker.process.id)/clear_refs")
+        func referenced() throws -> Int {
+            try TextFile.read("/proc/\(worker.process.id)/smaps").split(separator: "\n")
+                .filter { $0.hasPrefix("Referenced:") }.map { Int($0.filter(\.isNumber)) ?? 0 }.reduce(0, +)
+        }
+        usleep(1_500_000)
+        #expect(try (referenced() >= 8 << 10) == isHot)
+        _ = try worker.end(atMost: .seconds(5))
+    }
+
     @Test func `fills the file that it is given, and lets go of it`() throws {
         let temporary = try TemporaryCgroup()
         let directory = try Directory(at: "/tmp", seenBy: getpid())

@@ -20,11 +20,19 @@ package struct MemoryStress: Fault {
             "size", .bytes(ByteCount(1 << 20)...ByteCount(16 << 40)), meaning: "how much to hold; not with percent"),
         Parameter(
             "percent", .percentage(1...100),
-            meaning: "the same as a share of the tightest memory limit that applies to the target; "
-                + "80 where neither is given"),
+            meaning: "the same as a share, of what of says; 80 where neither is given"),
+        Parameter(
+            "of", .choice(Whole.allCases.map(\.rawValue)), standard: .string(Whole.limit.rawValue),
+            meaning:
+                "what percent is a share of: the tightest memory limit that applies to the target, or all memory of the "
+                + "node"),
         Parameter(
             "ramp", .duration(.zero...(.seconds(7200))), standard: "0s",
             meaning: "how long it takes to get there, evenly; 0s is as fast as the kernel gives memory"),
+        Parameter(
+            "hot", .boolean, standard: false,
+            meaning: "whether it is used again once a second: otherwise the kernel may swap it out, where there is swap"
+        ),
         Parameter(
             "oomScoreAdj", .integer(0...1000), standard: 1000,
             meaning: "how soon the kernel kills this fault's process when memory runs out: 1000 is first, "
@@ -37,23 +45,39 @@ package struct MemoryStress: Fault {
 
     private enum Amount {
         case size(ByteCount)
-        case ofLimit(Percentage)
+        case share(Percentage, of: Whole)
+
+        /// That says it.
+        var field: String {
+            switch self {
+            case .size: "parameters.size"
+            case .share: "parameters.percent"
+            }
+        }
+    }
+
+    private enum Whole: String, CaseIterable {
+        case limit
+        case node
     }
 
     private let amount: Amount
     private let ramp: Duration
+    private let isHot: Bool
     private let outOfMemoryScore: Int32
 
     package init(_ values: ParameterValues) throws(Problem) {
         switch (values.optionalBytes("size"), values.optionalPercentage("percent")) {
         case (let size?, nil): amount = .size(size)
-        case (nil, let percent): amount = .ofLimit(percent ?? .standardShare)
+        case (nil, let percent):
+            amount = .share(percent ?? .standardShare, of: Whole(rawValue: values.text("of")) ?? .limit)
         case (_?, _?):
             throw Problem(
                 .fieldInvalid, "size and percent say the same thing twice", field: "parameters.percent",
                 hint: "give one of them")
         }
         ramp = values.duration("ramp")
+        isHot = values.boolean("hot")
         outOfMemoryScore = Int32(values.integer("oomScoreAdj"))
     }
 
@@ -61,7 +85,8 @@ package struct MemoryStress: Fault {
         var text: String
         switch amount {
         case .size(let size): text = "hold \(size) of memory in the target's cgroup"
-        case .ofLimit(let share): text = "hold \(share) of the target's memory limit in its cgroup"
+        case .share(let share, .limit): text = "hold \(share) of the target's memory limit in its cgroup"
+        case .share(let share, .node): text = "hold \(share) of the node's memory in the target's cgroup"
         }
         if ramp > .zero { text += ", reached within \(ramp.text)" }
         return text
@@ -95,7 +120,7 @@ package struct MemoryStress: Fault {
         try refuseToStarveTheNode(size, target)
         return [
             .runWorker(
-                .memory(bytes: size.value, rampNanoseconds: Int64(ramp / .nanoseconds(1))),
+                .memory(bytes: size.value, rampNanoseconds: Int64(ramp / .nanoseconds(1)), isHot: isHot),
                 outOfMemoryScore: outOfMemoryScore)
         ]
     }
@@ -104,8 +129,9 @@ package struct MemoryStress: Fault {
     private func bytes(for target: TargetObservation) -> ByteCount? {
         switch amount {
         case .size(let size): size
-        case .ofLimit(let share):
-            target.memoryLimit.map { ByteCount(Int64(Double($0.value) * share.fraction)) }
+        case .share(let share, let whole):
+            (whole == .limit ? target.memoryLimit : target.nodeMemory?.total)
+                .map { ByteCount(Int64(Double($0.value) * share.fraction)) }
         }
     }
 
@@ -120,7 +146,7 @@ package struct MemoryStress: Fault {
                 .fieldInvalid,
                 "\(taken) would leave less than \(ByteCount(reserve)) of memory to the node, which has "
                     + "\(node.available) available",
-                field: "parameters.size", hint: "at most \(most) bytes")
+                field: amount.field, hint: "at most \(most) bytes")
         }
     }
 
