@@ -56,7 +56,7 @@ private final class CPULoad: Sendable {
         // When the target's CPU set changes, the kernel moves it as it moves all others; and a CPU that has just gone is none
         // to stay on.
         if let cpu { try? stay(onCPU: cpu) }
-        var numbers: UInt64 = 88_172_645_463_325_252
+        var numbers = Xorshift()
         var owed: Int64 = 0
         let begun = now(CLOCK_MONOTONIC)
         var before = begun
@@ -89,11 +89,7 @@ private final class CPULoad: Sendable {
 
     /// About a microsecond of work that the compiler cannot leave out.
     @inline(never)
-    private func calculate(_ number: inout UInt64) {
-        for _ in 0..<1000 {
-            number ^= number << 13
-            number ^= number >> 7
-            number ^= number << 17
-        }
+    private func calculate(_ numbers: inout Xorshift) {
+        for _ in 0..<1000 { _ = numbers.next() }
     }
 }

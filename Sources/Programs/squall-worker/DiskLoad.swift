@@ -24,13 +24,8 @@ struct DiskLoad: ~Copyable {
         self.bytes = bytes
         self.reserve = reserve
         // Nothing that a file system could compress.
-        var number: UInt64 = 88_172_645_463_325_252
-        block = (0..<(1 << 20)).map { _ in
-            number ^= number << 13
-            number ^= number >> 7
-            number ^= number << 17
-            return UInt8(truncatingIfNeeded: number)
-        }
+        var numbers = Xorshift()
+        block = (0..<(1 << 20)).map { _ in UInt8(truncatingIfNeeded: numbers.next()) }
     }
 
     enum Progress {

@@ -27,7 +27,7 @@ func startIOLoad(
 private func work(_ load: IOLoad, file: Int32, blocks: Int64, seed: UInt64) throws(SystemCallError) -> Never {
     let size = Int(load.blockSize)
     let block = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: Int(IOLoad.blockUnit))
-    var numbers = SmallGenerator(seed)
+    var numbers = Xorshift(seed: seed)
     for offset in stride(from: 0, to: size, by: 8) {
         block.storeBytes(of: numbers.next(), toByteOffset: offset, as: UInt64.self)
     }
@@ -45,19 +45,5 @@ private func work(_ load: IOLoad, file: Int32, blocks: Int64, seed: UInt64) thro
             try systemCall("fdatasync", on: "file") { fdatasync(file) }
             unsynced = 0
         }
-    }
-}
-
-/// Xorshift: fast, and nothing that a disk could compress.
-private struct SmallGenerator {
-    private var state: UInt64
-
-    init(_ seed: UInt64) { state = 88_172_645_463_325_252 &* seed }
-
-    mutating func next() -> UInt64 {
-        state ^= state << 13
-        state ^= state >> 7
-        state ^= state << 17
-        return state
     }
 }

@@ -11,7 +11,7 @@ struct MemoryLoad {
     private let began = BootInstant.now
     private let page = Int64(sysconf(Int32(_SC_PAGESIZE)))
     private var taken: Int64 = 0
-    private var number: UInt64 = 88_172_645_463_325_252
+    private var numbers = Xorshift()
 
     /// How much is taken at most before the worker looks whether it shall end: a few milliseconds of work.
     private static let chunk: Int64 = 4 << 20
@@ -34,11 +34,8 @@ struct MemoryLoad {
 
     /// Uses each page once more, so that none looks as if nobody needed it.
     func use() {
-        var number = number
         for offset in stride(from: 0, to: taken, by: Int(page)) {
-            // Written, as what is only read need not be.
-            number &+= 1
-            start.storeBytes(of: number, toByteOffset: Int(offset) + 8, as: UInt64.self)
+            start.storeBytes(of: offset, toByteOffset: Int(offset) + 8, as: Int64.self)
         }
     }
 
@@ -54,10 +51,7 @@ struct MemoryLoad {
         let end = min(due, taken + Self.chunk)
         while taken < end {
             // Unlike any other page, and any page before.
-            number ^= number << 13
-            number ^= number >> 7
-            number ^= number << 17
-            start.storeBytes(of: number, toByteOffset: Int(taken), as: UInt64.self)
+            start.storeBytes(of: numbers.next(), toByteOffset: Int(taken), as: UInt64.self)
             taken += page
         }
         if taken >= bytes { return nil }

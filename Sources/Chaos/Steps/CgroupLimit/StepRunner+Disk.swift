@@ -8,11 +8,7 @@ import Targets
 extension StepRunner {
     /// The disk that backs a directory of the target, asked `inTime`: it may be on a file system that never answers.
     func disk(behind directory: String, of target: ResolvedTarget) async throws(Problem) -> BlockDevice {
-        guard let process = target.facts.process else {
-            throw Problem(
-                .targetRefused, "the target is a cgroup, which has no files", field: "target",
-                hint: "name a container or a process")
-        }
+        let process = try Self.processWithFiles(of: target)
         let found: BlockDevice?
         do throws(SystemCallError) {
             found = try await inTime(on: directory) { () throws(SystemCallError) in

@@ -92,11 +92,7 @@ private final class MadeFile: Sendable {
 /// keep anything else from being undone.
 extension StepRunner {
     func prepareFill(_ fill: DiskFill, on target: ResolvedTarget) async throws(Problem) -> Intent {
-        guard let process = target.facts.process else {
-            throw Problem(
-                .targetRefused, "the target is a cgroup, which has no files", field: "target",
-                hint: "name a container or a process")
-        }
+        let process = try Self.processWithFiles(of: target)
         try refuseIfFrozen(target)
         let found: FoundDirectory
         do throws(SystemCallError) {
@@ -130,6 +126,16 @@ extension StepRunner {
                 device: found.identity.device, inode: found.identity.inode, pathInFilesystem: found.pathInFilesystem,
                 upperDirectory: found.upperDirectory),
             in: target.facts.cgroup)
+    }
+
+    /// By whose eyes paths are followed.
+    static func processWithFiles(of target: ResolvedTarget) throws(Problem) -> TargetFacts.Process {
+        guard let process = target.facts.process else {
+            throw Problem(
+                .targetRefused, "the target is a cgroup, which has no files", field: "target",
+                hint: "name a container or a process")
+        }
+        return process
     }
 
     static func refusal(of directory: String, _ error: SystemCallError) -> Problem {
