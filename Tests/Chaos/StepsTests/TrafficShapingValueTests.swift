@@ -5,12 +5,16 @@ import Steps
 import Testing
 
 struct TrafficShapingValueTests {
-    private static let half = Percentage(50)!
-    private static let quarter = Percentage(25)!
+    private static let half = percentage(50)
+    private static let quarter = percentage(25)
+
+    private static func percentage(_ value: Double) -> Percentage {
+        guard let percentage = Percentage(value) else { preconditionFailure("\(value) is no percentage") }
+        return percentage
+    }
 
     private static func chance(_ percent: Double, correlation: Percentage? = nil) -> PacketChance {
-        guard let percentage = Percentage(percent) else { preconditionFailure("\(percent) is no percentage") }
-        return PacketChance(percentage, correlation: correlation)
+        PacketChance(percentage(percent), correlation: correlation)
     }
 
     @Test func `latencies and jitters add up, and the strongest correlation of a jitter is taken`() {
