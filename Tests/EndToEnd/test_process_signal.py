@@ -1,5 +1,11 @@
 """process-signal: what processes of the target get, and that it says that it cannot be taken back."""
 
+import shutil
+import subprocess
+
+import pytest
+from conftest import IN_NODE
+
 from running_agent import wait_until
 
 
@@ -38,3 +44,20 @@ def test_what_is_killed_ends_its_session(agent, world):
         report = agent.tenant.wait_until_ended(session)
         assert (report["ending"], report["revertVerified"]) == ("target-gone", True), report
         assert report["steps"][0]["undo"]["outcome"] == "irreversible"
+
+
+@pytest.mark.skipif(IN_NODE, reason="needs a target that the test makes by hand")
+def test_a_name_hides_nobody(agent, target, tmp_path):
+    # Of marks that join the characters around them, in the kernel's own punctuation too.
+    name = "\u0301) (x"
+    shutil.copy("/bin/sleep", tmp_path / name)
+    process = subprocess.Popen([tmp_path / name, "60"])
+    for directory in target.directories:
+        (directory / "cgroup.procs").write_text(str(process.pid))
+    before = target.processes()
+    refused = agent.tenant.inject("process-signal", target.selector, {"signal": "USR1", "names": ["nobody"]})
+    assert name in refused.body["hint"], refused
+    session = agent.tenant.begin("process-signal", target.selector, {"signal": "CONT"})
+    assert agent.tenant.end(session).body["steps"][0]["effect"]["signalledProcesses"] == len(before)
+    process.kill()
+    process.wait()

@@ -54,3 +54,14 @@ missing_here() {
     unshare --net sh -c 'ip link add probe type ifb' 2>/dev/null || { echo "this kernel has no ifb"; return; }
     unshare --net tc qdisc add dev lo root netem delay 1ms 2>/dev/null || echo "this kernel has no netem"
 }
+
+# python_in_node SECONDS PROGRAM ARGUMENTS...: one of Tests/EndToEnd in the test node, with the agent's programs. It can
+# write into /mnt/host, which is $share here.
+python_in_node() {
+    "$root/scripts/node/build"
+    share=$(mktemp -d)
+    trap 'rm -rf "$share"' EXIT
+    cp -r "$root"/{Tests,daemonset,docs} "$programs_directory" "$share/"
+    "$root/scripts/node/vm" run --share "$share" --timeout "$1" -- "
+        cd /mnt/host && SQUALL_PROGRAMS=/mnt/host/programs python3 Tests/EndToEnd/$2 ${*:3}"
+}

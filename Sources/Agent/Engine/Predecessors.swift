@@ -32,18 +32,27 @@ actor Predecessors {
     ///
     /// - Returns: Whether nothing is left in any of them.
     func emptyFiles() async -> Bool {
+        var areAllFree = true
         var files: [DeadMansPredecessor.OpenFile] = []
-        do throws(SystemCallError) {
-            for each in all { files += try each.entrusted() }
-        } catch {
-            log("what the dead-man's process of an earlier engine holds is not known: \(error)")
-            return false
+        for each in all {
+            do throws(SystemCallError) {
+                files += try each.entrusted()
+            } catch {
+                log("what the dead-man's process \(each.processID) of an earlier engine holds is not known: \(error)")
+                areAllFree = false
+            }
         }
         return await withTaskGroup(of: Bool.self) { group in
-            for file in files { group.addTask { await Self.empty(file) } }
-            return await group.reduce(true) { $0 && $1 }
+            for (index, file) in files.enumerated() {
+                // A few at a time: each may wait for a file system.
+                if index >= Self.mostAtOnce, let isFree = await group.next() { areAllFree = areAllFree && isFree }
+                group.addTask { await Self.empty(file) }
+            }
+            return await group.reduce(areAllFree) { $0 && $1 }
         }
     }
+
+    private static let mostAtOnce = 16
 
     private static func empty(_ file: DeadMansPredecessor.OpenFile) async -> Bool {
         let subject = "a file of an earlier engine"

@@ -103,12 +103,16 @@ extension StepRunner {
                 throw Problem(.targetRefused, "the target's network cannot be shaped: \(error)", field: "target")
             }
         }
-        let known = base.interfaces.map(\.name)
-        if let unknown = layer.filter.boxes.compactMap(\.interface).first(where: { !known.contains($0) }) {
+        let stray: String?
+        do throws(StepError) {
+            stray = try strayInterface(of: layer, base, on: target)
+        } catch {
+            throw Problem(.targetRefused, "the target's network cannot be shaped: \(error)", field: "target")
+        }
+        if let stray {
             throw Problem(
-                .fieldInvalid, "the target has no interface \(unknown) that could be hit",
-                field: "parameters.interfaces",
-                hint: "it has \(known.joined(separator: ", "))")
+                .fieldInvalid, "the target has no interface \(stray) that could be hit", field: "parameters.interfaces",
+                hint: "it has \(base.interfaces.map(\.name).joined(separator: ", "))")
         }
         switch obstacle(to: layer, in: networks[facts], over: base) {
         case nil: break
@@ -122,6 +126,25 @@ extension StepRunner {
                 hint: "name other packets, or wait until the other session has ended")
         }
         return .shapeTraffic(layer, in: facts, base: base)
+    }
+
+    /// One that the layer names and that is not, or not any more, what the base calls so.
+    private func strayInterface(
+        of layer: TrafficLayer, _ base: TrafficBase, on target: ResolvedTarget
+    ) throws(StepError) -> String? {
+        let named = Set(layer.filter.boxes.compactMap(\.interface)).sorted()
+        if named.isEmpty { return nil }
+        let now: TrafficBase
+        let shaper = try openShaper(of: target)
+        do throws(TrafficError) {
+            now = try shaper.observe()
+        } catch {
+            throw StepError("\(error)")
+        }
+        return named.first { name in
+            guard let interface = base.interfaces.first(where: { $0.name == name }) else { return true }
+            return !now.interfaces.contains { $0.name == name && $0.index == interface.index }
+        }
     }
 
     private func obstacle(
@@ -146,6 +169,9 @@ extension StepRunner {
         // Another session may have begun since this one was planned.
         if let obstacle = obstacle(to: layer, in: network, over: network.base) {
             throw StepError("with what is in the target's network by now this makes \(obstacle.words)")
+        }
+        if let stray = try strayInterface(of: layer, network.base, on: target) {
+            throw StepError("the target has no interface \(stray) any more")
         }
         // What the present ifbs have counted would go with them.
         try? network.count()

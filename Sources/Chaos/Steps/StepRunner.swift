@@ -223,7 +223,8 @@ package actor StepRunner {
         case .fillDisk(let file, let cgroup):
             await unfill(file, as: key, in: cgroup, isOfThisBoot: isOfThisBoot)
         case .lowerLimit(let layer, let cgroup): raise(layer, in: cgroup, for: session)
-        case .signalProcesses: .done(signalled.removeValue(forKey: key) == nil ? .alreadyRestored : .irreversible)
+        // Of an earlier engine's nobody knows whether it was sent.
+        case .signalProcesses: .done(signalled.removeValue(forKey: key) == 0 ? .alreadyRestored : .irreversible)
         }
     }
 }

@@ -75,15 +75,24 @@ package final class DeadMansPredecessor {
 
     /// What was entrusted to it: files to be freed, and the kernel's own; sockets and processes too.
     ///
+    /// - Throws: Also `EPERM`, where the kernel lets nobody look into others.
+    ///
     /// The corresponding system call is `pidfd_getfd(2)`: of this process and no other that takes its number.
     package func entrusted() throws(SystemCallError) -> [OpenFile] {
         var files: [OpenFile] = []
-        for name in try TextFile.names(in: "/proc/\(process.id)/fd") {
-            // What is gone meanwhile was undone.
-            guard let number = Int32(name), number > DEADMAN_CGROUPS,
-                let file = try? process.duplicate(descriptor: number)
-            else { continue }
-            files.append(OpenFile(file))
+        do throws(SystemCallError) {
+            for name in try TextFile.names(in: "/proc/\(process.id)/fd") {
+                guard let number = Int32(name), number > DEADMAN_CGROUPS else { continue }
+                do throws(SystemCallError) {
+                    files.append(OpenFile(try process.duplicate(descriptor: number)))
+                } catch {
+                    // What is gone meanwhile was undone.
+                    if error.errno.rawValue != EBADF { throw error }
+                }
+            }
+        } catch {
+            // It has ended, all undone.
+            guard [.noProcess, .noEntry].contains(error.errno) else { throw error }
         }
         return files
     }

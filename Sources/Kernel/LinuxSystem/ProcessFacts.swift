@@ -17,11 +17,13 @@ package struct ProcessFacts: Hashable, Sendable {
     package init(ofProcess id: Int32) throws(SystemCallError) {
         let path = "/proc/\(id)/stat"
         let text = try TextFile.read(path)
-        // The command is in parentheses and may hold anything, parentheses and blanks included.
-        guard let open = text.firstIndex(of: "("), let close = text.lastIndex(of: ")") else {
-            throw SystemCallError("parse", on: path, errno: .invalidArgument)
-        }
-        let fields = text[text.index(after: close)...].split(separator: " ")
+        // The command is in parentheses and may hold anything, parentheses and blanks included, and marks that would join
+        // them to other characters: so bytes are looked at.
+        let bytes = text.utf8
+        guard let open = bytes.firstIndex(of: UInt8(ascii: "(")), let close = bytes.lastIndex(of: UInt8(ascii: ")")),
+            open < close
+        else { throw SystemCallError("parse", on: path, errno: .invalidArgument) }
+        let fields = text[bytes.index(after: close)...].split(separator: " ")
         guard fields.count > 19, let startTime = UInt64(fields[19]), let parent = Int32(fields[1]),
             let user = Int64(fields[11]), let system = Int64(fields[12])
         else {
@@ -31,7 +33,7 @@ package struct ProcessFacts: Hashable, Sendable {
         self.parent = parent
         self.state = fields[0].first ?? "?"
         self.cpuTime = .nanoseconds((user + system) * (1_000_000_000 / Int64(sysconf(Int32(_SC_CLK_TCK)))))
-        self.command = String(text[text.index(after: open)..<close])
+        self.command = String(decoding: bytes[bytes.index(after: open)..<close], as: UTF8.self)
     }
 }
 

@@ -47,7 +47,7 @@ struct WorkerTests {
         let second = try CPUTime(of: worker.process.id)
         sleep(1)
         let last = try CPUTime(of: worker.process.id).percent(since: second)
-        #expect(last.running + last.waiting > 95, "\(last)")
+        #expect(last.running + last.waiting > 80, "\(last)")
         _ = try worker.end(atMost: .seconds(5))
     }
 

@@ -26,7 +26,7 @@ package struct ProcessSignal: Fault {
                 "only processes with one of these names, as the kernel has them: 15 characters of the program's; all "
                 + "unless told"),
     ]
-    package static let examples = [FaultExample("have everybody read its configuration again", ["signal": "HUP"])]
+    package static let examples = [FaultExample("let everybody go on who was stopped", ["signal": "CONT"])]
 
     private let order: SignalOrder
 

@@ -91,6 +91,7 @@ extension StepRunner {
         } catch {
             throw Problem(.targetUnresolvable, "\(error)", field: "target")
         }
+        if resource == .freezer { try refuseIfItHoldsInit(target) }
         if holdsOnlyOthers {
             throw Problem(
                 .targetRefused, "the cgroup has no process of its own: all cgroups below it would be hit",
