@@ -1,0 +1,294 @@
+"""What was asked for against what came of it, for each fault at several intensities, by witnesses that are not the agent's:
+ping, iperf3, and the kernel's own statistics of cgroups, interfaces and file systems. Beside it, where there is such a
+thing, what `tc` and `stress-ng` reach that are called by hand in the same run. Run by scripts/accuracy, in the test node."""
+
+import argparse
+import contextlib
+import json
+import math
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from conftest import IN_NODE
+
+if not IN_NODE:
+    sys.exit("run it with scripts/accuracy: it is for the test node")
+
+from node_world import CGROUPS, NodeWorld  # noqa: E402: found by conftest
+
+MIB = 1 << 20
+AT_MOST = "at most"
+ROWS = []
+
+
+def row(fault, asked, unit, ours, by_hand, witness, bound=None):
+    """`bound`: how far ours may be from what was asked, or AT_MOST."""
+    ROWS.append((fault, asked, unit, ours, by_hand, witness, bound))
+    print(" | ".join(words(ROWS[-1])), flush=True)
+
+
+def words(cells):
+    fault, asked, unit, ours, by_hand, witness, bound = cells
+    is_near = bound is not None and (ours <= asked if bound is AT_MOST else abs(ours - asked) <= bound)
+    is_within = "" if bound is None else "yes" if is_near else "NO"
+    range = "" if bound is None else "at most that" if bound is AT_MOST else f"± {bound:.2f}"
+
+    def number(value):
+        return "" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
+
+    return [fault, f"{number(asked)} {unit}", number(ours), number(by_hand), range, is_within, witness]
+
+
+class Accuracy:
+    def __init__(self, world):
+        self.agent, self.target, self.peer = world.agent, world.target, world.peer
+        self.gateway = self.peer.ip.rsplit(".", 2)[0] + ".0.1"
+        self.cgroup = Path(f"{CGROUPS}{self.target.cgroup}")
+
+    @contextlib.contextmanager
+    def session(self, fault, tenant=None, **parameters):
+        tenant = tenant or self.agent.tenant
+        session = tenant.begin(fault, self.target.selector, parameters, duration="10m")
+        yield session
+        report = tenant.end(session).body
+        assert report["revertVerified"], report
+
+    def in_network(self, pod, *command):
+        return ["nsenter", "--net", "--target", str(pod.pid), *command]
+
+    @contextlib.contextmanager
+    def netem(self, *words):
+        """As it is done by hand."""
+        tc = self.in_network(self.target, "tc", "qdisc")
+        subprocess.check_call([*tc, "add", "dev", "eth0", "root", "netem", "limit", "100000", *words])
+        yield
+        subprocess.check_call([*tc, "del", "dev", "eth0", "root"])
+
+    @contextlib.contextmanager
+    def in_cgroup(self, *command):
+        """A program that runs among the target's own."""
+        script = f"echo $$ > {self.cgroup}/cgroup.procs && exec \"$@\""
+        process = subprocess.Popen(["sh", "-c", script, "sh", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        yield process
+        process.terminate()
+        process.wait()
+
+    def ping(self, address, count=20, interval=0.05):
+        return subprocess.run(
+            self.in_network(self.target, "ping", "-c", str(count), "-i", str(interval), "-W", "2", address),
+            text=True, stdout=subprocess.PIPE,
+        ).stdout  # fmt: skip
+
+    def round_trip(self, address):
+        return statistics.median(float(time) for time in re.findall(r"time=([0-9.]+) ms", self.ping(address)))
+
+    def added(self, impairment, address):
+        """Milliseconds, with and without by turns."""
+        without, impaired = [], []
+        for _ in range(3):
+            without.append(self.round_trip(address))
+            with impairment():
+                impaired.append(self.round_trip(address))
+        return statistics.median(impaired) - statistics.median(without)
+
+    def latency(self):
+        peer = self.peer.ip
+        for asked in (10, 50, 200):
+            ours = self.added(lambda: self.session("network-latency", latency=f"{asked}ms"), peer)
+            by_hand = self.added(lambda: self.netem("delay", f"{asked}ms"), peer)
+            row("network-latency", asked, "ms", ours, by_hand, "ping", 0.5)
+
+        def filtered():
+            return self.session("network-latency", latency="50ms", destinationIPs=[peer])
+
+        row("network-latency, one address", 50, "ms", self.added(filtered, peer), None, "ping", 0.5)
+        row("network-latency, another address", 0, "ms", self.added(filtered, self.gateway), None, "ping", 0.2)
+        ingress = self.added(lambda: self.session("network-latency", latency="50ms", direction="ingress"), peer)
+        row("network-latency, ingress", 50, "ms", ingress, None, "ping", 0.5)
+
+        @contextlib.contextmanager
+        def composed():
+            with self.session("network-latency", latency="20ms"):
+                with self.session("network-latency", self.agent.other_tenant, latency="30ms"):
+                    yield
+
+        row("network-latency, of two sessions", 50, "ms", self.added(composed, peer), None, "ping", 0.5)
+
+    def shares(self):
+        """Of packets, in percent."""
+        count = 1000
+
+        def lost(output, count=count):
+            return 100 * (1 - int(re.search(r"(\d+) received", output)[1]) / count)
+
+        def twice(output):
+            found = re.search(r"\+(\d+) duplicates", output)
+            return 100 * int(found[1]) / count if found else 0.0
+
+        def late(output):
+            return 100 * sum(float(time) >= 100 for time in re.findall(r"time=([0-9.]+) ms", output)) / count
+
+        faults = [
+            ("network-loss", {}, "loss", lost), ("network-duplication", {}, "duplicate", twice),
+            ("network-reorder", {"latency": "100ms"}, None, late),
+        ]  # fmt: skip
+        for fault, more, word, measure in faults:
+            for asked in (5, 20, 50):
+                with self.session(fault, percent=asked, **more):
+                    ours = measure(self.ping(self.peer.ip, count, 0.004))
+                by_hand = None
+                if word:
+                    with self.netem(word, f"{asked}%"):
+                        by_hand = measure(self.ping(self.peer.ip, count, 0.004))
+                # 99 % of all runs lie within.
+                bound = 2.576 * math.sqrt(asked * (100 - asked) / count)
+                row(fault, asked, "%", ours, by_hand, "ping", bound)
+        with self.session("network-partition"):
+            row("network-partition", 100, "%", lost(self.ping(self.peer.ip, 100, 0.01), 100), None, "ping", 0)
+
+    def rates(self):
+        server = subprocess.Popen(self.in_network(self.peer, "iperf3", "-s"), stdout=subprocess.DEVNULL)
+        time.sleep(1)
+
+        def megabits(asked):
+            client = self.in_network(
+                self.target, "iperf3", "-c", self.peer.ip, "-u", "-b", f"{2 * asked}M", "-l", "1400", "-t", "8"
+            )
+            with subprocess.Popen(client, stdout=subprocess.DEVNULL) as process:
+                # What was in the queues at first is over.
+                time.sleep(2)
+                before, begun = self.received(), time.monotonic()
+                time.sleep(5)
+                result = (self.received() - before) * 8 / (time.monotonic() - begun) / 1e6
+                process.wait()
+            return result
+
+        for asked in (1, 5, 20):
+            with self.session("network-rate-limit", rate=f"{asked}Mbit"):
+                ours = megabits(asked)
+            with self.netem("rate", f"{asked}mbit"):
+                by_hand = megabits(asked)
+            row("network-rate-limit", asked, "Mbit/s", ours, by_hand, "iperf3, the peer's interface", 0.03 * asked)
+        server.terminate()
+        server.wait()
+
+    def received(self):
+        links = subprocess.check_output(self.in_network(self.peer, "ip", "-s", "-j", "link", "show", "eth0"))
+        return json.loads(links)[0]["stats64"]["rx"]["bytes"]
+
+    def cpu_percent(self, seconds=10):
+        time.sleep(1)
+        used, begun = self.target.cpu_seconds(), time.monotonic()
+        time.sleep(seconds)
+        return 100 * (self.target.cpu_seconds() - used) / (time.monotonic() - begun)
+
+    def cpu(self):
+        limit = self.target.cpu_limit()
+        # The quota of the target is no part of this.
+        self.target.set_cpu_limit("max 100000")
+        for workers in (1, 2):
+            for asked in (10, 37, 50, 90):
+                with self.session("cpu-stress", load=asked, workers=workers):
+                    ours = self.cpu_percent()
+                with self.in_cgroup("stress-ng", "--cpu", str(workers), "--cpu-load", str(asked)):
+                    by_hand = self.cpu_percent()
+                row(f"cpu-stress, {workers} CPU{'s' if workers > 1 else ''}", asked * workers, "%", ours, by_hand, "cpu.stat", float(workers))
+        self.target.set_cpu_limit("100000 100000")
+        with self.in_cgroup("stress-ng", "--cpu", "2"):
+            for asked in (10, 37, 90):
+                with self.session("cpu-throttle", percent=asked):
+                    row("cpu-throttle, of one CPU", asked, "%", self.cpu_percent(5), None, "cpu.stat", 1.0)
+            with self.session("container-pause"):
+                row("container-pause", 0, "%", self.cpu_percent(3), None, "cpu.stat", 0.0)
+        self.target.set_cpu_limit(limit)
+
+    def memory(self):
+        def held():
+            time.sleep(3)
+            return self.target.anonymous_bytes()
+
+        for asked in (16, 64, 128):
+            before = held()
+            with self.session("memory-stress", size=f"{asked}MiB"):
+                ours = (held() - before) / MIB
+            before = held()
+            vm = ["stress-ng", "--vm", "1", "--vm-bytes", f"{asked}M", "--vm-keep", "--vm-method", "zero-one"]
+            with self.in_cgroup(*vm):
+                by_hand = (held() - before) / MIB
+            row("memory-stress", asked, "MiB", ours, by_hand, "memory.stat", 1.0)
+        self.target.run("dd if=/dev/zero of=/cached bs=1M count=64 2>/dev/null; sync")
+        for asked in (48, 24, 12):
+            with self.session("memory-squeeze", size=f"{asked}MiB"):
+                time.sleep(3)
+                row("memory-squeeze, of 64 MiB in caches", asked, "MiB", self.target.memory_use() / MIB, None, "memory.current", AT_MOST)
+        self.target.run("rm /cached")
+
+    def disk(self):
+        def used():
+            status = os.statvfs(f"{self.target.root}/tmp")
+            return (status.f_blocks - status.f_bfree) * status.f_frsize
+
+        for asked in (16, 64, 256):
+            before = used()
+            with self.session("disk-fill", size=f"{asked}MiB"):
+                time.sleep(3)
+                ours = (used() - before) / MIB
+            row("disk-fill", asked, "MiB", ours, None, "statvfs, as df", 1.0)
+        for asked in (10, 50, 90):
+            with self.session("io-stress", readPercent=asked, size="16MiB") as session:
+                time.sleep(2)
+                before = self.requests()
+                time.sleep(3)
+                read, written = (now - then for now, then in zip(self.requests(), before))
+            row("io-stress, readPercent", asked, "%", 100 * read / max(1, read + written), None, "io.stat", 3.0)
+        with self.session("io-stress", readPercent=0, blockSize="64KiB", size="16MiB"):
+            time.sleep(3)
+            for asked in (1, 4, 16):
+                with self.session("io-throttle", self.agent.other_tenant, writeBytesPerSec=f"{asked}MiB"):
+                    time.sleep(1)
+                    before, begun = self.target.io_bytes()[1], time.monotonic()
+                    time.sleep(5)
+                    ours = (self.target.io_bytes()[1] - before) / MIB / (time.monotonic() - begun)
+                row("io-throttle", asked, "MiB/s", ours, None, "io.stat", 0.05 * asked)
+
+    def requests(self):
+        text = (self.cgroup / "io.stat").read_text()
+        return [sum(int(count) for count in re.findall(rf"{name}=(\d+)", text)) for name in ("rios", "wios")]
+
+
+HEAD = """<!-- Written by `scripts/accuracy --write`. -->
+
+# How exact the faults are
+
+Asked against measured, in one run in the test node: a virtual machine without hardware support on a shared machine of two
+CPUs, so times are worse than on a node. `scripts/accuracy` measures again. *By hand* is what `tc` and `stress-ng` reach that are called
+by hand on the same target in the same run. *May differ by*: what was aimed at; for shares of packets the interval in which 99 %
+of such samples lie.
+
+| fault | asked | measured | by hand | may differ by | does it | witness |
+|---|---|---|---|---|---|---|
+"""
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="accuracy", description=__doc__)
+    parser.add_argument("--write", type=Path, help="where to write the table")
+    options = parser.parse_args()
+    with NodeWorld(Path(os.environ["SQUALL_PROGRAMS"]).resolve()) as world:
+        accuracy = Accuracy(world)
+        for measure in (accuracy.latency, accuracy.shares, accuracy.rates, accuracy.cpu, accuracy.memory, accuracy.disk):
+            measure()
+    if options.write:
+        options.write.write_text(HEAD + "".join(f"| {' | '.join(words(cells))} |\n" for cells in ROWS))
+    missed = [cells for cells in map(words, ROWS) if "NO" in cells]
+    print(f"{len(ROWS)} measured, {len(missed)} further from what was asked than aimed at")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
