@@ -36,12 +36,12 @@ def words(cells):
     fault, asked, unit, ours, by_hand, witness, bound = cells
     is_near = bound is not None and (ours <= asked if bound is AT_MOST else abs(ours - asked) <= bound)
     is_within = "" if bound is None else "yes" if is_near else "NO"
-    range = "" if bound is None else "at most that" if bound is AT_MOST else f"± {bound:.2f}"
+    aim = "" if bound is None else "at most that" if bound is AT_MOST else f"± {bound:.2f}"
 
     def number(value):
         return "" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
 
-    return [fault, f"{number(asked)} {unit}", number(ours), number(by_hand), range, is_within, witness]
+    return [fault, f"{number(asked)} {unit}", number(ours), number(by_hand), aim, is_within, witness]
 
 
 class Accuracy:

@@ -103,9 +103,8 @@ package final class Engine: Sendable {
         claiming.cancel()
         let stuck = await scheduler.stuckSessions
         // What could not be undone yet, and what the journal does not know, is undone at its deadline.
-        let isLeft: (Intent) -> Bool = { intent in if case .fillDisk = intent { !areFilesFree } else { false } }
-        let left = Self.tags(of: stuck).union(Self.tags(of: scan.live, where: isLeft))
-        await predecessors.end(undone: Self.tags(of: scan.live).subtracting(left))
+        let isUndone: (Intent) -> Bool = { intent in if case .fillDisk = intent { areFilesFree } else { true } }
+        await predecessors.end(undone: Self.tags(of: scan.live, where: isUndone).subtracting(Self.tags(of: stuck)))
         return Foundation(
             bootID: bootID, cgroups: cgroups, thread: thread, journal: journal, runner: runner, runtimes: runtimes,
             scheduler: scheduler, mark: mark, takenBack: scan.live.map(\.id))

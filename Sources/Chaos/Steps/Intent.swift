@@ -19,14 +19,9 @@ extension Intent {
             "\(layer.summary) on \(base.interfaces.map(\.name).joined(separator: ", "))"
         case .runWorker(let task, _, let cgroup):
             "run a worker that \(task.words) in cgroup \(cgroup.path)"
-        case .fillDisk(let file, let cgroup) where file.load != nil:
-            "load the disk of \(file.directory) by a worker in cgroup \(cgroup.path), that \(file.load?.words ?? "") of an "
-                + "invisible file of \(ByteCount(file.bytes))"
-        case .fillDisk(let file, let cgroup):
-            "fill \(file.isVisible ? "a file" : "an invisible file") with \(ByteCount(file.bytes)) in "
-                + "\(file.directory), by a worker in cgroup \(cgroup.path)"
+        case .fillDisk(let file, let cgroup): file.summary(in: cgroup)
         case .lowerLimit(let layer, let cgroup): "\(layer.summary), of cgroup \(cgroup.path)"
-        case .signalProcesses(let order, let cgroup): "\(order.summary) in cgroup \(cgroup.path)"
+        case .signalProcesses(let order, let cgroup): "\(order.summary), in cgroup \(cgroup.path)"
         }
     }
 
@@ -110,6 +105,19 @@ extension Intent {
         default:
             return nil
         }
+    }
+}
+
+extension FillFile {
+    fileprivate func summary(in cgroup: TargetFacts.Cgroup) -> String {
+        guard let load else {
+            return
+                "fill \(isVisible ? "a file" : "an invisible file") with \(ByteCount(bytes)) in \(directory), by a worker "
+                + "in cgroup \(cgroup.path)"
+        }
+        return
+            "load the disk of \(directory) by a worker in cgroup \(cgroup.path), that \(load.words) of an invisible file "
+            + "of \(ByteCount(bytes))"
     }
 }
 

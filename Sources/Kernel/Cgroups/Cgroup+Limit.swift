@@ -112,28 +112,29 @@ extension Cgroup {
     /// The corresponding file is `cpu.max`, on v1 `cpu.cfs_quota_us`; `memory.high`; `cgroup.freeze`, on v1
     /// `freezer.state`; `io.max`, on v1 `blkio.throttle.*`.
     package func limit(of resource: LimitedResource) throws(CgroupFileError) -> CgroupLimit {
-        if case .io(let device, let quantity) = resource { return try ioLimit(of: device, quantity, resource) }
-        if resource == .freezer, layout == .perController {
-            // freezer.state tells of cgroups above as well.
-            let isFrozen = try line("freezer.self_freezing", of: .freezer) == "1"
-            return CgroupLimit(amount: isFrozen ? 0 : nil, text: isFrozen ? CgroupLimit.frozen : "THAWED")
-        }
-        let text = try line(file(of: resource), of: resource.controller)
         switch resource {
         case .cpu:
+            let text = try line(file(of: resource), of: .cpu)
             let (quota, period) = try quota(in: text)
             return CgroupLimit(amount: quota.map { Self.amount($0, period) }, text: text)
         case .memory:
+            let text = try line(file(of: resource), of: .memory)
             if text == "max" { return CgroupLimit(amount: nil, text: text) }
             guard let bytes = Int64(text) else { throw .unreadable(file: file(of: resource), text: text) }
             return CgroupLimit(amount: bytes, text: text)
-        case .freezer:
-            switch text {
-            case "0": return CgroupLimit(amount: nil, text: text)
-            case "1": return CgroupLimit(amount: 0, text: text)
-            default: throw .unreadable(file: file(of: resource), text: text)
-            }
-        case .io: preconditionFailure("its file has a line for each device")
+        case .freezer: return try freezerLimit()
+        case .io(let device, let quantity): return try ioLimit(of: device, quantity, resource)
+        }
+    }
+
+    private func freezerLimit() throws(CgroupFileError) -> CgroupLimit {
+        // freezer.state tells of cgroups above as well.
+        let file = layout == .unified ? file(of: .freezer) : "freezer.self_freezing"
+        let words = layout == .unified ? (runs: "0", stands: "1") : (runs: "THAWED", stands: CgroupLimit.frozen)
+        switch try line(file, of: .freezer) {
+        case "0": return CgroupLimit(amount: nil, text: words.runs)
+        case "1": return CgroupLimit(amount: 0, text: words.stands)
+        case let text: throw .unreadable(file: file, text: text)
         }
     }
 
@@ -194,12 +195,8 @@ extension Cgroup {
     ///
     /// The corresponding file is `cpu.max.burst`, on v1 `cpu.cfs_burst_us`; in microseconds.
     package func cpuBurst() throws(CgroupFileError) -> Int64 {
-        do throws(CgroupFileError) {
-            let file = layout == .unified ? "cpu.max.burst" : "cpu.cfs_burst_us"
-            return Int64(try line(file, of: .cpu)) ?? 0
-        } catch .notEnabled {
-            return 0
-        }
+        let file = layout == .unified ? "cpu.max.burst" : "cpu.cfs_burst_us"
+        return try readIfEnabled(file, of: .cpu).flatMap { Int64(Self.firstLine(of: $0)) } ?? 0
     }
 
     /// The least CPU time that its own limit or one above allows it, in CPUs; nil when there is none.

@@ -23,7 +23,7 @@ extension Cgroup {
             return tightest
         case .perController:
             // The kernel itself says what applies, but not whose it is.
-            guard let text = try readIfEnabled("memory.stat") else { return nil }
+            guard let text = try readIfEnabled("memory.stat", of: .memory) else { return nil }
             guard let bytes = Self.value(of: "hierarchical_memory_limit", in: text) else {
                 throw .unreadable(file: "memory.stat", text: text)
             }
@@ -45,7 +45,7 @@ extension Cgroup {
     /// What the kernel has taken back from it so far, because it was short of memory or had too much of it; nil on v1,
     /// which does not count that.
     package func reclaimedMemory() throws(CgroupFileError) -> Int64? {
-        guard layout == .unified, let text = try readIfEnabled("memory.stat") else { return nil }
+        guard layout == .unified, let text = try readIfEnabled("memory.stat", of: .memory) else { return nil }
         return Self.value(of: "pgsteal", in: text).map { $0 * Int64(sysconf(Int32(_SC_PAGESIZE))) }
     }
 
@@ -53,24 +53,15 @@ extension Cgroup {
     /// this cgroup, of one above, or of the machine. Nil where the controller is off.
     package func outOfMemoryKills() throws(CgroupFileError) -> Int64? {
         let file = layout == .unified ? "memory.events" : "memory.oom_control"
-        guard let text = try readIfEnabled(file) else { return nil }
+        guard let text = try readIfEnabled(file, of: .memory) else { return nil }
         guard let count = Self.value(of: "oom_kill", in: text) else { throw .unreadable(file: file, text: text) }
         return count
     }
 
     /// Whether the kernel then kills all processes of the cgroup together; never on v1.
     package func diesTogether() throws(CgroupFileError) -> Bool {
-        guard layout == .unified, let text = try readIfEnabled("memory.oom.group") else { return false }
+        guard layout == .unified, let text = try readIfEnabled("memory.oom.group", of: .memory) else { return false }
         return text.hasPrefix("1")
-    }
-
-    private func readIfEnabled(_ file: String) throws(CgroupFileError) -> String? {
-        do throws(CgroupFileError) {
-            return try read(file, of: .memory)
-        } catch {
-            if case .notEnabled = error { return nil }
-            throw error
-        }
     }
 
     /// Of a file with lines as `name 12`.

@@ -56,6 +56,16 @@ package final class Cgroup: Sendable {
         try read(file, in: try directory(of: controller, for: file), of: controller)
     }
 
+    /// The same; nil where the controller is off for this cgroup, or lacks this file.
+    func readIfEnabled(_ file: String, of controller: CgroupController) throws(CgroupFileError) -> String? {
+        do throws(CgroupFileError) {
+            return try read(file, of: controller)
+        } catch {
+            if case .notEnabled = error { return nil }
+            throw error
+        }
+    }
+
     /// Writes an interface file of a controller, in one call.
     package func write(
         _ text: String, to file: String, of controller: CgroupController

@@ -5,12 +5,16 @@ struct NetlinkRequest: ~Copyable {
     let call: String
     private let message: OpaquePointer
 
-    /// No request here fills it: the longest has a table of delays.
-    private static let capacity = 40_000
+    /// One page, which no request fills but one with a table of delays.
+    private static let capacity = 4096
 
-    /// - Parameter header: What precedes the attributes, as `ifinfomsg` or `tcmsg`.
-    init<Header: BitwiseCopyable>(_ call: String, type: Int, flags: Int32, header: Header) {
-        guard let message = nlmsg_alloc_size(Self.capacity) else { fatalError("no memory for a netlink message") }
+    /// - Parameters:
+    ///   - header: What precedes the attributes, as `ifinfomsg` or `tcmsg`.
+    ///   - extra: Bytes of attributes for which a page is too short.
+    init<Header: BitwiseCopyable>(_ call: String, type: Int, flags: Int32, header: Header, extra: Int = 0) {
+        guard let message = nlmsg_alloc_size(Self.capacity + extra) else {
+            fatalError("no memory for a netlink message")
+        }
         self.call = call
         self.message = message
         nlmsg_put(message, 0, 0, Int32(type), 0, flags | NLM_F_REQUEST | NLM_F_ACK)

@@ -50,44 +50,42 @@ package struct DiskFillFault: Fault {
     package let summary: String
 
     package init(_ values: ParameterValues) throws(Problem) {
-        let size = values.optionalBytes("size")
-        let percent = values.optionalPercentage("percent")
         let limit = values.optionalBytes("limit")
         guard let whole = Whole(rawValue: values.text("of")) else { preconditionFailure("a choice beside its words") }
         let directory = values.text("path")
+        let given = try values.amount() ?? .size(Self.standardSize)
         let amount: DiskFill.Amount
-        switch (size, percent, whole, limit) {
-        case (_?, _?, _, _):
-            throw Problem(
-                .fieldInvalid, "size and percent say the same thing twice", field: "parameters.percent",
-                hint: "give one of them")
-        case (_, nil, .filesystem, nil):
-            amount = .bytes(size ?? Self.standardSize)
-            summary = "take \(size ?? Self.standardSize) of disk in \(directory)"
-        case (_, nil, .filesystem, _?), (_, nil, .volume, _), (_, nil, .ephemeralLimit, _):
+        let field: String
+        switch (given, whole, limit) {
+        case (.size(let size), .filesystem, nil):
+            amount = .bytes(size)
+            field = "parameters.size"
+            summary = "take \(size) of disk in \(directory)"
+        case (.size, _, _):
             throw Problem(
                 .fieldInvalid, "of and limit mean nothing without percent", field: "parameters.percent",
                 hint: "give a percent, or only a size")
-        case (nil, let percent?, .filesystem, nil):
+        case (.percent(let percent), .filesystem, nil):
             amount = .filesystem(percent)
+            field = "parameters.percent"
             summary = "fill the file system of \(directory) to \(percent)"
-        case (nil, _?, .filesystem, _?):
+        case (.percent, .filesystem, _?):
             throw Problem(
                 .fieldInvalid, "the file system knows its own size", field: "parameters.limit",
                 hint: "leave it out, or say of=volume or of=ephemeral-limit")
-        case (nil, let percent?, .volume, let limit?), (nil, let percent?, .ephemeralLimit, let limit?):
+        case (.percent(let percent), .volume, let limit?), (.percent(let percent), .ephemeralLimit, let limit?):
             amount = .bytes(ByteCount(Int64(Double(limit.value) * percent.fraction)))
+            field = "parameters.percent"
             let owner = whole == .volume ? "the volume's" : "the pod's ephemeral-storage"
             summary = "take \(percent) of \(owner) limit of \(limit) in \(directory)"
-        case (nil, _?, .volume, nil), (nil, _?, .ephemeralLimit, nil):
+        case (.percent, .volume, nil), (.percent, .ephemeralLimit, nil):
             throw Problem(
                 .fieldMissing, "of=\(whole.rawValue) needs the limit, which only Kubernetes knows",
                 field: "parameters.limit", hint: "copy it from the pod's specification, as limit=2Gi")
         }
         fill = DiskFill(
             directory: directory, amount: amount, reserve: values.percentage("reserve"),
-            isVisible: values.boolean("visible"), amountField: percent == nil ? "parameters.size" : "parameters.percent"
-        )
+            isVisible: values.boolean("visible"), amountField: field)
     }
 
     private static let standardSize = ByteCount(500_000_000)

@@ -37,13 +37,10 @@ package struct MemorySqueeze: Fault {
     private let amount: LoweredLimit.MemoryAmount
 
     package init(_ values: ParameterValues) throws(Problem) {
-        switch (values.optionalBytes("size"), values.optionalPercentage("percent")) {
-        case (let size?, nil): amount = .bytes(size)
-        case (nil, let percent): amount = .ofUse(percent ?? .standardShare)
-        case (_?, _?):
-            throw Problem(
-                .fieldInvalid, "size and percent say the same thing twice", field: "parameters.percent",
-                hint: "give one of them")
+        switch try values.amount() {
+        case .size(let size): amount = .bytes(size)
+        case .percent(let share): amount = .ofUse(share)
+        case nil: amount = .ofUse(.standardShare)
         }
     }
 

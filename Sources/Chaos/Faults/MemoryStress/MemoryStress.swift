@@ -43,7 +43,7 @@ package struct MemoryStress: Fault {
         FaultExample("half of the limit, slowly", ["percent": 50, "ramp": "10s"]),
     ]
 
-    private enum Amount {
+    private enum Held {
         case size(ByteCount)
         case share(Percentage, of: Whole)
 
@@ -61,20 +61,17 @@ package struct MemoryStress: Fault {
         case node
     }
 
-    private let amount: Amount
+    private let amount: Held
     private let ramp: Duration
     private let isHot: Bool
     private let outOfMemoryScore: Int32
 
     package init(_ values: ParameterValues) throws(Problem) {
-        switch (values.optionalBytes("size"), values.optionalPercentage("percent")) {
-        case (let size?, nil): amount = .size(size)
-        case (nil, let percent):
-            amount = .share(percent ?? .standardShare, of: Whole(rawValue: values.text("of")) ?? .limit)
-        case (_?, _?):
-            throw Problem(
-                .fieldInvalid, "size and percent say the same thing twice", field: "parameters.percent",
-                hint: "give one of them")
+        let whole = Whole(rawValue: values.text("of")) ?? .limit
+        switch try values.amount() {
+        case .size(let size): amount = .size(size)
+        case .percent(let share): amount = .share(share, of: whole)
+        case nil: amount = .share(.standardShare, of: whole)
         }
         ramp = values.duration("ramp")
         isHot = values.boolean("hot")

@@ -10,7 +10,8 @@ package struct ProcessSignal: Fault {
         and not workers of other sessions. What they do with it cannot be taken back: a process that was killed stays \
         dead, unless something starts it again, and one that was stopped stays so, unless it gets `CONT` (to stop \
         processes for a while there is `container-pause`). The first process of a container ignores what it has no handler \
-        for, but `KILL` and `STOP`; when it ends, so does the container, and the session. With `onRestart=reinject` the \
+        for, but `KILL` and `STOP`; when it ends, so does the container, and the session. A cgroup that holds the node's own \
+        first process, or more than 4096 processes, is refused. With `onRestart=reinject` the \
         container that takes its place gets the signal too, again and again.
         """
     package static let reach = Reach.container
@@ -35,10 +36,7 @@ package struct ProcessSignal: Fault {
         order = SignalOrder(signal, names: values.optionalNames("names"))
     }
 
-    package var summary: String {
-        let whom = order.names.map { "the target's processes called \($0.joined(separator: ", "))" }
-        return "send SIG\(order.signal.rawValue) to \(whom ?? "all processes of the target")"
-    }
+    package var summary: String { order.summary }
 
     package func notes(on target: TargetObservation) -> [String] { ["this cannot be taken back"] }
 

@@ -56,9 +56,9 @@ package struct SignalOrder: Hashable, Sendable {
 
 extension SignalOrder {
     /// As a person would say it.
-    var summary: String {
-        let whom = names.map { "the target's processes called \($0.joined(separator: ", "))" } ?? "all processes"
-        return "send SIG\(signal.rawValue) to \(whom)"
+    package var summary: String {
+        let whom = names.map { "the target's processes called \($0.joined(separator: ", "))" }
+        return "send SIG\(signal.rawValue) to \(whom ?? "all processes of the target")"
     }
 
     var json: JSON {

@@ -88,6 +88,8 @@ package struct DelayTable: Sendable {
     /// `NETEM_DIST_SCALE` in the kernel.
     fileprivate static let scale = 8192.0
 
+    var byteCount: Int { deviations.count * MemoryLayout<Int16>.size }
+
     fileprivate var bytes: [UInt8] {
         deviations.flatMap { deviation in
             withUnsafeBytes(of: Int16((deviation * Self.scale).rounded()), Array.init)

@@ -90,7 +90,8 @@ extension NetlinkSocket {
         header.tcm_ifindex = interface
         header.tcm_parent = TC_H_ROOT
         let request = NetlinkRequest(
-            "RTM_NEWQDISC", type: RTM_NEWQDISC, flags: NLM_F_CREATE | NLM_F_REPLACE, header: header)
+            "RTM_NEWQDISC", type: RTM_NEWQDISC, flags: NLM_F_CREATE | NLM_F_REPLACE, header: header,
+            extra: delays?.byteCount ?? 0)
         request.put(TCA_KIND, string: "netem")
         request.nest(TCA_OPTIONS) { netem.write(to: request, delays: delays) }
         try change(request, on: "netem of interface \(interface)")
