@@ -138,7 +138,7 @@ let package = Package(
         program(
             "squalld",
             imports: [
-                "Keeper", "Engine", "Sessions", "AgentAPI", "ChaosModel", "Journal", "Hardening", "Namespaces",
+                "Keeper", "Engine", "Sessions", "Steps", "AgentAPI", "ChaosModel", "Journal", "Hardening", "Namespaces",
                 "LinuxSystem",
             ]),
         program("squall-gateway", imports: ["Gateway", "Hardening", "LinuxSystem"]),

@@ -162,9 +162,16 @@ package final class Engine: Sendable {
         _ configuration: EngineConfiguration, on foundation: Foundation
     ) async -> [FeatureReport] {
         let runner = foundation.runner
-        var features = [
-            FeatureReport.trafficShaping(foundation.thread), FeatureReport.unifiedCgroups(foundation.cgroups),
-        ]
+        var features = [FeatureReport.unifiedCgroups(foundation.cgroups)]
+        do {
+            await runner.use(endpoints: try NodeEndpoints(configuration.excluded, on: foundation.thread))
+            features.append(.trafficShaping(foundation.thread))
+        } catch {
+            features.append(
+                FeatureReport(
+                    feature: .trafficShaping, reason: "\(error)",
+                    remedy: "give the agent its capabilities and hostPID: without them it may hit the node"))
+        }
         do {
             await runner.use(
                 workerProgram: try Executable(copying: configuration.workerProgram, named: "squall-worker"))

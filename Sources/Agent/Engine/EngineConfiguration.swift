@@ -1,6 +1,7 @@
 package import Hardening
 import Journal
 package import Sessions
+package import Steps
 
 /// What an engine is started with.
 package struct EngineConfiguration: Sendable {
@@ -13,6 +14,8 @@ package struct EngineConfiguration: Sendable {
     /// What the engine needs to do all that it can.
     package var capabilities: CapabilitySet
     package var gatewayUser: UInt32 = 65532
+    /// Who is never hit by a fault on the network, beside those whom every node has.
+    package var excluded: [ExcludedEndpoint] = []
     package var limits = Scheduler.Limits()
     /// The engine's listening socket, opened by the keeper.
     package var listener: Int32 = 3

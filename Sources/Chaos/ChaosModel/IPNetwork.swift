@@ -15,6 +15,12 @@ package struct IPNetwork: Hashable, Sendable, CustomStringConvertible {
     package var isIPv4: Bool { address.count == 4 }
     package var isEverything: Bool { prefixLength == 0 }
 
+    /// A single address, as packets carry it: of 4 or 16 bytes, or it is nil.
+    package init?(host address: [UInt8]) {
+        guard address.count == 4 || address.count == 16 else { return nil }
+        self.init(address: address, prefixLength: address.count * 8)
+    }
+
     /// Reads `10.0.0.7`, `10.1.0.0/16`, `fd00::/8` as inet_pton(3) does. Nil for anything else, where bits beyond the
     /// prefix are not zero, and for IPv4 addresses written as IPv6 ones, which no packet has.
     package init?(text: String) {

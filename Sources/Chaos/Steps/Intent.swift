@@ -17,6 +17,7 @@ extension Intent {
         switch self {
         case .shapeTraffic(let layer, _, let base):
             "\(layer.summary) on \(base.interfaces.map(\.name).joined(separator: ", "))"
+                + base.exclusionWords(from: layer)
         case .runWorker(let task, _, let cgroup):
             "run a worker that \(task.words) in cgroup \(cgroup.path)"
         case .fillDisk(let file, let cgroup): file.summary(in: cgroup)

@@ -98,10 +98,15 @@ extension StepRunner {
             base = network.base
         } else {
             do {
-                base = try openShaper(of: target).observe()
+                base = try openShaper(of: target).observe(excluding: endpoints?.current() ?? [])
             } catch {
                 throw Problem(.targetRefused, "the target's network cannot be shaped: \(error)", field: "target")
             }
+        }
+        if let named = layer.filter.boxes.lazy.compactMap(\.destination).compactMap(base.exclusion).first {
+            throw Problem(
+                .fieldInvalid, "\(named.network) is \(named.role.words), which no fault hits",
+                field: "parameters.destinationIPs", hint: "leave it out, and whatever lies in it")
         }
         let stray: String?
         do throws(StepError) {
@@ -134,16 +139,16 @@ extension StepRunner {
     ) throws(StepError) -> String? {
         let named = Set(layer.filter.boxes.compactMap(\.interface)).sorted()
         if named.isEmpty { return nil }
-        let now: TrafficBase
+        let now: [TrafficBase.Interface]
         let shaper = try openShaper(of: target)
         do throws(TrafficError) {
-            now = try shaper.observe()
+            now = try shaper.interfaces()
         } catch {
             throw StepError("\(error)")
         }
         return named.first { name in
             guard let interface = base.interfaces.first(where: { $0.name == name }) else { return true }
-            return !now.interfaces.contains { $0.name == name && $0.index == interface.index }
+            return !now.contains { $0.name == name && $0.index == interface.index }
         }
     }
 

@@ -60,6 +60,9 @@ package actor StepRunner {
     var deadMan: DeadMansProcess?
     private var deadMansWatch: DescriptorWatch?
 
+    /// Nothing is taken back with them, either.
+    var endpoints: NodeEndpoints?
+
     /// The namespaces in which sessions have layers.
     var networks: [TargetFacts.NetworkNamespace: ShapedNetwork] = [:]
     /// The cgroups' limits that sessions have lowered.
@@ -85,6 +88,11 @@ package actor StepRunner {
 
     package func use(workerProgram: Executable) {
         self.workerProgram = workerProgram
+    }
+
+    /// From here on these are excluded from whatever happens to a target's network.
+    package func use(endpoints: sending NodeEndpoints) {
+        self.endpoints = endpoints
     }
 
     /// From here on everything that is performed is entrusted to this process too.

@@ -83,6 +83,23 @@ extension NetlinkSocket {
         }
     }
 
+    /// Asks about one thing that there is.
+    func ask(_ request: borrowing NetlinkRequest, on subject: String) throws(NetlinkError) -> NetlinkMessage {
+        try send(request, on: subject)
+        var answer: NetlinkMessage?
+        while true {
+            for message in try receive(request.call, on: subject) {
+                guard message.type == NLMSG_ERROR else {
+                    answer = message
+                    continue
+                }
+                try check(message, request.call, on: subject)
+                guard let answer else { throw NetlinkError(request.call, on: subject, errno: Errno(rawValue: EBADMSG)) }
+                return answer
+            }
+        }
+    }
+
     /// Asks for a list. An empty one means that there is nothing; that it could not be had is always an error.
     func dump<Element>(
         _ request: borrowing NetlinkRequest, on subject: String, _ decode: (NetlinkMessage) -> Element?

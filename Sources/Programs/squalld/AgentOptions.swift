@@ -1,4 +1,5 @@
 import AgentAPI
+import ChaosModel
 import Engine
 import Glibc
 import Hardening
@@ -6,6 +7,7 @@ import Journal
 import Keeper
 import LinuxSystem
 import Sessions
+import Steps
 
 /// The command line of `squalld`.
 struct AgentOptions {
@@ -24,6 +26,8 @@ struct AgentOptions {
     let tenantsDirectory: String
     let gatewayUser: UInt32
     let runtimeSockets: [String]
+    private let apiServer: IPNetwork?
+    private let excluded: [IPNetwork]
     let isRecoveryOnly: Bool
     let limits: Scheduler.Limits
     let mostDescriptors: Int?
@@ -40,7 +44,7 @@ struct AgentOptions {
             role == .keeper ? arguments[...] : arguments.dropFirst(),
             options: Set([
                 "node-name", "state-directory", "run-directory", "private-directory", "tenants-directory",
-                "gateway-user", "runtime-socket",
+                "gateway-user", "runtime-socket", "api-server", "exclude",
             ]).union(Self.limitNames),
             flags: ["recover-only", "help", "version"])
         if given.has("help") { throw UsageError(Self.help, status: 0) }
@@ -51,6 +55,13 @@ struct AgentOptions {
         privateDirectory = given["private-directory"] ?? "/run/squalld"
         tenantsDirectory = given["tenants-directory"] ?? "/etc/squall/tenants"
         runtimeSockets = given.all("runtime-socket")
+        apiServer =
+            try given["api-server"].map { (text) throws(UsageError) in
+                try Self.network(text, option: "api-server")
+            } ?? Self.apiServerOfThisPod()
+        var excluded: [IPNetwork] = []
+        for text in given.all("exclude") { excluded.append(try Self.network(text, option: "exclude")) }
+        self.excluded = excluded
         isRecoveryOnly = given.has("recover-only")
         let user = try given.number("gateway-user") ?? 65532
         guard user > 0 else { throw UsageError("--gateway-user is not root") }
@@ -77,6 +88,9 @@ struct AgentOptions {
           --node-name NAME           what requests must name as their audience (default: the host's name)
           --tenants-directory DIR    the tenants' public keys, NAME.jwks.json (default: /etc/squall/tenants)
           --runtime-socket PATH      a container runtime's CRI socket; may be repeated (default: the usual places)
+          --api-server ADDRESS       Kubernetes' API server, which no fault on the network hits
+                                     (default: $KUBERNETES_SERVICE_HOST)
+          --exclude NETWORK          another address or network that none hits; may be repeated
           --state-directory DIR      the journal (default: \(Journal.standardDirectory))
           --journal-bytes NUMBER     when the journal is compacted, at the least (default: \(standard.compaction))
           --max-sessions NUMBER      sessions at once; beyond this and each bound below a new one is refused (default: \(standard.sessions))
@@ -89,6 +103,18 @@ struct AgentOptions {
           --gateway-user NUMBER      the gateway's user and group (default: 65532)
           --help, --version
         """
+
+    /// What Kubernetes tells every pod. Nil where it tells nothing, or a name.
+    private static func apiServerOfThisPod() -> IPNetwork? {
+        getenv("KUBERNETES_SERVICE_HOST").flatMap { IPNetwork(text: String(cString: $0)) }
+    }
+
+    private static func network(_ text: String, option: String) throws(UsageError) -> IPNetwork {
+        guard let network = IPNetwork(text: text), !network.isEverything else {
+            throw UsageError("--\(option) is an address or a network, as 10.0.0.1 or 10.1.0.0/16")
+        }
+        return network
+    }
 
     private static func hostName() -> String {
         var name = [CChar](repeating: 0, count: 256)
@@ -131,7 +157,8 @@ extension AgentOptions {
             [
                 "--node-name", nodeName, "--state-directory", stateDirectory, "--private-directory", privateDirectory,
                 "--tenants-directory", tenantsDirectory, "--gateway-user", "\(gatewayUser)",
-            ] + limitArguments
+            ] + limitArguments + (apiServer.map { ["--api-server", "\($0)"] } ?? [])
+            + excluded.flatMap { ["--exclude", "\($0)"] }
         return configuration
     }
 
@@ -144,6 +171,9 @@ extension AgentOptions {
         configuration.runtimesSocket = "\(privateDirectory)/runtimes.sock"
         configuration.gatewayUser = gatewayUser
         configuration.limits = limits
+        configuration.excluded =
+            (apiServer.map { [ExcludedEndpoint($0, .apiServer)] } ?? [])
+            + excluded.map { ExcludedEndpoint($0, .configured) }
         return configuration
     }
 }

@@ -37,7 +37,8 @@ struct TrafficShapingKernelTests {
         }
         let before = try world.dump()
         var shaper = try world.shaper()
-        let base = try shaper.observe()
+        let excluded = try #require(IPNetwork(text: "10.9.2.2"))
+        let base = try shaper.observe(excluding: [ExcludedEndpoint(excluded, .configured)])
         #expect(base.interfaces.map(\.name).sorted() == ["eth0", "eth1"])
 
         let candidates = [
@@ -66,7 +67,9 @@ struct TrafficShapingKernelTests {
                     interface: TrafficShapingWorld.addresses.prefix(2).contains(address) ? "eth0" : "eth1",
                     destination: IPNetwork(text: address), transport: .icmp)
                 let hit = [echo, echo.going(.ingress)].flatMap { packet in
-                    layers.values.filter { $0.boxes.contains { $0.contains(packet) } }
+                    layers.values.filter {
+                        packet.destination != excluded && $0.boxes.contains { $0.contains(packet) }
+                    }
                 }
                 let expected = hit.map(\.impairment.latency.seconds).reduce(0, +) * 1000
                 let measured = try world.roundTrip(address, below: expected + 20)
@@ -95,7 +98,7 @@ struct TrafficShapingKernelTests {
     func `whatever message a process is killed before, its successor puts all right`(index: Int) throws {
         let world = try TrafficShapingWorld()
         let before = try world.dump()
-        let base = try world.shaper().observe()
+        let base = try world.shaper().observe(excluding: ExcludedEndpoint.metadataServices)
         let sessions = (0..<3).map { _ in SessionID.random() }
         let transition = Self.transitions[index]
         let first = Dictionary(uniqueKeysWithValues: zip(sessions, transition.from))
@@ -121,6 +124,33 @@ struct TrafficShapingKernelTests {
             #expect(try world.dump() == before)
             #expect(messages > 0)
         }
+    }
+
+    @Test func `gateways and whoever else is excluded are never hit`() throws {
+        let world = try TrafficShapingWorld()
+        try world.inTarget("ip route add default via 10.9.1.2")
+        try world.inTarget("ip route add default via fd09:1::2")
+        let before = try world.dump()
+        let shaper = try world.shaper()
+        let other = ExcludedEndpoint(try #require(IPNetwork(text: "fd09:2::/64")), .configured)
+        let base = try shaper.observe(excluding: [other])
+        #expect(
+            base.excluded.map { "\($0.network) \($0.role)" } == [
+                "10.9.1.2 gateway", "fd09:1::2 gateway", "fd09:2::/64 configured",
+            ])
+        let session = SessionID.random()
+        let all = TrafficLayer(direction: .both, impairment: TrafficImpairment(latency: .milliseconds(100)))
+        try world.settle(shaper, to: [session: all], from: base)
+        for address in ["10.9.1.2", "fd09:1::2", "fd09:2::2"] {
+            #expect(try world.roundTrip(address, below: 50) < 50, "\(address)")
+        }
+        #expect(try world.roundTrip("10.9.2.2") >= 200)
+        // Where nobody would be hit anyway there is nothing to exclude.
+        let one = TrafficFilter(boxes: [TrafficBox(family: .ipv4, destination: IPNetwork(text: "10.9.2.0/24"))])
+        try world.settle(shaper, to: [session: .latency(10, one)], from: base)
+        #expect(try !world.inTarget("tc filter show dev eth0 egress").contains("5000"))
+        try world.settle(shaper, to: [:], from: base)
+        #expect(try world.dump() == before)
     }
 
     @Test func `clsact and filters of others survive, and are asked as before`() throws {
@@ -158,11 +188,13 @@ struct TrafficShapingKernelTests {
         #expect(throws: TrafficError.preferenceTaken(interface: "eth1", preference: 50_010)) {
             try world.shaper().observe()
         }
-        // It would not see what comes back from an ifb on its way in.
-        try world.inTarget("tc filter del dev eth1 egress")
-        try world.inTarget("tc filter add dev eth1 ingress protocol ip pref 61000 matchall action ok")
-        #expect(throws: TrafficError.preferenceTaken(interface: "eth1", preference: 61_000)) {
-            try world.shaper().observe()
+        // They would not see what is excluded.
+        for hook in ["egress", "ingress"] {
+            try world.inTarget("tc filter del dev eth1 egress")
+            try world.inTarget("tc filter add dev eth1 \(hook) protocol ip pref 61000 matchall action ok")
+            #expect(throws: TrafficError.preferenceTaken(interface: "eth1", preference: 61_000)) {
+                try world.shaper().observe()
+            }
         }
         try world.inTarget("tc qdisc del dev eth1 clsact")
         try world.inTarget("tc qdisc add dev eth1 ingress")
@@ -176,6 +208,7 @@ struct TrafficShapingKernelTests {
         ("tc qdisc change dev IFB root netem delay 3ms loss 10%", "IFB has netem latency 0.003 seconds"),
         ("tc qdisc replace dev IFB root tbf rate 1mbit burst 10k latency 10ms", "IFB has tbf instead"),
         ("tc filter del dev eth0 egress pref 59997", "eth0 lacks the filter at egress preference 59997"),
+        ("tc filter del dev eth1 egress pref 50001", "eth1 lacks the filter at egress preference 50001 that excludes"),
         ("ip link set IFB down", "IFB is down"),
         ("ip link del IFB", "IFB is missing"),
         ("tc qdisc del dev eth1 clsact", "eth1 has no clsact"),
@@ -184,7 +217,7 @@ struct TrafficShapingKernelTests {
         let world = try TrafficShapingWorld()
         let before = try world.dump()
         let shaper = try world.shaper()
-        let base = try shaper.observe()
+        let base = try shaper.observe(excluding: ExcludedEndpoint.metadataServices)
         let layers = [SessionID.random(): TrafficLayer.latency(30)]
         let ifb = try #require(TrafficComposition(layers).classes.first?.interfaceName)
         try world.settle(shaper, to: layers, from: base)

@@ -239,15 +239,26 @@ struct TrafficShapingValueTests {
     }
 
     @Test func `a base survives the journal`() throws {
-        let base = TrafficBase(interfaces: [
+        let interfaces = [
             TrafficBase.Interface(index: 2, name: "eth0", hadClsact: false, transmitQueueLength: 0),
             TrafficBase.Interface(index: 7, name: "eth1", hadClsact: true, transmitQueueLength: 1000),
-        ])
+        ]
+        let gateway = ExcludedEndpoint(try #require(IPNetwork(text: "10.0.0.1")), .gateway)
         let text =
             #"{"interfaces":[{"index":2,"name":"eth0","hadClsact":false,"transmitQueueLength":0},"#
             + #"{"index":7,"name":"eth1","hadClsact":true,"transmitQueueLength":1000}]}"#
-        #expect(base.json.text == text)
-        #expect(TrafficBase(try JSON(parsing: text)) == base)
+        let more = text.dropLast() + #","excluded":[{"network":"10.0.0.1","role":"gateway"}]}"#
+        for (base, text) in [
+            (TrafficBase(interfaces: interfaces), text),
+            (TrafficBase(interfaces: interfaces, excluded: [gateway]), String(more)),
+        ] {
+            #expect(base.json.text == text)
+            #expect(TrafficBase(try JSON(parsing: text)) == base)
+        }
+        for excluded in [#"{"network":"0.0.0.0/0","role":"gateway"}"#, #"{"network":"10.0.0.1","role":"friend"}"#, "1"]
+        {
+            #expect(TrafficBase(try JSON(parsing: text.dropLast() + #","excluded":[\#(excluded)]}"#)) == nil)
+        }
         #expect(TrafficBase(try JSON(parsing: #"{"interfaces":[{"index":0,"name":"eth0","hadClsact":false}]}"#)) == nil)
     }
 }

@@ -3,6 +3,8 @@ package import ChaosModel
 /// What a network namespace was like before its first layer, as far as layers change it.
 package struct TrafficBase: Hashable, Sendable {
     package let interfaces: [Interface]
+    /// Whom no layer hits; each network once.
+    package let excluded: [ExcludedEndpoint]
 
     package struct Interface: Hashable, Sendable {
         /// It names the interface: the kernel gives a number again only after all others.
@@ -22,22 +24,44 @@ package struct TrafficBase: Hashable, Sendable {
         }
     }
 
-    package init(interfaces: [Interface]) {
+    /// The one that takes in all of these packets.
+    func exclusion(of network: IPNetwork) -> ExcludedEndpoint? { excluded.first { $0.network.contains(network) } }
+
+    /// As ", but never 10.0.0.1 (the target's gateway)"; empty where a layer would hit none of them anyway.
+    func exclusionWords(from layer: TrafficLayer) -> String {
+        let boxes = layer.filter.boxes
+        let met = excluded.filter { endpoint in boxes.contains { $0.meet(endpoint.box($0.direction)) != nil } }
+        if met.isEmpty { return "" }
+        let most = 8
+        return ", but never " + met.prefix(most).map { "\($0.network) (\($0.role.words))" }.joined(separator: ", ")
+            + (met.count > most ? " and \(met.count - most) more" : "")
+    }
+
+    package init(interfaces: [Interface], excluded: [ExcludedEndpoint] = []) {
         self.interfaces = interfaces
+        self.excluded = excluded
     }
 }
 
 extension TrafficBase {
     package var json: JSON {
-        .object([("interfaces", .array(interfaces.map(\.json)))])
+        .object([
+            ("interfaces", .array(interfaces.map(\.json))),
+            ("excluded", excluded.isEmpty ? nil : .array(excluded.map(\.json))),
+        ])
     }
 
     /// Nil for anything that `json` cannot have made.
     package init?(_ json: JSON) {
-        guard let values = json.only("interfaces")?["interfaces"]?.arrayValue else { return nil }
+        guard let json = json.only("interfaces", "excluded"), let values = json["interfaces"]?.arrayValue else {
+            return nil
+        }
         let interfaces = values.compactMap(Interface.init)
-        guard interfaces.count == values.count else { return nil }
-        self.interfaces = interfaces
+        // Journals before there were any do not say.
+        let endpoints = json["excluded"]?.arrayValue ?? []
+        let excluded = endpoints.compactMap(ExcludedEndpoint.init)
+        guard interfaces.count == values.count, excluded.count == endpoints.count else { return nil }
+        self.init(interfaces: interfaces, excluded: excluded)
     }
 }
 

@@ -10,6 +10,7 @@ enum TrafficChange: Hashable {
     case addClsact(TrafficBase.Interface)
     case resetQueueLength(TrafficBase.Interface)
     case addCatchAll(TrafficBase.Interface)
+    case exclude(TrafficBox, at: Filter.Place, handle: UInt32?, on: TrafficBase.Interface)
     case redirect(TrafficBox, at: Filter.Place, to: Link, handle: UInt32?, on: TrafficBase.Interface)
     case deleteFilter(Filter)
     case deleteIFB(Link)
@@ -29,6 +30,8 @@ extension TrafficChange {
             try socket.setTransmitQueueLength(interface.transmitQueueLength, ofLink: interface.index)
         case .addCatchAll(let interface):
             try socket.addMatchall(at: .catchAll(of: interface.index), action: .catchAll)
+        case .exclude(let box, let place, let handle, _):
+            try socket.setFlower(at: place, matching: box.match, handle: handle, action: .exclude)
         case .redirect(let box, let place, let link, let handle, _):
             try socket.setFlower(at: place, matching: box.match, handle: handle, action: .redirect(to: link))
         case .deleteFilter(let filter): try socket.delete(filter)
@@ -52,6 +55,9 @@ extension TrafficChange: CustomStringConvertible {
             "\(interface.name) has another transmit queue length than \(interface.transmitQueueLength)"
         case .addCatchAll(let interface):
             "\(interface.name) lacks the filter at preference \(TrafficClass.catchAllPreference)"
+        case .exclude(let box, let place, let handle, let interface):
+            "\(interface.name) \(handle == nil ? "lacks the" : "has another") filter at \(place.hook) preference "
+                + "\(place.preference) that excludes \(box)"
         case .redirect(let box, let place, let link, let handle, let interface):
             "\(interface.name) \(handle == nil ? "lacks the" : "has another") filter at \(place.hook) preference "
                 + "\(place.preference) that leads \(box) to \(link.name)"
@@ -76,9 +82,15 @@ extension Filter.Place {
 
     init(of box: TrafficBox, in wanted: TrafficClass, on interface: Int32) {
         self.init(
-            interface: interface, hook: box.direction == .egress ? .egress : .ingress,
-            preference: wanted.preference(of: box),
+            interface: interface, hook: box.direction.hook, preference: wanted.preference(of: box),
             etherType: box.family.etherType)
+    }
+
+    /// Of the filter that excludes a box.
+    init(excluding box: TrafficBox, on interface: Int32) {
+        self.init(
+            interface: interface, hook: box.direction.hook,
+            preference: TrafficClass.preferenceOfExclusion(box.family), etherType: box.family.etherType)
     }
 }
 
@@ -109,6 +121,15 @@ extension TrafficBox.Transport {
         case .tcp: 6
         case .udp: 17
         case .icmp: family == .ipv4 ? 1 : 58
+        }
+    }
+}
+
+extension TrafficBox.Direction {
+    fileprivate var hook: ClsactHook {
+        switch self {
+        case .egress: .egress
+        case .ingress: .ingress
         }
     }
 }

@@ -62,7 +62,12 @@ extension TrafficClass {
     /// All that may be used here.
     static let preferences: ClosedRange<UInt16> = 50_000...catchAllPreference
     static let catchAllPreference: UInt16 = 60_000
-    static let mostSessions = 4_999
+    static let mostSessions = 4_998
+
+    /// Before all classes.
+    static func preferenceOfExclusion(_ family: TrafficBox.Family) -> UInt16 {
+        preferences.lowerBound + (family == .ipv4 ? 0 : 1)
+    }
 
     /// Classes of more sessions are asked first; a preference holds filters of one EtherType.
     func preference(of box: TrafficBox) -> UInt16 {

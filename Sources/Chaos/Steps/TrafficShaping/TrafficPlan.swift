@@ -5,7 +5,7 @@ internal import Netlink
 ///
 /// The order keeps every packet on a way that leads out: a filter comes after its ifb and goes before it, since one
 /// without the other drops packets; filters of more sessions come first and go last, so that no packet falls for an
-/// instant to fewer sessions than are there before and after.
+/// instant to fewer sessions than are there before and after; what excludes packets comes before and goes after all.
 struct TrafficPlan {
     private(set) var changes: [TrafficChange] = []
     /// What is left to remove once the queues are empty.
@@ -17,6 +17,8 @@ struct TrafficPlan {
     private let composition: TrafficComposition
     /// Of the base, those that are still there.
     private let interfaces: [TrafficBase.Interface]
+    /// What is excluded of all packets, each way.
+    private let excluded: [TrafficBox]
 
     init(
         from state: TrafficState, to composition: TrafficComposition, over base: TrafficBase, givingUpDraining: Bool
@@ -24,6 +26,9 @@ struct TrafficPlan {
         self.state = state
         self.composition = composition
         self.interfaces = base.interfaces.filter { state.link($0.index) != nil }
+        self.excluded = base.excluded.flatMap { endpoint in
+            [TrafficBox.Direction.egress, .ingress].map { endpoint.box($0) }
+        }
         try planIFBs()
         // An ifb gets its number from the kernel, so the filters that lead to it are planned when it is there.
         if changes.contains(where: \.makesLink) { return }
@@ -53,7 +58,7 @@ struct TrafficPlan {
         if !composition.classes.isEmpty {
             for interface in interfaces { try planFilters(on: interface, keeping: &kept) }
         }
-        let superfluous = state.ownFilters.filter { $0.isOwnRedirection && !kept.contains($0) }
+        let superfluous = state.ownFilters.filter { !$0.isCatchAll && !kept.contains($0) }
         changes += superfluous.sorted { $0.place.preference > $1.place.preference }.map { .deleteFilter($0) }
     }
 
@@ -67,13 +72,24 @@ struct TrafficPlan {
             changes.append(.addCatchAll(interface))
         }
         // The kernel lets a place have one filter that matches the same.
-        let redirections = Dictionary(grouping: own.filter(\.isOwnRedirection), by: \.place)
+        let present = Dictionary(grouping: own.filter { !$0.isCatchAll }, by: \.place)
             .mapValues { Dictionary($0.map { ($0.match, $0) }, uniquingKeysWith: { first, _ in first }) }
-        for wanted in composition.classes {
+        let wantedHere = composition.classes.map { wanted in
+            (wanted, wanted.boxes.filter { $0.interface ?? interface.name == interface.name })
+        }
+        for box in excluded where wantedHere.contains(where: { $0.1.contains { $0.meet(box) != nil } }) {
+            let place = Filter.Place(excluding: box, on: interface.index)
+            let found = present[place]?[box.match]
+            if let found { kept.insert(found) }
+            if found?.actions != [.exclude] {
+                changes.append(.exclude(box, at: place, handle: found?.handle, on: interface))
+            }
+        }
+        for (wanted, boxes) in wantedHere {
             guard let link = state.link(named: wanted.interfaceName) else { continue }
-            for box in wanted.boxes where box.interface ?? interface.name == interface.name {
+            for box in boxes {
                 let place = Filter.Place(of: box, in: wanted, on: interface.index)
-                let found = redirections[place]?[box.match]
+                let found = present[place]?[box.match]
                 if let found { kept.insert(found) }
                 if found?.actions != [.redirect(to: link)] {
                     changes.append(.redirect(box, at: place, to: link, handle: found?.handle, on: interface))

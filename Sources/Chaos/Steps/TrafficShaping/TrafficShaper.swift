@@ -22,17 +22,34 @@ package final class TrafficShaper {
     private static let passes = 12
     /// A target makes its interfaces itself, and each of them is work for the node.
     private static let mostInterfaces = 64
+    /// Filters that exclude somebody, at each of the two hooks.
+    private static let mostExclusions = 512
 
     /// - Parameter socket: Opened in the network namespace.
     package init(_ socket: NetlinkSocket) {
         self.socket = socket
     }
 
-    /// What to come back to. Interfaces count that are up, but neither loopback nor an ifb (what is redirected to one
-    /// is on its way elsewhere) nor a port of a bridge, bond or VRF (what they send, their master has sent already).
+    /// What to come back to.
     ///
-    /// - Throws: When there is no such interface, or no room for our filters on one of them.
-    package func observe() throws(TrafficError) -> TrafficBase {
+    /// - Parameter excluded: Who is never hit, beside the target's gateways.
+    /// - Throws: When there is no interface, or no room for our filters on one of them.
+    package func observe(excluding excluded: [ExcludedEndpoint] = []) throws(TrafficError) -> TrafficBase {
+        let interfaces = try interfaces()
+        var endpoints: [IPNetwork: ExcludedEndpoint] = [:]
+        for endpoint in try gateways() + excluded where endpoints[endpoint.network] == nil {
+            endpoints[endpoint.network] = endpoint
+        }
+        if endpoints.count * interfaces.count > Self.mostExclusions {
+            throw .tooManyExclusions(endpoints.count, interfaces: interfaces.count, most: Self.mostExclusions)
+        }
+        return TrafficBase(
+            interfaces: interfaces, excluded: endpoints.values.sorted { "\($0.network)" < "\($1.network)" })
+    }
+
+    /// Interfaces count that are up, but neither loopback nor an ifb (what is redirected to one is on its way elsewhere)
+    /// nor a port of a bridge, bond or VRF (what they send, their master has sent already).
+    package func interfaces() throws(TrafficError) -> [TrafficBase.Interface] {
         let state = try readState()
         let eligible = state.links.filter { $0.isUp && !$0.isLoopback && $0.kind != "ifb" && $0.master == nil }
         if eligible.isEmpty { throw .noInterface }
@@ -42,9 +59,8 @@ package final class TrafficShaper {
             if state.hasIngressQdisc(link.index) { throw .ingressQdisc(interface: link.name) }
             let filters = state.filters.filter { $0.place.interface == link.index }
             let obstacle = filters.first {
-                // What comes back from an ifb on its way in meets no filter behind ours any more.
+                // What is excluded, or comes back from an ifb, meets no filter behind ours any more.
                 $0.handle != 0 && !$0.isOwn && $0.place.preference >= TrafficClass.preferences.lowerBound
-                    && ($0.place.hook == .ingress || TrafficClass.preferences.contains($0.place.preference))
             }
             if let obstacle {
                 throw .preferenceTaken(interface: link.name, preference: obstacle.place.preference)
@@ -56,7 +72,21 @@ package final class TrafficShaper {
                     index: link.index, name: link.name, hadClsact: hadClsact,
                     transmitQueueLength: link.transmitQueueLength))
         }
-        return TrafficBase(interfaces: interfaces)
+        return interfaces
+    }
+
+    /// Of the default routes: those by which packets leave for addresses that are nobody's (RFC 5737, RFC 3849).
+    private func gateways() throws(TrafficError) -> [ExcludedEndpoint] {
+        var found: [ExcludedEndpoint] = []
+        for nobody in ["192.0.2.1", "2001:db8::1"].compactMap(IPNetwork.init(text:)) {
+            do throws(NetlinkError) {
+                guard let gateway = try socket.gateway(to: nobody.address) else { continue }
+                if let network = IPNetwork(host: gateway) { found.append(ExcludedEndpoint(network, .gateway)) }
+            } catch {
+                throw .netlink(error)
+            }
+        }
+        return found
     }
 
     /// Makes the kernel hold these layers and nothing else of ours, from whatever state it is in, and never waits.

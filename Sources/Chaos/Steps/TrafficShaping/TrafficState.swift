@@ -45,12 +45,14 @@ extension Link {
 
 extension Filter {
     /// The cookie of a redirection is the name of the ifb that it leads to, also when that is gone.
-    var isOwn: Bool { isOwnRedirection || isCatchAll }
+    var isOwn: Bool { isOwnRedirection || isOwnExclusion || isCatchAll }
 
     var isOwnRedirection: Bool {
         kind == "flower"
             && actions.contains { TrafficClass.isInterfaceName(String(decoding: $0.cookie, as: UTF8.self)) }
     }
+
+    var isOwnExclusion: Bool { kind == "flower" && actions.contains { $0.cookie == FilterAction.exclude.cookie } }
 
     var isCatchAll: Bool { kind == "matchall" && actions == [.catchAll] }
 }
@@ -60,6 +62,9 @@ extension FilterAction {
     /// skipped, since its filter was deleted while packets waited in the ifb, the mark would stay with the packet and
     /// an action of its receiver would be skipped: so every packet meets an action that does nothing.
     static let catchAll = FilterAction(.continue, cookie: Array("squall".utf8))
+
+    /// What is excluded meets no filter of ours any more, and goes where it was going.
+    static let exclude = FilterAction(.pass, cookie: Array("squall".utf8))
 
     static func redirect(to ifb: Link) -> FilterAction {
         FilterAction(.redirect(to: ifb.index), cookie: Array(ifb.name.utf8))

@@ -15,6 +15,14 @@ extension DeadMansProgram {
                 send(PreparedRequest.deleteFilters(ofKind: "flower", at: place))
             }
         }
+        for interface in base.interfaces {
+            let boxes = [TrafficBox.Direction.egress, .ingress].flatMap { direction in
+                base.excluded.map { $0.box(direction) }
+            }
+            for place in Set(boxes.map { Filter.Place(excluding: $0, on: interface.index) }) {
+                send(PreparedRequest.deleteFilters(ofKind: "flower", at: place))
+            }
+        }
         for each in classes { send(PreparedRequest.deleteLink(named: each.interfaceName)) }
         for interface in base.interfaces {
             send(PreparedRequest.deleteFilters(ofKind: "matchall", at: .catchAll(of: interface.index)))

@@ -53,6 +53,19 @@ extension NetlinkSocket {
         return links
     }
 
+    /// - Throws: `ENODEV` when there is no such interface.
+    ///
+    /// The corresponding request is `RTM_GETLINK`.
+    package func link(_ index: Int32) throws(NetlinkError) -> Link {
+        var header = ifinfomsg()
+        header.ifi_index = index
+        let request = NetlinkRequest("RTM_GETLINK", type: RTM_GETLINK, flags: 0, header: header)
+        guard let link = Link(try ask(request, on: "interface \(index)")) else {
+            throw NetlinkError("RTM_GETLINK", on: "interface \(index)", errno: Errno(rawValue: EBADMSG))
+        }
+        return link
+    }
+
     /// Makes an intermediate functional block, up from the start: what is redirected to it passes its qdisc and then
     /// goes on where it was going. It has one queue, so that a root qdisc takes all of its packets. Its MTU does not
     /// matter, since redirection does not look at it, nor its queue length, since netem has a limit of its own.

@@ -11,6 +11,8 @@ package struct FilterAction: Hashable, Sendable {
         case redirect(to: Int32)
         /// Ask the filters that follow.
         case `continue`
+        /// Let it go where it was going, whatever filters follow.
+        case pass
         case other(kind: String)
     }
 
@@ -53,9 +55,11 @@ extension FilterAction.Verb {
             else { return nil }
             self = .redirect(to: Int32(bitPattern: parameters.ifindex))
         case "gact":
-            guard let parameters = options.value(TCA_GACT_PARMS, as: tc_gact.self), parameters.action == TC_ACT_UNSPEC
-            else { return nil }
-            self = .continue
+            switch options.value(TCA_GACT_PARMS, as: tc_gact.self)?.action {
+            case TC_ACT_UNSPEC: self = .continue
+            case TC_ACT_OK: self = .pass
+            default: return nil
+            }
         default: return nil
         }
     }
@@ -69,13 +73,17 @@ extension FilterAction.Verb {
             parameters.ifindex = UInt32(bitPattern: interface)
             request.put(TCA_ACT_KIND, string: "mirred")
             request.nest(TCA_ACT_OPTIONS) { request.put(TCA_MIRRED_PARMS, parameters) }
-        case .continue:
-            var parameters = tc_gact()
-            parameters.action = TC_ACT_UNSPEC
-            request.put(TCA_ACT_KIND, string: "gact")
-            request.nest(TCA_ACT_OPTIONS) { request.put(TCA_GACT_PARMS, parameters) }
+        case .continue: Self.write(verdict: TC_ACT_UNSPEC, to: request)
+        case .pass: Self.write(verdict: TC_ACT_OK, to: request)
         case .other(let kind):
             preconditionFailure("\(kind) is read, never written")
         }
+    }
+
+    private static func write(verdict: Int32, to request: borrowing NetlinkRequest) {
+        var parameters = tc_gact()
+        parameters.action = verdict
+        request.put(TCA_ACT_KIND, string: "gact")
+        request.nest(TCA_ACT_OPTIONS) { request.put(TCA_GACT_PARMS, parameters) }
     }
 }
