@@ -89,14 +89,15 @@ let package = Package(
         module("Cgroups", in: .kernel, imports: ["CLinux", "LinuxSystem"]),
         module("Namespaces", in: .kernel, imports: ["CLinux", "LinuxSystem"]),
         module("Filesystems", in: .kernel, imports: ["CLinux", "LinuxSystem"]),
-        module("WorkerProtocol", in: .kernel),
+        module("WorkerProtocol", in: .kernel, imports: ["LinuxSystem"]),
+        module("WorkerFilter", in: .kernel, imports: ["CLinux", "LinuxSystem", "WorkerProtocol"]),
         module(
             "Processes", in: .kernel, imports: ["CLinux", "LinuxSystem", "Namespaces", "Cgroups", "WorkerProtocol"]),
         module("DeadMan", in: .kernel, imports: ["CLinux", "LinuxSystem", "Namespaces", "Cgroups", "Processes"]),
         module("Hardening", in: .kernel, imports: ["CLibcap", "CLibseccomp", "LinuxSystem"]),
 
         // Chaos: what we do to targets, and back. No transport.
-        module("ChaosModel", in: .chaos),
+        module("ChaosModel", in: .chaos, imports: ["LinuxSystem"]),
         module("Signatures", in: .chaos, imports: ["CLibcrypto", "ChaosModel"]),
         module("Targets", in: .chaos, imports: ["ChaosModel", "LinuxSystem", "Cgroups", "Namespaces"]),
         module(
@@ -105,7 +106,9 @@ let package = Package(
                 "ChaosModel", "Targets", "LinuxSystem", "Netlink", "Cgroups", "Filesystems", "Namespaces",
                 "Processes", "WorkerProtocol", "DeadMan",
             ]),
-        module("Faults", in: .chaos, imports: ["ChaosModel", "Targets", "Steps", "Cgroups", "WorkerProtocol"]),
+        module(
+            "Faults", in: .chaos,
+            imports: ["ChaosModel", "Targets", "Steps", "Cgroups", "WorkerProtocol", "LinuxSystem"]),
         module("Authorization", in: .chaos, imports: ["ChaosModel", "Signatures", "LinuxSystem"]),
         module("Journal", in: .chaos, imports: ["ChaosModel", "Authorization", "Steps", "LinuxSystem"]),
         module(
@@ -143,7 +146,7 @@ let package = Package(
             ]),
         program("squall-gateway", imports: ["Gateway", "Hardening", "LinuxSystem"]),
         program("squall-runtimes", imports: ["CRI", "Hardening", "LinuxSystem"]),
-        program("squall-worker", imports: ["WorkerProtocol", "Filesystems", "LinuxSystem"]),
+        program("squall-worker", imports: ["WorkerProtocol", "WorkerFilter", "Filesystems", "LinuxSystem"]),
         // Without a C library or Swift's, so that it is a few kilobytes of nothing but system calls.
         .executableTarget(
             name: "squall-deadman", path: "Sources/Programs/squall-deadman",
@@ -178,8 +181,8 @@ let package = Package(
         tests(
             of: "Worker", in: .kernel,
             imports: [
-                "WorkerProtocol", "Processes", "Cgroups", "Filesystems", "Namespaces", "Hardening",
-                "LinuxSystem", "TestKit",
+                "WorkerProtocol", "WorkerFilter", "Processes", "Cgroups", "Filesystems", "Namespaces", "Netlink",
+                "Hardening", "LinuxSystem", "TestKit",
             ]),
         tests(of: "ChaosModel", in: .chaos, imports: ["ChaosModel"]),
         tests(of: "Signatures", in: .chaos, imports: ["Signatures", "ChaosModel"]),
@@ -190,7 +193,7 @@ let package = Package(
                 "DeadMan", "Processes", "Cgroups", "Netlink", "Namespaces", "LinuxSystem", "TestKit",
             ]),
         tests(of: "Steps", in: .chaos, imports: ["Steps", "Netlink", "Namespaces", "ChaosModel", "LinuxSystem"]),
-        tests(of: "Faults", in: .chaos, imports: ["Faults", "Steps", "ChaosModel", "WorkerProtocol"]),
+        tests(of: "Faults", in: .chaos, imports: ["Faults", "Steps", "ChaosModel", "WorkerProtocol", "LinuxSystem"]),
         tests(
             of: "Journal", in: .chaos,
             imports: ["Journal", "Authorization", "Steps", "Cgroups", "ChaosModel", "LinuxSystem", "WorkerProtocol"]),

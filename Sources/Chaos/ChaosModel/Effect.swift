@@ -8,6 +8,8 @@ package enum Effect: Hashable, Sendable {
     case disk(allocated: ByteCount)
     /// What the worker has read from the disk and written to it, and how long it has been at that.
     case io(read: ByteCount, written: ByteCount, over: Duration)
+    /// What the worker's sockets took of it, in how many packets where it decides on them, and how long it has been at that.
+    case sent(ByteCount, packets: Int64?, over: Duration)
     /// Packets that went through the fault, and those that it dropped, on purpose or for want of room.
     case traffic(packets: Int64, dropped: Int64)
     /// How long the target was kept from running, summed over CPUs, and how many CPUs it may have now.
@@ -29,6 +31,9 @@ package enum Effect: Hashable, Sendable {
         case .disk(let allocated): "\(allocated) on disk"
         case .io(let read, let written, let over):
             "\(read) read and \(written) written in \(Self.rounded(over.seconds, 10)) s"
+        case .sent(let bytes, let packets, let over):
+            "\(bytes) sent" + (packets.map { " in \($0) packets" } ?? "") + " in \(Self.rounded(over.seconds, 10)) s: "
+                + "\(Self.rounded(megabits(bytes, over), 1000)) Mbit/s"
         case .traffic(let packets, let dropped):
             "\(packets) packets" + (dropped > 0 ? ", and \(dropped) dropped" : "")
         case .throttled(let time, let limit):
@@ -56,6 +61,11 @@ package enum Effect: Hashable, Sendable {
                 ("readBytes", .integer(read.value)), ("writtenBytes", .integer(written.value)),
                 ("seconds", .number(Self.rounded(over.seconds, 1000))),
             ]
+        case .sent(let bytes, let packets, let over):
+            members += [
+                ("sentBytes", .integer(bytes.value)), ("sentPackets", packets.map(JSON.integer)),
+                ("seconds", .number(Self.rounded(over.seconds, 1000))),
+            ]
         case .traffic(let packets, let dropped):
             members += [("packets", .integer(packets)), ("droppedPackets", .integer(dropped))]
         case .throttled(let time, let limit):
@@ -75,6 +85,10 @@ package enum Effect: Hashable, Sendable {
         over > .zero ? used / over * 100 : 0
     }
 
+    private func megabits(_ bytes: ByteCount, _ over: Duration) -> Double {
+        over > .zero ? Double(bytes.value) * 8 / 1e6 / over.seconds : 0
+    }
+
     private static func rounded(_ value: Double, _ parts: Double) -> Double { (value * parts).rounded() / parts }
 }
 
@@ -88,6 +102,11 @@ extension Effect {
         case .disk(let allocated): ["disk": .integer(allocated.value)]
         case .io(let read, let written, let over):
             ["read": .integer(read.value), "written": .integer(written.value), "overSeconds": .number(over.seconds)]
+        case .sent(let bytes, let packets, let over):
+            .object([
+                ("sent", .integer(bytes.value)), ("packets", packets.map(JSON.integer)),
+                ("overSeconds", .number(over.seconds)),
+            ])
         case .traffic(let packets, let dropped):
             ["traffic": ["packets": .integer(packets), "dropped": .integer(dropped)]]
         case .throttled(let time, let limit):
@@ -111,6 +130,8 @@ extension Effect {
             self = .memory(resident: resident)
         } else if let allocated = bytes("disk") {
             self = .disk(allocated: allocated)
+        } else if let sent = bytes("sent"), let seconds = json["overSeconds"]?.doubleValue {
+            self = .sent(sent, packets: json["packets"]?.integerValue, over: .seconds(seconds))
         } else if let packets = json["traffic"]?["packets"]?.integerValue,
             let dropped = json["traffic"]?["dropped"]?.integerValue
         {

@@ -134,6 +134,7 @@ extension WorkerTask {
                 + (ramp > 0 ? ", reached within \(Duration.nanoseconds(ramp).text)" : "")
                 + (isHot ? ", and uses it again and again" : "")
         case .disk(let bytes, _): "fills a file with \(ByteCount(bytes))"
+        case .network(let load): load.words
         case .io(let load, let bytes, _): "\(load.words) of a file of \(ByteCount(bytes))"
         }
     }
@@ -159,6 +160,7 @@ extension WorkerTask {
                 ])
             ]
         case .disk(let bytes, let reserve): ["disk": ["bytes": .integer(bytes), "reserve": .integer(reserve)]]
+        case .network(let load): ["network": load.json]
         case .io(let load, let bytes, let reserve):
             ["io": load.json, "bytes": .integer(bytes), "reserve": .integer(reserve)]
         }
@@ -176,6 +178,8 @@ extension WorkerTask {
         } else if let bytes = json["disk"]?["bytes"]?.integerValue, let reserve = json["disk"]?["reserve"]?.integerValue
         {
             self = .disk(bytes: bytes, reserve: reserve)
+        } else if let load = json["network"].flatMap(NetworkLoad.init) {
+            self = .network(load)
         } else if let load = json["io"].flatMap(IOLoad.init), let bytes = json["bytes"]?.integerValue,
             let reserve = json["reserve"]?.integerValue
         {

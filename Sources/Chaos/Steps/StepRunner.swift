@@ -196,8 +196,10 @@ package actor StepRunner {
         case .shapeTraffic(let layer, let network, let base):
             try shape(network, with: layer, over: base, for: session, on: target, until: deadline)
         case .runWorker(let task, let score, _):
+            let sockets = try openSockets(of: task, on: target)
             try await startWorker(
-                task, outOfMemoryScore: score, as: key, on: target, until: deadline, news: news)
+                task, outOfMemoryScore: score, files: sockets.raw, as: key, on: target, until: deadline, news: news)
+            withExtendedLifetime(sockets) {}
         case .fillDisk(let file, _):
             try await fill(file, as: key, on: target, until: deadline, news: news)
         case .lowerLimit(let layer, let cgroup):

@@ -49,6 +49,8 @@ package func pidNamespaceInode() throws(SystemCallError) -> UInt64 {
 package struct ProcessIO: Hashable, Sendable {
     package let read: Int64
     package let written: Int64
+    /// Bytes that its calls have written to anything, a socket too.
+    package let handedOver: Int64
 
     /// The corresponding file is `/proc/PID/io`.
     package init(ofProcess id: Int32) throws(SystemCallError) {
@@ -59,10 +61,13 @@ package struct ProcessIO: Hashable, Sendable {
                 Int64($0.dropFirst(name.count + 2))
             }
         }
-        guard let read = value("read_bytes"), let written = value("write_bytes") else {
+        guard let read = value("read_bytes"), let written = value("write_bytes"),
+            let handedOver = value("wchar")
+        else {
             throw SystemCallError("parse", on: path, errno: .invalidArgument)
         }
         self.read = read
         self.written = written
+        self.handedOver = handedOver
     }
 }

@@ -15,11 +15,12 @@ package struct Worker: ~Copyable, Sendable {
     /// it says so.
     ///
     /// - Parameters:
-    ///   - file: What it gets as `WorkerTask.diskFile`.
+    ///   - files: What it has open beside the connection, from `WorkerTask.firstFile` on.
+    ///   - network: A network namespace that it joins; nil for its parent's.
     ///   - outOfMemoryScore: Up to 1000, the first to be killed when memory runs out.
     package init(
-        _ order: WorkerOrder, running executable: Executable, in placement: CgroupPlacement, file: Int32? = nil,
-        outOfMemoryScore: Int32 = 1000
+        _ order: WorkerOrder, running executable: Executable, in placement: CgroupPlacement, files: [Int32] = [],
+        network: Int32? = nil, outOfMemoryScore: Int32 = 1000
     ) throws(WorkerStartError) {
         var pair: [Int32] = [-1, -1]
         do throws(SystemCallError) {
@@ -38,9 +39,10 @@ package struct Worker: ~Copyable, Sendable {
             SpawnOrder.Descriptor(source: theirs.rawValue, target: STDIN_FILENO),
             SpawnOrder.Descriptor(source: theirs.rawValue, target: STDOUT_FILENO),
         ]
-        if let file {
-            spawnOrder.descriptors.append(SpawnOrder.Descriptor(source: file, target: WorkerTask.diskFile))
+        spawnOrder.descriptors += files.enumerated().map { index, file in
+            SpawnOrder.Descriptor(source: file, target: WorkerTask.firstFile + Int32(index))
         }
+        spawnOrder.namespaces = network.map { [$0] } ?? []
         spawnOrder.placement = placement
         spawnOrder.user = .nobody
         spawnOrder.outOfMemoryScore = outOfMemoryScore

@@ -1,3 +1,5 @@
+package import LinuxSystem
+
 /// What a worker is to do.
 package enum WorkerTask: Hashable, Sendable {
     /// Keeps so many threads busy, each for so many percent (more than 0, up to 100) of one CPU, reached evenly over the
@@ -13,9 +15,13 @@ package enum WorkerTask: Hashable, Sendable {
     /// Writes the file that it is given as `diskFile` to so many bytes, as `disk` does, and then reads and writes blocks of
     /// it in no order until it ends.
     case io(IOLoad, bytes: Int64, reserve: Int64)
+    /// Sends on the sockets that it is given, from `firstFile` on, which are connected to the sink.
+    case network(NetworkLoad)
 
+    /// The descriptor of the first of the files that a worker is given; others follow.
+    package static let firstFile: Int32 = 3
     /// The descriptor of the file to fill.
-    package static let diskFile: Int32 = 3
+    package static let diskFile = firstFile
 }
 
 /// How a file is read and written.
@@ -44,6 +50,37 @@ package struct IOLoad: Hashable, Sendable {
     package static let mostThreads = 16
 }
 
+/// What is sent to whom, and how fast.
+package struct NetworkLoad: Hashable, Sendable {
+    package let transport: InternetTransport
+    package let sink: InternetAddress
+    /// Of what the sink receives, without headers; of all sockets together.
+    package let bitsPerSecond: Int64
+    /// Bytes of each write; over UDP that is a packet.
+    package let blockSize: Int64
+    /// How many sockets there are, each with its share of the rate.
+    package let sockets: Int
+
+    /// - Returns: Nil for what no worker does.
+    package init?(
+        _ transport: InternetTransport, to sink: InternetAddress, bitsPerSecond: Int64, blockSize: Int64, sockets: Int
+    ) {
+        guard Self.rates.contains(bitsPerSecond), Self.blockSizes.contains(blockSize),
+            (1...Self.mostSockets).contains(sockets)
+        else { return nil }
+        self.transport = transport
+        self.sink = sink
+        self.bitsPerSecond = bitsPerSecond
+        self.blockSize = blockSize
+        self.sockets = sockets
+    }
+
+    package static let rates: ClosedRange<Int64> = 8000...10_000_000_000
+    /// Larger than all that a worker writes beside, as it starts, so that whole blocks can be told from it.
+    package static let blockSizes: ClosedRange<Int64> = 64...65536
+    package static let mostSockets = 8
+}
+
 extension WorkerTask {
     /// Its kind, then its parameters.
     var arguments: [String] {
@@ -56,6 +93,11 @@ extension WorkerTask {
                 "io", "\(load.readPercent)", "\(load.blockSize)", "\(load.threads)",
                 load.isDirect ? "direct" : "buffered",
                 "\(bytes)", "\(reserve)",
+            ]
+        case .network(let load):
+            [
+                "network", load.transport.rawValue, "\(load.sink)", "\(load.bitsPerSecond)", "\(load.blockSize)",
+                "\(load.sockets)",
             ]
         }
     }
@@ -89,6 +131,13 @@ extension WorkerTask {
                 let bytes = Int64(words[5]), let reserve = Int64(words[6]), bytes >= blockSize, reserve >= 0
             else { return nil }
             self = .io(load, bytes: bytes, reserve: reserve)
+        case ("network", 6):
+            guard let transport = InternetTransport(rawValue: words[1]), let sink = InternetAddress(text: words[2]),
+                let rate = Int64(words[3]), let blockSize = Int64(words[4]), let sockets = Int(words[5]),
+                let load = NetworkLoad(
+                    transport, to: sink, bitsPerSecond: rate, blockSize: blockSize, sockets: sockets)
+            else { return nil }
+            self = .network(load)
         default:
             return nil
         }

@@ -1,5 +1,6 @@
 internal import Glibc
 internal import LinuxSystem
+internal import WorkerFilter
 internal import WorkerProtocol
 
 /// The harm itself: a small program that works in a target's cgroup until its deadline, or until its standard input
@@ -12,10 +13,13 @@ enum SquallWorker {
             end(.badArguments)
         }
         do throws(SystemCallError) {
-            // A program that was executed by its descriptor is otherwise called by the descriptor's number.
-            try TextFile.write(WorkerOrder.programName, to: "/proc/self/comm")
+            setProgramName(WorkerOrder.programName)
             let timer = try BootTimer()
             try timer.arm(for: BootInstant(nanoseconds: order.deadline))
+            // A connection that has ended is an error of the write, and no signal.
+            signal(SIGPIPE, SIG_IGN)
+            // It does nothing before it can do nothing else.
+            try WorkerFilter(for: order.task).load()
             let work = try begin(order.task)
             try tell(.ready)
             end(try waitForEnd(timer: timer, while: work))
@@ -64,6 +68,9 @@ enum SquallWorker {
                 case .short(let reason): fail("its file of \(bytes) bytes cannot be written: \(reason)")
                 }
             }
+        case .network(let load):
+            try startNetworkLoad(load) { fail($0) }
+            return { () throws(SystemCallError) in nil }
         case .disk(let bytes, let reserve):
             var load = DiskLoad(OwnedDescriptor(adopting: WorkerTask.diskFile), bytes: bytes, reserve: reserve)
             var isGrowing = true

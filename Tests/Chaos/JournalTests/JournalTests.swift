@@ -74,6 +74,13 @@ private func session(token: String = "token-0001") throws -> OpenedSession {
                 LimitLayer(
                     .freezer, limit: CgroupLimit(amount: 0, text: "1"), base: CgroupLimit(amount: nil, text: "0")),
                 in: cgroup),
+            .runWorker(
+                .network(
+                    try #require(
+                        NetworkLoad(
+                            .tcp, to: InternetAddress(bytes: [0xfd] + [UInt8](repeating: 0, count: 15), port: 5001),
+                            bitsPerSecond: 8000, blockSize: 512, sockets: 8))),
+                outOfMemoryScore: 1000, in: cgroup),
             .signalProcesses(SignalOrder(.hangUp, names: ["nginx", "a b"]), in: cgroup),
             .signalProcesses(SignalOrder(.kill, names: nil), in: cgroup),
             .runWorker(.memory(bytes: 1 << 40, rampNanoseconds: 7), outOfMemoryScore: 0, in: cgroup),
@@ -96,10 +103,11 @@ private func ended(_ session: OpenedSession, _ ending: Ending) -> EndedSession {
         .throttled(for: .milliseconds(1500), limit: 0.5), .throttled(for: .zero, limit: nil),
         .reclaimed(ByteCount(5), used: ByteCount(6)), .paused(for: .milliseconds(1500)),
         .signalled(3), .io(read: ByteCount(7), written: ByteCount(8), over: .milliseconds(1500)),
+        .sent(ByteCount(9), packets: 3, over: .milliseconds(1500)), .sent(ByteCount(9), packets: nil, over: .zero),
     ]
     let outcomes: [UndoOutcome?] = [
         .restored, .drifted(found: "a qdisc"), .failed("busy"), nil, .alreadyRestored, .restored, .restored, .restored,
-        .restored, .irreversible,
+        .restored, .irreversible, .restored, .restored,
     ]
     return EndedSession(
         id: session.id, ending: ending,

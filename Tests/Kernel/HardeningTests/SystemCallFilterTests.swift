@@ -29,6 +29,31 @@ struct SystemCallFilterTests {
         }
     }
 
+    @Test(arguments: [AF_INET, AF_INET6])
+    func `lets the engine make the internet sockets that workers need, and no others`(family: Int32) async {
+        await #expect(processExitsWith: .success) { [family] in
+            try SystemCallFilter.engine.load()
+            let peer = InternetAddress(
+                bytes: family == AF_INET ? [127, 0, 0, 1] : [UInt8](repeating: 0, count: 15) + [1], port: 9)
+            // Whether anybody is there does not matter.
+            for transport in InternetTransport.allCases {
+                do throws(SystemCallError) {
+                    _ = try OwnedDescriptor.connected(to: peer, over: transport)
+                } catch {
+                    precondition(error.call == "connect")
+                }
+            }
+            let flags = Int32(SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
+            let raw = Int32(SOCK_RAW.rawValue) | flags
+            let sequenced = Int32(SOCK_SEQPACKET.rawValue) | flags
+            precondition(socket(family, raw, Int32(IPPROTO_UDP)) == -1 && errno == EPERM)
+            precondition(socket(family, sequenced, 132) == -1 && errno == EPERM)
+            precondition(socket(family, Int32(SOCK_STREAM.rawValue) | flags, 262) == -1 && errno == EPERM)
+            precondition(socket(AF_PACKET, raw, 0) == -1 && errno == EPERM)
+            exit(0)
+        }
+    }
+
     @Test(arguments: ["gateway", "runtimes", "engine"])
     func `lets threads and tasks run`(name: String) async {
         await #expect(processExitsWith: .success) { [name] in

@@ -1,3 +1,4 @@
+import LinuxSystem
 import Testing
 import WorkerProtocol
 
@@ -12,6 +13,19 @@ struct WorkerOrderTests {
                 .io(
                     IOLoad(readPercent: 30, blockSize: 8192, threads: 2, isDirect: true)!, bytes: 16384, reserve: 7),
                 ["io", "30", "8192", "2", "direct", "16384", "7"]
+            ),
+            (
+                .network(
+                    NetworkLoad(
+                        .udp, to: InternetAddress(bytes: [10, 1, 2, 3], port: 53), bitsPerSecond: 8000, blockSize: 64,
+                        sockets: 8)!), ["network", "udp", "10.1.2.3:53", "8000", "64", "8"]
+            ),
+            (
+                .network(
+                    NetworkLoad(
+                        .tcp, to: InternetAddress(bytes: [0xfd] + [UInt8](repeating: 0, count: 15), port: 65535),
+                        bitsPerSecond: 10_000_000_000, blockSize: 65536, sockets: 1)!),
+                ["network", "tcp", "[fd00::]:65535", "10000000000", "65536", "1"]
             ),
         ] as [(WorkerTask, [String])])
     func `an order reads back as it was written`(task: WorkerTask, words: [String]) {
@@ -33,6 +47,12 @@ struct WorkerOrderTests {
         ["squall-worker", "s", "1", "io", "50", "8192", "1", "direct", "4096", "0"],
         ["squall-worker", "s", "1", "memory", "0", "0"], ["squall-worker", "s", "1", "memory", "1", "1", "cold"],
         ["squall-worker", "s", "1", "memory", "1", "-1"],
+        ["squall-worker", "s", "1", "network", "sctp", "10.1.2.3:53", "8000", "64", "1"],
+        ["squall-worker", "s", "1", "network", "udp", "10.1.2.3", "8000", "64", "1"],
+        ["squall-worker", "s", "1", "network", "udp", "10.1.2.3:0", "8000", "64", "1"],
+        ["squall-worker", "s", "1", "network", "udp", "10.1.2.3:53", "7999", "64", "1"],
+        ["squall-worker", "s", "1", "network", "udp", "10.1.2.3:53", "8000", "63", "1"],
+        ["squall-worker", "s", "1", "network", "udp", "10.1.2.3:53", "8000", "64", "9"],
         ["squall-worker", "s", "1", "disk", "0", "0"], ["squall-worker", "s", "1", "disk", "1", "-1"],
     ])
     func `anything else is no order`(arguments: [String]) {

@@ -73,7 +73,7 @@ struct WorkerTests {
         let file = try directory.createUnnamedFile(orForAMoment: ".squall-test-\(getpid())")
         let load = try #require(
             IOLoad(readPercent: readPercent, blockSize: blockSize, threads: 2, isDirect: isDirect))
-        let worker = try start(.io(load, bytes: 8 << 20, reserve: 0), file: file.rawValue, in: temporary)
+        let worker = try start(.io(load, bytes: 8 << 20, reserve: 0), files: [file.rawValue], in: temporary)
         try worker.waitUntilReady(atMost: .seconds(5))
         #expect(try line(of: worker) == .reached(bytes: 8 << 20, shortBecause: nil))
         // What it asks for, whatever the caches make of it.
@@ -176,8 +176,31 @@ struct WorkerTests {
         #expect(status.contains("CapEff:\t0000000000000000\n"))
         #expect(status.contains("CapBnd:\t0000000000000000\n"))
         #expect(status.contains("NoNewPrivs:\t1\n"))
+        #expect(status.contains("Seccomp:\t2\n"))
+        // Its own, beside what it inherits.
+        #expect(try Self.filterCount(of: "\(worker.process.id)") == Self.filterCount(of: "self") + 1)
         #expect(try TextFile.read("/proc/\(worker.process.id)/oom_score_adj") == "1000\n")
         _ = try worker.end(atMost: .seconds(5))
+    }
+
+    /// How many system-call filters a process is under.
+    static func filterCount(of process: String) throws -> Int {
+        let line = try TextFile.read("/proc/\(process)/status").split(separator: "\n")
+            .first { $0.hasPrefix("Seccomp_filters:") }
+        return try #require(line.flatMap { Int($0.filter(\.isNumber)) })
+    }
+
+    @Test func `is in the network that it is put into`() throws {
+        let temporary = try TemporaryCgroup()
+        try withTemporaryNetworkNamespace { (namespace) throws in
+            let network = namespace.descriptor.rawValue
+            let worker = try start(.cpu(load: 1, threads: 1), network: network, in: temporary)
+            try worker.waitUntilReady(atMost: .seconds(5))
+            #expect(try NamespaceHandle(.network, ofProcess: worker.process.id).inode == namespace.inode)
+            let status = try TextFile.read("/proc/\(worker.process.id)/status")
+            #expect(status.contains("CapEff:\t0000000000000000\n"))
+            _ = try worker.end(atMost: .seconds(5))
+        }
     }
 
     @Test func `starts under the filter that the engine has`() async throws {
@@ -191,8 +214,9 @@ struct WorkerTests {
                 session: "filtered", deadline: deadline.nanoseconds, task: .cpu(load: 10, threads: 2))
             let worker = try Worker(order, running: executable, in: placement)
             try worker.waitUntilReady(atMost: .seconds(5))
+            let filters = try WorkerTests.filterCount(of: "\(worker.process.id)")
             let exit = try worker.end(atMost: .seconds(5))
-            precondition(exit == .killed(signal: SIGKILL))
+            precondition(exit == .killed(signal: SIGKILL) && filters == 2)
         }
         // Not in there: the engine may not.
         temporary.remove()
@@ -236,7 +260,7 @@ struct WorkerTests {
         let temporary = try TemporaryCgroup()
         let directory = try Directory(at: "/tmp", seenBy: getpid())
         let file = try directory.createUnnamedFile(orForAMoment: ".squall-test-\(getpid())")
-        let worker = try start(.disk(bytes: 20 << 20, reserve: 0), file: file.rawValue, in: temporary)
+        let worker = try start(.disk(bytes: 20 << 20, reserve: 0), files: [file.rawValue], in: temporary)
         try worker.waitUntilReady(atMost: .seconds(5))
         #expect(try line(of: worker) == .reached(bytes: 20 << 20, shortBecause: nil))
         var status = stat()
@@ -255,24 +279,11 @@ struct WorkerTests {
         let file = try directory.createUnnamedFile(orForAMoment: ".squall-test-\(getpid())")
         let available = try directory.space().available
         // More than is free, whatever others do meanwhile.
-        let worker = try start(.disk(bytes: 20 << 20, reserve: available * 2), file: file.rawValue, in: temporary)
+        let worker = try start(.disk(bytes: 20 << 20, reserve: available * 2), files: [file.rawValue], in: temporary)
         try worker.waitUntilReady(atMost: .seconds(5))
         let reason = "the reserve of \(available * 2) bytes is reached"
         #expect(try line(of: worker) == .reached(bytes: 0, shortBecause: reason))
         _ = try worker.end(atMost: .seconds(5))
-    }
-
-    /// The next thing that a worker says.
-    private func line(of worker: borrowing Worker) throws -> WorkerMessage? {
-        var bytes: [UInt8] = []
-        var byte: UInt8 = 0
-        while true {
-            var wait = pollfd(fd: worker.connection.rawValue, events: Int16(POLLIN), revents: 0)
-            try #require(poll(&wait, 1, 20_000) == 1)
-            try #require(read(worker.connection.rawValue, &byte, 1) == 1)
-            if byte == 0x0A { return WorkerMessage(line: String(decoding: bytes, as: UTF8.self)) }
-            bytes.append(byte)
-        }
     }
 
     @Test func `is found again by its session, and ended`() throws {
@@ -314,15 +325,15 @@ struct WorkerTests {
         for end in pipe { close(end) }
     }
 
-    private func start(
+    func start(
         _ task: WorkerTask, session: String = "test", until deadline: BootInstant = .now + .seconds(60),
-        file: Int32? = nil, in temporary: TemporaryCgroup
+        files: [Int32] = [], network: Int32? = nil, in temporary: TemporaryCgroup
     ) throws -> Worker {
         let order = WorkerOrder(session: session, deadline: deadline.nanoseconds, task: task)
         let executable = try Self.executable.get()
         let placement = try CgroupTree().cgroup(at: temporary.path).placement()
         return try Self.thread.get().run { () throws(WorkerStartError) in
-            try Worker(order, running: executable, in: placement, file: file)
+            try Worker(order, running: executable, in: placement, files: files, network: network)
         }
     }
 

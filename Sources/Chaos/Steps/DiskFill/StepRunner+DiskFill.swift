@@ -198,7 +198,7 @@ extension StepRunner {
                 overdue: deadline + Self.grace)
         }
         try await startWorker(
-            file.task, outOfMemoryScore: 1000, file: made.descriptor.rawValue, as: key, on: target, until: deadline,
+            file.task, outOfMemoryScore: 1000, files: [made.descriptor.rawValue], as: key, on: target, until: deadline,
             news: news)
         // From here on only the worker has a file without a name open: with the worker it is gone.
         withExtendedLifetime(made) {}

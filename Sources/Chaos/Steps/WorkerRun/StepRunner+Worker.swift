@@ -46,6 +46,8 @@ final class RunningWorker {
     var effect: Effect?
     /// What it had read and written when its file was there.
     var ioAtStart: (io: ProcessIO, instant: BootInstant)?
+    /// When it said that it is at work.
+    var readyAt: BootInstant?
 
     init(
         _ worker: consuming Worker, for task: WorkerTask, in cgroup: Cgroup, knownKills: Int64?,
@@ -74,6 +76,7 @@ extension StepRunner {
         _ task: WorkerTask, outOfMemoryScore: Int32, on target: ResolvedTarget
     ) throws(Problem) -> Intent {
         try refuseIfFrozen(target)
+        if case .network(let load) = task { try refuseUnreachable(load.sink, from: target) }
         return .runWorker(task, outOfMemoryScore: outOfMemoryScore, in: target.facts.cgroup)
     }
 
@@ -92,9 +95,9 @@ extension StepRunner {
 
     /// Returns when the worker is at work.
     ///
-    /// - Parameter file: What a worker that fills a disk gets to fill; open until this returns.
+    /// - Parameter files: What the worker is given to work on; open until this returns.
     func startWorker(
-        _ task: WorkerTask, outOfMemoryScore: Int32, file: Int32? = nil, as key: WorkerKey,
+        _ task: WorkerTask, outOfMemoryScore: Int32, files: [Int32] = [], as key: WorkerKey,
         on target: ResolvedTarget, until deadline: BootInstant, news: @escaping @Sendable (StepNews) -> Void
     ) async throws(StepError) {
         let knownKills: Int64?
@@ -106,7 +109,7 @@ extension StepRunner {
         // The engine ends it at the deadline; a little later it ends by itself, should the engine hang.
         let order = WorkerOrder(
             session: key.session.text, deadline: (deadline + .seconds(1)).nanoseconds, task: task)
-        let worker = try spawn(order, outOfMemoryScore: outOfMemoryScore, file: file, on: target)
+        let worker = try spawn(order, outOfMemoryScore: outOfMemoryScore, files: files, on: target)
         let running = RunningWorker(worker, for: task, in: target.cgroup, knownKills: knownKills, news: news)
         workers[key] = running
         // The worker's descriptors stay open until nobody looks at them.
@@ -130,7 +133,7 @@ extension StepRunner {
     }
 
     private func spawn(
-        _ order: WorkerOrder, outOfMemoryScore: Int32, file: Int32?, on target: ResolvedTarget
+        _ order: WorkerOrder, outOfMemoryScore: Int32, files: [Int32], on target: ResolvedTarget
     ) throws(StepError) -> Worker {
         guard let workerProgram else { throw StepError("the worker's program could not be read") }
         let placement: CgroupPlacement
@@ -139,14 +142,23 @@ extension StepRunner {
         } catch {
             throw StepError("\(error)")
         }
-        do throws(WorkerStartError) {
-            return try spawner.run { () throws(WorkerStartError) in
-                try Worker(
-                    order, running: workerProgram, in: placement, file: file, outOfMemoryScore: outOfMemoryScore)
+        func start(inNetwork network: Int32?) throws(StepError) -> Worker {
+            do throws(WorkerStartError) {
+                return try spawner.run { () throws(WorkerStartError) in
+                    try Worker(
+                        order, running: workerProgram, in: placement, files: files, network: network,
+                        outOfMemoryScore: outOfMemoryScore)
+                }
+            } catch {
+                throw StepError("\(error)")
             }
-        } catch {
-            throw StepError("\(error)")
         }
+        guard case .network = order.task else { return try start(inNetwork: nil) }
+        let worker = try target.withNetworkNamespace { (namespace) throws(StepError) in
+            try start(inNetwork: namespace.descriptor.rawValue)
+        }
+        guard let worker else { throw Self.withoutNetwork }
+        return worker
     }
 
     private func waitUntilReady(_ running: RunningWorker, _ key: WorkerKey) async throws(StepError) {
@@ -183,7 +195,9 @@ extension StepRunner {
             let line = String(decoding: running.unread[..<end], as: UTF8.self)
             running.unread.removeSubrange(...end)
             switch WorkerMessage(line: line) {
-            case .ready: running.settle(.success(()))
+            case .ready:
+                running.readyAt = .now
+                running.settle(.success(()))
             case .reached(let bytes, let reason):
                 if case .io = running.task {
                     running.ioAtStart = (try? ProcessIO(ofProcess: running.worker.process.id)).map { ($0, .now) }
@@ -253,6 +267,9 @@ extension StepRunner {
             return .cpu(used: try ProcessFacts(ofProcess: id).cpuTime, over: .now - running.startedAt)
         case .memory:
             return try anonymousMemory(ofProcess: id).map { .memory(resident: ByteCount($0)) }
+        case .network(let load):
+            guard let begin = running.readyAt else { return nil }
+            return .sent(load, written: try ProcessIO(ofProcess: id).handedOver, over: .now - begin)
         case .disk:
             // Asked of a file system, which may never answer: see `effect(of:)`.
             return nil

@@ -1,11 +1,12 @@
 internal import Glibc
 
 extension SystemCallFilter {
-    /// `squalld`'s engine. Its workers inherit the filter, so their start is in it too. It cannot trace a process, read
-    /// or write another's memory, mount, load code into the kernel, or change the clock.
+    /// `squalld`'s engine. Its workers inherit the filter, so their start is in it too; what they do not need of it, they
+    /// give up by a filter of their own. It cannot trace a process, read or write another's memory, mount, load code into
+    /// the kernel, or change the clock, and of the internet it can make no sockets but those of UDP and TCP.
     package static let engine = SystemCallFilter(
         name: "squalld",
-        rules: .runtime + .files + .sockets + .targets + .children + .deadMan)
+        rules: .runtime + .files + .sockets + .internetSockets + .targets + .children + .deadMan)
 }
 
 extension [SystemCallRule] {
@@ -47,7 +48,7 @@ extension [SystemCallRule] {
         .allow("bind", because: "the operator's socket; netlink"),
         .allow("listen", because: "the operator's socket"),
         .allow("accept4", because: "the operator's socket"),
-        .allow("connect", because: "the socket of squall-runtimes"),
+        .allow("connect", because: "the socket of squall-runtimes; workers' sockets, to the peers that they are for"),
         .allow("recvfrom", because: "frames"),
         .allow("recvmsg", because: "netlink, frames"),
         .allow("sendto", because: "netlink, frames"),
@@ -57,6 +58,17 @@ extension [SystemCallRule] {
         .allow("setsockopt", because: "netlink: buffers, extended errors"),
         .allow("getsockname", because: "netlink: the port that the kernel gave"),
     ]
+
+    /// Made in a target's network namespace and connected there, for workers, which can do neither. Not by any other
+    /// type or protocol, so none that sees or forges the packets of others.
+    fileprivate static let internetSockets: [SystemCallRule] = [AF_INET, AF_INET6].flatMap { family in
+        [(SOCK_DGRAM, IPPROTO_UDP), (SOCK_STREAM, IPPROTO_TCP)].map { type, number in
+            .allow(
+                "socket", when: .argument(0, is: family),
+                .argument(1, is: Int32(type.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)),
+                .argument(2, is: Int32(number)), because: "a worker's, for one peer")
+        }
+    }
 
     fileprivate static let targets: [SystemCallRule] = [
         .allow("setns", because: "enter a target's network namespace on the namespace thread, and return"),

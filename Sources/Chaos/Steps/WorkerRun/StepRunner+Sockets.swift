@@ -1,0 +1,109 @@
+import ChaosModel
+import LinuxSystem
+import Namespaces
+import Targets
+import WorkerProtocol
+
+/// Sockets that were made for a worker; open as long as this is held.
+final class WorkerSockets: Sendable {
+    let raw: [Int32]
+
+    fileprivate init(_ raw: [Int32]) { self.raw = raw }
+
+    deinit {
+        for each in raw { _ = OwnedDescriptor(adopting: each) }
+    }
+}
+
+extension StepRunner {
+    static let withoutNetwork = StepError("the target has no network namespace")
+
+    /// Sees that a route leads from the target to others at the sink's address. Sends nothing.
+    func refuseUnreachable(_ sink: InternetAddress, from target: ResolvedTarget) throws(Problem) {
+        let own: InternetAddress?
+        do throws(NamespaceEntryError<SystemCallError>) {
+            own = try target.withNetworkNamespace { (namespace) throws(NamespaceEntryError<SystemCallError>) in
+                try thread.run(inNetworkNamespaceOf: namespace) { () throws(SystemCallError) in
+                    try OwnedDescriptor.connected(to: sink, over: .udp).ownInternetAddress()
+                }
+            }
+        } catch {
+            throw Problem(
+                .fieldInvalid, "nothing can be sent there from the target: \(error)", field: "parameters.sink",
+                hint: "name a sink to which the target has a route")
+        }
+        if own?.bytes == sink.bytes {
+            throw Problem(
+                .fieldInvalid, "\(sink) is the target itself: nothing would leave it", field: "parameters.sink")
+        }
+    }
+
+    /// Those that the task is to work on, made in the target's network namespace: a worker can make none.
+    func openSockets(of task: WorkerTask, on target: ResolvedTarget) throws(StepError) -> WorkerSockets {
+        guard case .network(let load) = task else { return WorkerSockets([]) }
+        let sockets: WorkerSockets?
+        do throws(NamespaceEntryError<SystemCallError>) {
+            sockets = try target.withNetworkNamespace { (namespace) throws(NamespaceEntryError<SystemCallError>) in
+                try thread.run(inNetworkNamespaceOf: namespace) { () throws(SystemCallError) in
+                    try Self.openSockets(for: load)
+                }
+            }
+        } catch {
+            throw StepError("\(error)")
+        }
+        guard let sockets else { throw Self.withoutNetwork }
+        return sockets
+    }
+
+    private static func openSockets(for load: NetworkLoad) throws(SystemCallError) -> WorkerSockets {
+        var raw: [Int32] = []
+        do throws(SystemCallError) {
+            for _ in 0..<load.sockets {
+                raw.append(try OwnedDescriptor.connected(to: load.sink, over: load.transport).release())
+            }
+        } catch {
+            _ = WorkerSockets(raw)
+            throw error
+        }
+        return WorkerSockets(raw)
+    }
+}
+
+extension NetworkLoad {
+    var json: JSON {
+        [
+            "protocol": .string(transport.rawValue), "sink": .string("\(sink)"), "rate": .integer(bitsPerSecond),
+            "blockSize": .integer(blockSize), "sockets": .integer(Int64(sockets)),
+        ]
+    }
+
+    /// Nil for anything that `json` cannot have made.
+    init?(_ json: JSON) {
+        guard let transport = json["protocol"]?.stringValue.flatMap(InternetTransport.init),
+            let sink = json["sink"]?.stringValue.flatMap(InternetAddress.init(text:)),
+            let rate = json["rate"]?.integerValue, let blockSize = json["blockSize"]?.integerValue,
+            let sockets = json["sockets"]?.integerValue
+        else { return nil }
+        self.init(transport, to: sink, bitsPerSecond: rate, blockSize: blockSize, sockets: Int(sockets))
+    }
+
+    /// What is done, as a person would say it.
+    package var words: String {
+        "sends \(BitRate(bitsPerSecond)) over \(transport.rawValue.uppercased()) to \(sink)"
+            + (transport == .udp ? ", in packets of \(blockSize) bytes" : "")
+            + (sockets > 1 ? ", with \(sockets) sockets" : "")
+    }
+}
+
+extension Effect {
+    /// - Parameter written: All that the worker has written, some bytes of its start included.
+    static func sent(_ load: NetworkLoad, written: Int64, over time: Duration) -> Effect {
+        switch load.transport {
+        case .tcp: return .sent(ByteCount(written), packets: nil, over: time)
+        // Each write is a packet, and all are of one size.
+        case .udp:
+            let packets = written / load.blockSize
+            return .sent(ByteCount(packets * load.blockSize), packets: packets, over: time)
+        }
+    }
+}
