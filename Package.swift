@@ -89,6 +89,7 @@ let package = Package(
         module("Cgroups", in: .kernel, imports: ["CLinux", "LinuxSystem"]),
         module("Namespaces", in: .kernel, imports: ["CLinux", "LinuxSystem"]),
         module("Filesystems", in: .kernel, imports: ["CLinux", "LinuxSystem"]),
+        module("NameResolution", in: .kernel),
         module("WorkerProtocol", in: .kernel, imports: ["LinuxSystem"]),
         module("WorkerFilter", in: .kernel, imports: ["CLinux", "LinuxSystem", "WorkerProtocol"]),
         module(
@@ -104,7 +105,7 @@ let package = Package(
             "Steps", in: .chaos,
             imports: [
                 "ChaosModel", "Targets", "LinuxSystem", "Netlink", "Cgroups", "Filesystems", "Namespaces",
-                "Processes", "WorkerProtocol", "DeadMan",
+                "NameResolution", "Processes", "WorkerProtocol", "DeadMan",
             ]),
         module(
             "Faults", in: .chaos,
@@ -146,7 +147,9 @@ let package = Package(
             ]),
         program("squall-gateway", imports: ["Gateway", "Hardening", "LinuxSystem"]),
         program("squall-runtimes", imports: ["CRI", "Hardening", "LinuxSystem"]),
-        program("squall-worker", imports: ["WorkerProtocol", "WorkerFilter", "Filesystems", "LinuxSystem"]),
+        program(
+            "squall-worker",
+            imports: ["WorkerProtocol", "NameResolution", "WorkerFilter", "Filesystems", "LinuxSystem"]),
         // Without a C library or Swift's, so that it is a few kilobytes of nothing but system calls.
         .executableTarget(
             name: "squall-deadman", path: "Sources/Programs/squall-deadman",
@@ -175,6 +178,7 @@ let package = Package(
         tests(of: "Namespaces", in: .kernel, imports: ["Namespaces", "CLinux", "LinuxSystem"]),
         tests(of: "Netlink", in: .kernel, imports: ["Netlink", "Namespaces", "LinuxSystem"]),
         tests(of: "Cgroups", in: .kernel, imports: ["Cgroups", "LinuxSystem", "TestKit"]),
+        tests(of: "NameResolution", in: .kernel, imports: ["NameResolution"]),
         tests(of: "Hardening", in: .kernel, imports: ["Hardening", "LinuxSystem"]),
         tests(
             of: "Processes", in: .kernel, imports: ["Processes", "Cgroups", "Namespaces", "LinuxSystem", "TestKit"]),

@@ -52,13 +52,14 @@ def test_to_name_one_of_them_is_refused(agent, target, unchanged_node):
     for address, words in named.items():
         parameters = {"latency": "50ms", "destinationIPs": ["10.1.2.3", address]}
         answer = agent.tenant.inject("network-latency", target.selector, parameters)
-        assert (answer.status, answer.code) == (400, "field-invalid"), answer
+        assert (answer.status, answer.code) == (422, "field-invalid"), answer
         assert answer.body["field"] == "parameters.destinationIPs" and words in answer.body["detail"], answer
 
 
 def test_a_plan_says_who_is_left_alone(agent, target, unchanged_node):
     def steps(**parameters):
-        return str(agent.tenant.plan("network-loss", target.selector, {"percent": 10} | parameters).body["steps"])
+        (step,) = agent.tenant.plan("network-loss", target.selector, {"percent": 10} | parameters).body["steps"]
+        return step
 
-    assert f"but never {gateway(target)} (the target's gateway)" in steps()
+    assert "but never" in steps() and f"{gateway(target)} (the target's gateway)" in steps()
     assert "never" not in steps(destinationIPs=["10.1.2.3"])

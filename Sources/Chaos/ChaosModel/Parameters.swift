@@ -17,6 +17,8 @@ package struct Parameter: Sendable {
         case ports(most: Int)
         /// As the kernel has them, of interfaces and processes.
         case names(most: Int)
+        /// Names of hosts.
+        case hosts(most: Int)
     }
 
     package let name: String
@@ -50,6 +52,7 @@ package struct Parameter: Sendable {
         case .networks(let most): "1 to \(most), without bits beyond the prefix"
         case .ports(let most): "1 to \(most), each 1 to 65535 or a range"
         case .names(let most): "1 to \(most), each at most 15 characters"
+        case .hosts(let most): "1 to \(most), no addresses"
         }
     }
 
@@ -84,6 +87,9 @@ package struct Parameter: Sendable {
         case .ports(let most):
             members = Self.list(of: "port or range, as 8000-8080", pattern: "^[0-9]+(-[0-9]+)?$", most)
         case .names(let most): members = Self.list(of: "name", pattern: "^[!-.0-~]{1,15}$", most)
+        case .hosts(let most):
+            members = Self.list(
+                of: "host name, as db.shop", pattern: "^([0-9A-Za-z_]([0-9A-Za-z_-]*[0-9A-Za-z_])?\\.?)+$", most)
         }
         members += [("default", standard), ("description", .string(description))]
         return .object(members)
@@ -99,7 +105,7 @@ package struct Parameter: Sendable {
     /// The range is said where the schema's own words cannot say it.
     private var description: String {
         switch kind {
-        case .duration, .bytes, .rate, .path, .networks, .ports, .names: "\(meaning) (\(range))"
+        case .duration, .bytes, .rate, .path, .networks, .ports, .names, .hosts: "\(meaning) (\(range))"
         case .percentage, .integer, .choice, .boolean: meaning
         }
     }
@@ -126,6 +132,7 @@ package struct ParameterValues: Sendable {
         case networks([IPNetwork])
         case ports([PortRange])
         case names([String])
+        case hosts([HostName])
     }
 
     private var values: [String: Value] = [:]
@@ -198,6 +205,9 @@ package struct ParameterValues: Sendable {
         case .names(let most):
             if let names = list(value, most, kernelName) { return .names(names) }
             wanted = "a list of names, as [\"eth0\"]"
+        case .hosts(let most):
+            if let hosts = list(value, most, HostName.init(text:)) { return .hosts(hosts) }
+            wanted = "a list of host names, as [\"db.shop\"]"
         }
         throw Problem(
             .fieldInvalid, "\(parameter.name) is \(wanted), \(parameter.range), not \(value.text)",
@@ -284,6 +294,11 @@ extension ParameterValues {
 
     package func optionalNames(_ name: String) -> [String]? {
         guard case .names(let value)? = values[name] else { return nil }
+        return value
+    }
+
+    package func optionalHosts(_ name: String) -> [HostName]? {
+        guard case .hosts(let value)? = values[name] else { return nil }
         return value
     }
 

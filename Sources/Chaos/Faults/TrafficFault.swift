@@ -58,6 +58,9 @@ package struct TrafficSelection: Sendable {
             meaning: "packets that the target sends, that it receives, or both"),
         Parameter(
             "destinationIPs", .networks(most: 32), meaning: "only packets whose other end has one of these addresses"),
+        Parameter(
+            "destinationHosts", .hosts(most: 16),
+            meaning: "only packets whose other end has an address of one of these names, as the target looks them up"),
         Parameter("destinationPorts", .ports(most: 16), meaning: "only packets whose other end has one of these ports"),
         Parameter(
             "sourcePorts", .ports(most: 16), meaning: "only packets whose own end, the target, has one of these ports"),
@@ -84,16 +87,22 @@ package struct TrafficSelection: Sendable {
                 .fieldInvalid, "\(transport.rawValue) has no ports", field: "parameters.protocol",
                 hint: "leave out the protocol, or the ports")
         }
+        let hosts = values.optionalHosts("destinationHosts").map { Set($0).sorted { "\($0)" < "\($1)" } }
         // One list for each dimension, in which nil is any.
-        let ends: [(family: TrafficBox.Family, network: IPNetwork?)] =
-            networks?.map { ($0.isIPv4 ? .ipv4 : .ipv6, $0) } ?? TrafficBox.Family.allCases.map { ($0, nil) }
+        let anyEnd: [(family: TrafficBox.Family, network: IPNetwork?)] = TrafficBox.Family.allCases.map { ($0, nil) }
+        let namedEnds: [(family: TrafficBox.Family, network: IPNetwork?)]? = networks?.map {
+            ($0.isIPv4 ? .ipv4 : .ipv6, $0)
+        }
+        let ends = namedEnds ?? (hosts == nil ? anyEnd : [])
         let transports = Self.orAny(
             transport.map { [$0] } ?? (hasPorts ? TrafficBox.Transport.allCases.filter(\.hasPorts) : nil))
         let sources = Self.orAny(sourcePorts?.flatMap(\.blocks))
         let destinations = Self.orAny(destinationPorts?.flatMap(\.blocks))
         let interfaces = Self.orAny(values.optionalNames("interfaces").map { Set($0).sorted() })
         let directions = direction == .both ? 2 : 1
-        let count = directions * interfaces.count * ends.count * transports.count * sources.count * destinations.count
+        // Of each name at least one address.
+        let perEnd = directions * interfaces.count * transports.count * sources.count * destinations.count
+        let count = perEnd * (ends.count + (hosts?.count ?? 0))
         if count > Self.mostBoxes {
             throw Problem(
                 .fieldInvalid, "these addresses, ports and protocols make \(count) filters",
@@ -101,18 +110,21 @@ package struct TrafficSelection: Sendable {
                 hint: "at most \(Self.mostBoxes): name networks, and ranges that begin and end evenly")
         }
         let ports = sources.flatMap { source in destinations.map { (source: source, destination: $0) } }
-        let boxes = ends.flatMap { end in
-            transports.flatMap { transport in
-                interfaces.flatMap { interface in
-                    ports.map {
-                        TrafficBox(
-                            family: end.family, interface: interface, destination: end.network, transport: transport,
-                            sourcePorts: $0.source, destinationPorts: $0.destination)
+        func boxes(_ ends: [(family: TrafficBox.Family, network: IPNetwork?)]) -> Set<TrafficBox> {
+            Set(
+                ends.flatMap { end in
+                    transports.flatMap { transport in
+                        interfaces.flatMap { interface in
+                            ports.map {
+                                TrafficBox(
+                                    family: end.family, interface: interface, destination: end.network,
+                                    transport: transport, sourcePorts: $0.source, destinationPorts: $0.destination)
+                            }
+                        }
                     }
-                }
-            }
+                })
         }
-        filter = TrafficFilter(boxes: Set(boxes))
+        filter = TrafficFilter(boxes: boxes(ends), hosts: hosts.map { NamedHosts($0, templates: boxes(anyEnd)) })
         let (which, remote, own) =
             switch direction {
             case .egress: ("outgoing packets", "to", "from")
@@ -120,7 +132,8 @@ package struct TrafficSelection: Sendable {
             case .both: ("packets both ways", "with", "own")
             }
         var parts = transport.map { [$0.rawValue] } ?? []
-        if let networks { parts.append("\(remote) \(Self.list(networks))") }
+        let far = (networks ?? []).map(\.description) + (hosts ?? []).map(\.description)
+        if !far.isEmpty { parts.append("\(remote) \(Self.list(far))") }
         if let destinationPorts { parts.append("\(remote) port \(Self.list(destinationPorts))") }
         if let sourcePorts { parts.append("\(own) port \(Self.list(sourcePorts))") }
         parts += values.optionalNames("interfaces").map { ["on \(Self.list($0))"] } ?? []

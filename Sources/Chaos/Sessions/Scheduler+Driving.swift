@@ -155,6 +155,7 @@ extension Scheduler {
                 session.tell("worker-ended", "the worker ended before its time: \(how)")
             }
             endUnlessGone(session)
+        case .hosts(let words): session.tell("hosts-looked-up", words)
         case .outOfMemory(let kills):
             session.tell(
                 "target-oom-killed", "memory ran out: the kernel killed \(kills) of the target's processes")

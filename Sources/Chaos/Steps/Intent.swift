@@ -135,6 +135,7 @@ extension WorkerTask {
                 + (isHot ? ", and uses it again and again" : "")
         case .disk(let bytes, _): "fills a file with \(ByteCount(bytes))"
         case .network(let load): load.words
+        case .lookUp(let names, _): "looks up \(names.count) names"
         case .io(let load, let bytes, _): "\(load.words) of a file of \(ByteCount(bytes))"
         }
     }
@@ -161,6 +162,8 @@ extension WorkerTask {
             ]
         case .disk(let bytes, let reserve): ["disk": ["bytes": .integer(bytes), "reserve": .integer(reserve)]]
         case .network(let load): ["network": load.json]
+        // No intent: nothing of it is left.
+        case .lookUp: .null
         case .io(let load, let bytes, let reserve):
             ["io": load.json, "bytes": .integer(bytes), "reserve": .integer(reserve)]
         }

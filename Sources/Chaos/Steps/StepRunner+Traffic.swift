@@ -24,6 +24,8 @@ final class ShapedNetwork: Entrusted {
     var counted: [SessionID: (packets: Int64, dropped: Int64)] = [:]
     /// What each ifb had counted then, by its number.
     private var seen: [Int32: (packets: UInt32, dropped: UInt32)] = [:]
+    /// Of the sessions that name hosts, as long as these are looked up again and again.
+    var lookups: [SessionID: Lookups] = [:]
     /// When the queues began to drain.
     var drainingSince: BootInstant?
 
@@ -88,7 +90,7 @@ extension StepRunner {
     /// How long packets that wait in a queue of ours may take to leave it before it is deleted with them.
     private static let drainPatience = Duration.seconds(2)
 
-    func prepareShaping(_ layer: TrafficLayer, on target: ResolvedTarget) throws(Problem) -> Intent {
+    func prepareShaping(_ asked: TrafficLayer, on target: ResolvedTarget) async throws(Problem) -> Intent {
         guard let facts = target.facts.network else {
             throw Problem(.targetRefused, "the target has no network namespace", field: "target")
         }
@@ -103,11 +105,12 @@ extension StepRunner {
                 throw Problem(.targetRefused, "the target's network cannot be shaped: \(error)", field: "target")
             }
         }
-        if let named = layer.filter.boxes.lazy.compactMap(\.destination).compactMap(base.exclusion).first {
+        if let named = asked.filter.given.lazy.compactMap(\.destination).compactMap(base.exclusion).first {
             throw Problem(
                 .fieldInvalid, "\(named.network) is \(named.role.words), which no fault hits",
                 field: "parameters.destinationIPs", hint: "leave it out, and whatever lies in it")
         }
+        let layer = try await found(asked, excluding: base, on: target)
         let stray: String?
         do throws(StepError) {
             stray = try strayInterface(of: layer, base, on: target)
@@ -161,7 +164,8 @@ extension StepRunner {
 
     func shape(
         _ facts: TargetFacts.NetworkNamespace, with layer: TrafficLayer, over base: TrafficBase,
-        for session: SessionID, on target: ResolvedTarget, until deadline: BootInstant
+        for session: SessionID, on target: ResolvedTarget, until deadline: BootInstant,
+        news: @escaping @Sendable (StepNews) -> Void
     ) throws(StepError) {
         let network: ShapedNetwork
         if let known = networks[facts] {
@@ -183,6 +187,7 @@ extension StepRunner {
         network.layers[session] = layer
         network.deadlines[session] = deadline
         network.drainingSince = nil
+        if layer.filter.hosts != nil { lookAgain(for: session, in: network, on: target, news: news) }
         _ = claim(network)
         try entrust(network, target: target.processDescriptor)
         let refusal: String
@@ -200,6 +205,30 @@ extension StepRunner {
         throw StepError(refusal)
     }
 
+    /// Puts another layer in the place of one that is in effect. Where that fails, the one that was there stays.
+    func change(_ layer: TrafficLayer, of session: SessionID, in network: ShapedNetwork) throws(StepError) {
+        guard let before = network.layers[session] else { return }
+        let others = network.layers.filter { $0.key != session }.map(\.value)
+        if let obstacle = TrafficComposition.obstacle(
+            to: others + [layer], interfaces: network.base.interfaces.count)
+        {
+            throw StepError("with what is in the target's network by now this makes \(obstacle.words)")
+        }
+        // What is overdue is out, and stays out.
+        guard claim(network) else { return }
+        try? network.count()
+        network.layers[session] = layer
+        defer { _ = handOver(network) }
+        do {
+            try entrust(network, target: nil)
+            try settle(network)
+        } catch {
+            network.layers[session] = before
+            try? settle(network)
+            throw StepError("\(error)")
+        }
+    }
+
     func unshape(_ facts: TargetFacts.NetworkNamespace, base: TrafficBase, for session: SessionID) -> UndoProgress {
         do {
             guard let network = try networks[facts] ?? reopen(facts, base: base) else {
@@ -211,6 +240,7 @@ extension StepRunner {
             network.layers[session] = nil
             network.deadlines[session] = nil
             network.counted[session] = nil
+            network.lookups[session] = nil
             let wasTakenBack = !claim(network)
             // Others in the namespace go on. Whether they can be entrusted to anybody must not keep this one in effect.
             if network.slot == nil, !network.layers.isEmpty { try? entrust(network, target: nil) }

@@ -22,6 +22,8 @@ package enum StepNews: Sendable {
     case workerReached(ByteCount, shortBecause: String?)
     /// It ended, and nobody had told it to.
     case workerEnded(String, outOfMemory: Bool)
+    /// What its hosts' names lead to has changed, or could not be told.
+    case hosts(String)
     /// So many processes of the target's cgroup were killed because memory ran out.
     case outOfMemory(kills: Int64)
 }
@@ -175,7 +177,7 @@ package actor StepRunner {
         var intents: [Intent] = []
         for step in steps {
             switch step {
-            case .shapeTraffic(let layer): intents.append(try prepareShaping(layer, on: target))
+            case .shapeTraffic(let layer): intents.append(try await prepareShaping(layer, on: target))
             case .runWorker(let task, let score):
                 intents.append(try prepareWorker(task, outOfMemoryScore: score, on: target))
             case .fillDisk(let fill): intents.append(try await prepareFill(fill, on: target))
@@ -194,7 +196,7 @@ package actor StepRunner {
         let key = WorkerKey(session: session, step: step)
         switch intent {
         case .shapeTraffic(let layer, let network, let base):
-            try shape(network, with: layer, over: base, for: session, on: target, until: deadline)
+            try shape(network, with: layer, over: base, for: session, on: target, until: deadline, news: news)
         case .runWorker(let task, let score, _):
             let sockets = try openSockets(of: task, on: target)
             try await startWorker(

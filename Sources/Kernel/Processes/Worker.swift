@@ -15,11 +15,12 @@ package struct Worker: ~Copyable, Sendable {
     /// it says so.
     ///
     /// - Parameters:
+    ///   - placement: Nil: in its parent's cgroup.
     ///   - files: What it has open beside the connection, from `WorkerTask.firstFile` on.
     ///   - network: A network namespace that it joins; nil for its parent's.
     ///   - outOfMemoryScore: Up to 1000, the first to be killed when memory runs out.
     package init(
-        _ order: WorkerOrder, running executable: Executable, in placement: CgroupPlacement, files: [Int32] = [],
+        _ order: WorkerOrder, running executable: Executable, in placement: CgroupPlacement? = nil, files: [Int32] = [],
         network: Int32? = nil, outOfMemoryScore: Int32 = 1000
     ) throws(WorkerStartError) {
         var pair: [Int32] = [-1, -1]
@@ -63,10 +64,32 @@ package struct Worker: ~Copyable, Sendable {
             throw startFailure().map { .spawn($0) } ?? .noAnswer
         }
         switch WorkerMessage(line: line) {
-        case .ready, .reached: return
+        case .ready, .reached, .found, .missing: return
         case .failed(let reason): throw .failed(reason: reason)
         case nil: throw .failed(reason: "it said \(line.debugDescription)")
         }
+    }
+
+    /// What it says of so many things that it was asked for, or of as many as it has come to when the time is over, or when
+    /// it says that it failed. Waits for it.
+    package func answers(_ count: Int, atMost limit: Duration) throws(SystemCallError) -> [WorkerMessage] {
+        let deadline = BootInstant.now + limit
+        var answers: [WorkerMessage] = []
+        do throws(WorkerStartError) {
+            while answers.count < count, let line = try firstLine(atMost: deadline - .now) {
+                guard let message = WorkerMessage(line: line) else {
+                    return [.failed(reason: "it said \(line.debugDescription)")]
+                }
+                if message == .ready { continue }
+                answers.append(message)
+                if case .failed = message { break }
+            }
+        } catch .connection(let error) {
+            throw error
+        } catch {
+            return [.failed(reason: "\(error)")]
+        }
+        return answers
     }
 
     /// Kills the worker, waits for it, and takes its exit status.

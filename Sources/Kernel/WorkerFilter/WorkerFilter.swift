@@ -20,6 +20,7 @@ package struct WorkerFilter: Sendable {
                 case .disk: .disk
                 case .io: .disk + .threads + .blocks
                 case .network: .threads + .sockets
+                case .lookUp: .sockets
                 }
             }()
     }

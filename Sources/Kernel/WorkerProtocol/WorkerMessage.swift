@@ -5,6 +5,10 @@ package enum WorkerMessage: Hashable, Sendable {
     case ready
     /// It holds so many bytes, and takes no more: all that was asked, or what the reason says.
     case reached(bytes: Int64, shortBecause: String?)
+    /// The name of this index has these addresses, as they are written.
+    case found(index: Int, addresses: [String])
+    /// It has none, or nobody can tell now.
+    case missing(index: Int, isCertain: Bool, reason: String)
     /// It could not start or go on, and ends.
     case failed(reason: String)
 
@@ -14,6 +18,9 @@ package enum WorkerMessage: Hashable, Sendable {
         case .ready: "ready\n"
         case .reached(let bytes, nil): "reached \(bytes)\n"
         case .reached(let bytes, let reason?): "reached \(bytes) \(reason)\n"
+        case .found(let index, let addresses): "found \(index) \(addresses.joined(separator: ","))\n"
+        case .missing(let index, let isCertain, let reason):
+            "\(isCertain ? "missing" : "unknown") \(index) \(reason)\n"
         case .failed(let reason): "failed \(reason)\n"
         }
     }
@@ -27,6 +34,12 @@ package enum WorkerMessage: Hashable, Sendable {
         case "reached" where words.count >= 2:
             guard let bytes = Int64(words[1]), bytes >= 0 else { return nil }
             self = .reached(bytes: bytes, shortBecause: words.count == 3 ? words[2] : nil)
+        case "found" where words.count == 3:
+            guard let index = Int(words[1]) else { return nil }
+            self = .found(index: index, addresses: words[2].split(separator: ",").map(String.init))
+        case "missing" where words.count == 3, "unknown" where words.count == 3:
+            guard let index = Int(words[1]) else { return nil }
+            self = .missing(index: index, isCertain: words[0] == "missing", reason: words[2])
         case "failed" where words.count >= 2:
             self = .failed(reason: words.dropFirst().joined(separator: " "))
         default:

@@ -17,6 +17,12 @@ package enum WorkerTask: Hashable, Sendable {
     case io(IOLoad, bytes: Int64, reserve: Int64)
     /// Sends on the sockets that it is given, from `firstFile` on, which are connected to the sink.
     case network(NetworkLoad)
+    /// Looks up IPv4 and IPv6 addresses of names, each among several that it may mean, by asking name servers on so many
+    /// sockets, from `firstFile` on, which are connected to one each. It says of each what it has found, and ends.
+    case lookUp(names: [[String]], servers: Int)
+
+    /// How long a worker looks names up at the most.
+    package static let lookupLimit = Duration.seconds(5)
 
     /// The descriptor of the first of the files that a worker is given; others follow.
     package static let firstFile: Int32 = 3
@@ -94,6 +100,7 @@ extension WorkerTask {
                 load.isDirect ? "direct" : "buffered",
                 "\(bytes)", "\(reserve)",
             ]
+        case .lookUp(let names, let servers): ["look-up", "\(servers)"] + names.map { $0.joined(separator: ",") }
         case .network(let load):
             [
                 "network", load.transport.rawValue, "\(load.sink)", "\(load.bitsPerSecond)", "\(load.blockSize)",
@@ -131,6 +138,11 @@ extension WorkerTask {
                 let bytes = Int64(words[5]), let reserve = Int64(words[6]), bytes >= blockSize, reserve >= 0
             else { return nil }
             self = .io(load, bytes: bytes, reserve: reserve)
+        case ("look-up", 3...):
+            guard let servers = Int(words[1]), (1...3).contains(servers) else { return nil }
+            let names = words.dropFirst(2).map { $0.split(separator: ",").map(String.init) }
+            guard names.allSatisfy({ !$0.isEmpty }) else { return nil }
+            self = .lookUp(names: names, servers: servers)
         case ("network", 6):
             guard let transport = InternetTransport(rawValue: words[1]), let sink = InternetAddress(text: words[2]),
                 let rate = Int64(words[3]), let blockSize = Int64(words[4]), let sockets = Int(words[5]),

@@ -49,6 +49,16 @@ enum SquallWorker {
                 isGrowing = false
                 return isHot ? .seconds(1) : nil
             }
+        case .lookUp(let names, let servers):
+            let work = NameWork(
+                sockets: (0..<Int32(servers)).map { WorkerTask.firstFile + $0 }, end: .now + WorkerTask.lookupLimit)
+            var next = 0
+            return { () throws(SystemCallError) in
+                guard next < names.count else { return nil }
+                try tell(work.lookUp(names[next], index: next))
+                next += 1
+                return .zero
+            }
         case .io(let io, let bytes, let reserve):
             var load = DiskLoad(
                 OwnedDescriptor(adopting: WorkerTask.diskFile), bytes: bytes, reserve: reserve, mustWrite: true)

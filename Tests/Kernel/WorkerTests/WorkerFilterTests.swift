@@ -14,6 +14,7 @@ struct WorkerFilterTests {
         NetworkLoad(
             .udp, to: InternetAddress(bytes: [10, 1, 2, 3], port: 9), bitsPerSecond: 8000, blockSize: 64, sockets: 1
         ).map(WorkerTask.network),
+        .lookUp(names: [["db"]], servers: 1),
     ].compactMap(\.self)
 
     @Test(arguments: tasks.indices)
@@ -50,7 +51,7 @@ struct WorkerFilterTests {
             let needsThem =
                 switch task {
                 case .cpu, .io, .network: true
-                case .memory, .disk: false
+                case .memory, .disk, .lookUp: false
                 }
             precondition(began == needsThem)
             _exit(0)

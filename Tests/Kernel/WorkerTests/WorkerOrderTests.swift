@@ -8,6 +8,7 @@ struct WorkerOrderTests {
             (.cpu(load: 33.3, threads: 4, rampNanoseconds: 5), ["cpu", "33.3", "4", "5"]),
             (.memory(bytes: 1 << 40, rampNanoseconds: 0), ["memory", "1099511627776", "0"]),
             (.memory(bytes: 5, rampNanoseconds: 6, isHot: true), ["memory", "5", "6", "hot"]),
+            (.lookUp(names: [["db.shop", "db"], ["web."]], servers: 2), ["look-up", "2", "db.shop,db", "web."]),
             (.disk(bytes: 4096, reserve: 1 << 30), ["disk", "4096", "1073741824"]),
             (
                 .io(
@@ -47,6 +48,8 @@ struct WorkerOrderTests {
         ["squall-worker", "s", "1", "io", "50", "8192", "1", "direct", "4096", "0"],
         ["squall-worker", "s", "1", "memory", "0", "0"], ["squall-worker", "s", "1", "memory", "1", "1", "cold"],
         ["squall-worker", "s", "1", "memory", "1", "-1"],
+        ["squall-worker", "s", "1", "look-up", "1"], ["squall-worker", "s", "1", "look-up", "4", "db"],
+        ["squall-worker", "s", "1", "look-up", "1", ""],
         ["squall-worker", "s", "1", "network", "sctp", "10.1.2.3:53", "8000", "64", "1"],
         ["squall-worker", "s", "1", "network", "udp", "10.1.2.3", "8000", "64", "1"],
         ["squall-worker", "s", "1", "network", "udp", "10.1.2.3:0", "8000", "64", "1"],

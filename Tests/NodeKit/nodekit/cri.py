@@ -100,8 +100,10 @@ class Runtime:
         host_network=False,
         user_namespace=None,
         cgroup_parent=None,
+        dns=None,
     ):
-        """`user_namespace` is (first host id, count) to map container ids from 0, or None to share the node's."""
+        """`user_namespace` is (first host id, count) to map container ids from 0, or None to share the node's; `dns`
+        what is in its resolv.conf, as {"servers": [], "searches": [], "options": []}."""
         uid = str(uuid.uuid4())
         options = cri.NamespaceOption(
             pid=cri.NODE if host_pid else cri.CONTAINER,
@@ -117,6 +119,7 @@ class Runtime:
             log_directory=f"/var/log/pods/{namespace}_{name}_{uid}",
             labels={POD_NAME: name, POD_NAMESPACE: namespace, POD_UID: uid} | (labels or {}),
             annotations=annotations or {},
+            dns_config=cri.DNSConfig(**dns) if dns else None,
             linux=cri.LinuxPodSandboxConfig(
                 cgroup_parent=cgroup_parent or f"/kubepods/burstable/pod{uid}",
                 security_context=cri.LinuxSandboxSecurityContext(

@@ -4,11 +4,21 @@ package import ChaosModel
 /// `TrafficLayer.boxes`.
 package struct TrafficFilter: Hashable, Sendable {
     package let boxes: Set<TrafficBox>
+    /// Those of them that name no host.
+    let given: Set<TrafficBox>
+    package let hosts: NamedHosts?
 
-    /// - Parameter boxes: Not empty: a layer about nothing is a mistake.
-    package init(boxes: Set<TrafficBox>) {
-        precondition(!boxes.isEmpty, "a traffic filter without a box matches nothing")
-        self.boxes = boxes
+    /// - Parameter boxes: Not empty without hosts: a layer about nothing is a mistake.
+    package init(boxes: Set<TrafficBox>, hosts: NamedHosts? = nil) {
+        precondition(!boxes.isEmpty || hosts != nil, "a traffic filter without a box matches nothing")
+        self.given = boxes
+        self.hosts = hosts
+        self.boxes = boxes.union(hosts?.boxes ?? [])
+    }
+
+    /// The same, of hosts that have these addresses by now.
+    func found(at addresses: [HostName: [IPNetwork]]) -> TrafficFilter {
+        TrafficFilter(boxes: given, hosts: hosts?.found(at: addresses))
     }
 
     /// All IPv4 and IPv6 packets. What is neither, as ARP, is never touched: without it no neighbour would be found.
@@ -77,6 +87,13 @@ package struct TrafficBox: Hashable, Sendable {
             transport: transport, sourcePorts: sourcePorts, destinationPorts: destinationPorts)
     }
 
+    /// The same, to or from an address of the family.
+    func going(to destination: IPNetwork) -> TrafficBox {
+        TrafficBox(
+            direction: direction, family: family, interface: interface, destination: destination,
+            transport: transport, sourcePorts: sourcePorts, destinationPorts: destinationPorts)
+    }
+
     /// The packets that are in both; nil when there can be none.
     package func meet(_ other: TrafficBox) -> TrafficBox? {
         guard direction == other.direction, family == other.family,
@@ -137,20 +154,29 @@ extension Set<TrafficBox> {
 
 extension TrafficFilter {
     package var json: JSON {
-        .array(boxes.sorted().map(\.json))
+        let boxes = JSON.array(given.sorted().map(\.json))
+        return hosts.map { .object([("boxes", boxes), ("hosts", $0.json)]) } ?? boxes
     }
 
     /// Nil for anything that `json` cannot have made.
     package init?(_ json: JSON) {
-        guard let values = json.arrayValue, !values.isEmpty else { return nil }
-        let boxes = values.compactMap(TrafficBox.init)
-        self.boxes = Set(boxes)
-        if self.boxes.count < values.count { return nil }
+        guard let hosts = json.arrayValue == nil ? json["hosts"].map(NamedHosts.init) : .some(nil),
+            let boxes = TrafficBox.set(json.only("boxes", "hosts")?["boxes"] ?? json),
+            json.arrayValue == nil ? hosts != nil : !boxes.isEmpty
+        else { return nil }
+        self.init(boxes: boxes, hosts: hosts)
     }
 }
 
 extension TrafficBox {
-    fileprivate var json: JSON {
+    /// Nil for what is no list of boxes, each there once.
+    static func set(_ json: JSON) -> Set<TrafficBox>? {
+        guard let values = json.arrayValue else { return nil }
+        let boxes = Set(values.compactMap(TrafficBox.init))
+        return boxes.count == values.count ? boxes : nil
+    }
+
+    var json: JSON {
         .object([
             ("family", .string(family.rawValue)), ("interface", interface.map(JSON.string)),
             ("destination", destination.map { .string($0.description) }),

@@ -22,6 +22,11 @@ package struct TrafficLayer: Hashable, Sendable {
         }
     }
 
+    /// The same, of hosts that have these addresses by now.
+    func found(at addresses: [HostName: [IPNetwork]]) -> TrafficLayer {
+        TrafficLayer(direction: direction, filter: filter.found(at: addresses), impairment: impairment)
+    }
+
     package init(
         direction: Direction = .egress, filter: TrafficFilter = .everything, impairment: TrafficImpairment
     ) {

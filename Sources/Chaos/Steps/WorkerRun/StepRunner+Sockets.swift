@@ -10,6 +10,19 @@ final class WorkerSockets: Sendable {
 
     fileprivate init(_ raw: [Int32]) { self.raw = raw }
 
+    /// One to each of these that a way leads to from the calling thread's network namespace.
+    convenience init(toAnyOf peers: [InternetAddress], over transport: InternetTransport) {
+        self.init(
+            peers.compactMap { peer in
+                guard
+                    case .success(let raw) = Result(catching: {
+                        () throws(SystemCallError) in try OwnedDescriptor.connected(to: peer, over: transport).release()
+                    })
+                else { return nil }
+                return raw
+            })
+    }
+
     deinit {
         for each in raw { _ = OwnedDescriptor(adopting: each) }
     }

@@ -204,7 +204,7 @@ extension StepRunner {
                 }
                 running.news(.workerReached(ByteCount(bytes), shortBecause: reason))
             case .failed(let reason): running.complaint = reason
-            case nil: running.complaint = "it said \(line.debugDescription)"
+            case .found, .missing, nil: running.complaint = "it said \(line.debugDescription)"
             }
         }
     }
@@ -270,6 +270,7 @@ extension StepRunner {
         case .network(let load):
             guard let begin = running.readyAt else { return nil }
             return .sent(load, written: try ProcessIO(ofProcess: id).handedOver, over: .now - begin)
+        case .lookUp: return nil
         case .disk:
             // Asked of a file system, which may never answer: see `effect(of:)`.
             return nil
