@@ -1,4 +1,5 @@
 internal import Glibc
+package import LinuxSystem
 
 /// An IPv4 or IPv6 address, or all that begin with the same bits.
 package struct IPNetwork: Hashable, Sendable, CustomStringConvertible {
@@ -10,6 +11,11 @@ package struct IPNetwork: Hashable, Sendable, CustomStringConvertible {
     private init(address: [UInt8], prefixLength: Int) {
         self.address = address
         self.prefixLength = prefixLength
+    }
+
+    /// A single address.
+    package init(of endpoint: InternetAddress) {
+        self.init(address: endpoint.bytes, prefixLength: endpoint.bytes.count * 8)
     }
 
     package var isIPv4: Bool { address.count == 4 }

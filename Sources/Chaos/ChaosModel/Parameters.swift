@@ -1,3 +1,5 @@
+package import LinuxSystem
+
 /// One parameter of a fault: its name, what it may hold, and what it holds when nobody says.
 /// The wire form, the JSON Schema, the command line's help and the documentation all come from it.
 package struct Parameter: Sendable {
@@ -12,6 +14,8 @@ package struct Parameter: Sendable {
         case boolean
         /// An absolute path without `.` and `..` parts.
         case path
+        /// An address with a port.
+        case endpoint
         /// A list, not empty, of at most so many.
         case networks(most: Int)
         case ports(most: Int)
@@ -49,6 +53,7 @@ package struct Parameter: Sendable {
         case .choice(let words): words.joined(separator: " or ")
         case .boolean: "true or false"
         case .path: "absolute, at most \(Self.longestPath) bytes, without \".\" and \"..\" parts"
+        case .endpoint: "an IPv4 address or an IPv6 one in brackets, and a port from 1 to 65535"
         case .networks(let most): "1 to \(most), without bits beyond the prefix"
         case .ports(let most): "1 to \(most), each 1 to 65535 or a range"
         case .names(let most): "1 to \(most), each at most 15 characters"
@@ -82,6 +87,10 @@ package struct Parameter: Sendable {
             members = [("type", "boolean")]
         case .path:
             members = [("type", "string"), ("pattern", "^/"), ("maxLength", .integer(Int64(Self.longestPath)))]
+        case .endpoint:
+            members = [
+                ("type", "string"), ("pattern", "^([0-9.]+|\\[[0-9a-fA-F:.]+\\]):[0-9]{1,5}$"), ("maxLength", 53),
+            ]
         case .networks(let most):
             members = Self.list(of: "address or network, as 10.1.0.0/16", pattern: "^[0-9a-fA-F.:]+(/[0-9]+)?$", most)
         case .ports(let most):
@@ -105,7 +114,7 @@ package struct Parameter: Sendable {
     /// The range is said where the schema's own words cannot say it.
     private var description: String {
         switch kind {
-        case .duration, .bytes, .rate, .path, .networks, .ports, .names, .hosts: "\(meaning) (\(range))"
+        case .duration, .bytes, .rate, .path, .endpoint, .networks, .ports, .names, .hosts: "\(meaning) (\(range))"
         case .percentage, .integer, .choice, .boolean: meaning
         }
     }
@@ -129,6 +138,7 @@ package struct ParameterValues: Sendable {
         case boolean(Bool)
         /// A path or a choice.
         case text(String)
+        case endpoint(InternetAddress)
         case networks([IPNetwork])
         case ports([PortRange])
         case names([String])
@@ -196,6 +206,9 @@ package struct ParameterValues: Sendable {
         case .path:
             if let path = value.stringValue, isPath(path) { return .text(path) }
             wanted = "a path"
+        case .endpoint:
+            if let endpoint = value.stringValue.flatMap(InternetAddress.init(text:)) { return .endpoint(endpoint) }
+            wanted = "an address with its port, as \"10.1.2.3:5001\" or \"[fd00::1]:5001\""
         case .networks(let most):
             if let networks = list(value, most, IPNetwork.init(text:)) { return .networks(networks) }
             wanted = "a list of addresses and networks, as [\"10.1.0.0/16\"]"
@@ -246,6 +259,7 @@ extension ParameterValues {
     package func boolean(_ name: String) -> Bool { Self.declared(optionalBoolean(name), name) }
     /// Of a path or a choice.
     package func text(_ name: String) -> String { Self.declared(optionalText(name), name) }
+    package func endpoint(_ name: String) -> InternetAddress { Self.declared(optionalEndpoint(name), name) }
 
     package func optionalDuration(_ name: String) -> Duration? {
         guard case .duration(let value)? = values[name] else { return nil }
@@ -279,6 +293,11 @@ extension ParameterValues {
 
     package func optionalText(_ name: String) -> String? {
         guard case .text(let value)? = values[name] else { return nil }
+        return value
+    }
+
+    package func optionalEndpoint(_ name: String) -> InternetAddress? {
+        guard case .endpoint(let value)? = values[name] else { return nil }
         return value
     }
 

@@ -20,6 +20,7 @@ package enum FaultCatalogue {
         NetworkDuplication.self,
         NetworkReorder.self,
         NetworkRateLimit.self,
+        NetworkStress.self,
     ]
 
     /// - Throws: `fault-unknown`.

@@ -29,18 +29,25 @@ extension TrafficFault {
     ///
     /// - Throws: `target-refused` for a target without a network namespace of its own.
     package func plan(for target: TargetObservation) throws(Problem) -> [Step] {
-        guard target.facts.network != nil else {
+        try target.refuseWithoutOwnNetwork()
+        return [
+            .shapeTraffic(TrafficLayer(direction: packets.direction, filter: packets.filter, impairment: impairment))
+        ]
+    }
+}
+
+extension TargetObservation {
+    /// - Throws: `target-refused` for a target without a network namespace of its own.
+    func refuseWithoutOwnNetwork() throws(Problem) {
+        guard facts.network != nil else {
             throw Problem(
                 .targetRefused, "the target has no process, so no network namespace to act in", field: "target")
         }
-        if target.isOnHostNetwork {
+        if isOnHostNetwork {
             throw Problem(
                 .targetRefused, "the target is on the node's own network: the fault would hit the whole node",
                 field: "target", hint: "choose a pod without hostNetwork")
         }
-        return [
-            .shapeTraffic(TrafficLayer(direction: packets.direction, filter: packets.filter, impairment: impairment))
-        ]
     }
 }
 

@@ -1,5 +1,6 @@
 import ChaosModel
 import Faults
+import LinuxSystem
 import Steps
 import Testing
 import WorkerProtocol
@@ -125,6 +126,24 @@ struct FaultCatalogueTests {
                     "destinationPorts": ["1", "3", "5", "7", "9", "11", "2-65535"],
                 ], .fieldInvalid, "parameters"
             ),
+            ("network-stress", [:], .fieldMissing, "parameters.sink"),
+            ("network-stress", ["sink": "10.1.2.3"], .fieldInvalid, "parameters.sink"),
+            ("network-stress", ["sink": ["10.1.2.3:5001"]], .fieldInvalid, "parameters.sink"),
+            ("network-stress", ["sink": "shop.example:5001"], .fieldInvalid, "parameters.sink"),
+            ("network-stress", ["sink": "10.1.2.3:0"], .fieldInvalid, "parameters.sink"),
+            ("network-stress", ["sink": "fd00::1:5001"], .fieldInvalid, "parameters.sink"),
+            ("network-stress", ["sink": "[::ffff:10.1.2.3]:5001"], .fieldInvalid, "parameters.sink"),
+            ("network-stress", ["sink": "10.1.2.3:1", "rate": "7kbit"], .fieldInvalid, "parameters.rate"),
+            ("network-stress", ["sink": "10.1.2.3:1", "rate": "11Gbit"], .fieldInvalid, "parameters.rate"),
+            ("network-stress", ["sink": "10.1.2.3:1", "packetSize": "63B"], .fieldInvalid, "parameters.packetSize"),
+            ("network-stress", ["sink": "10.1.2.3:1", "packetSize": "9kB"], .fieldInvalid, "parameters.packetSize"),
+            (
+                "network-stress", ["sink": "10.1.2.3:1", "packetSize": "1400B", "protocol": "tcp"], .fieldInvalid,
+                "parameters.packetSize"
+            ),
+            ("network-stress", ["sink": "10.1.2.3:1", "protocol": "sctp"], .fieldInvalid, "parameters.protocol"),
+            ("network-stress", ["sink": "10.1.2.3:1", "connections": 0], .fieldInvalid, "parameters.connections"),
+            ("network-stress", ["sink": "10.1.2.3:1", "connections": 9], .fieldInvalid, "parameters.connections"),
             ("cpu-stress", ["load": 0], .fieldInvalid, "parameters.load"),
             ("cpu-stress", ["load": 100.5], .fieldInvalid, "parameters.load"),
             ("cpu-stress", ["workers": -1], .fieldInvalid, "parameters.workers"),
@@ -183,7 +202,7 @@ struct FaultCatalogueTests {
         #expect(problem.field == field)
     }
 
-    @Test(arguments: FaultCatalogue.all.filter { $0.needs.contains(.trafficShaping) }.map { $0.kind })
+    @Test(arguments: FaultCatalogue.all.filter { $0.reach == .pod }.map { $0.kind })
     func `network faults refuse a target on the node's own network`(kind: String) throws {
         let example = try FaultCatalogue.fault(of: kind).examples[0]
         let (fault, _) = try FaultCatalogue.fault(of: kind, parameters: example.parameters)
@@ -241,6 +260,38 @@ struct FaultCatalogueTests {
             return
         }
         #expect(layer.boxes.map(\.description).sorted() == boxes)
+    }
+
+    @Test(arguments: [
+        "0.0.0.0", "0.1.2.3", "127.0.0.1", "127.255.255.255", "169.254.169.254", "169.254.0.1", "224.0.0.1",
+        "239.255.255.255", "255.255.255.255", "240.0.0.1", "100.100.100.200", "168.63.129.16", "[::]", "[::1]",
+        "[::127.0.0.1]", "[fe80::1]", "[febf::1]", "[ff02::1]", "[fd00:ec2::254]", "[fd20:ce::254]",
+    ])
+    func `nothing is sent to nobody, to everybody, or to a cloud's own addresses`(address: String) throws {
+        let problem = try #require(throws: Problem.self) {
+            try FaultCatalogue.fault(of: "network-stress", parameters: ["sink": .string("\(address):80")])
+        }
+        #expect(problem.code == .fieldInvalid && problem.field == "parameters.sink")
+        // By what it is, and not because it could not be read.
+        #expect(problem.message.hasPrefix("\(address):80 is "))
+    }
+
+    @Test(
+        arguments: [
+            (["sink": "10.1.2.3:5001"], InternetTransport.udp, 10_000_000, 1400, 1),
+            (["sink": "[fd00::1]:1", "rate": "8kbit", "packetSize": "64B", "connections": 8], .udp, 8000, 64, 8),
+            (["sink": "1.0.0.1:65535", "rate": "10Gbit", "protocol": "tcp"], .tcp, 10_000_000_000, 65536, 1),
+            (["sink": "126.0.0.1:1", "rate": "8kbit", "protocol": "tcp"], .tcp, 8000, 512, 1),
+            (["sink": "223.0.0.1:1", "protocol": "tcp", "connections": 2], .tcp, 10_000_000, 3125, 2),
+        ] as [(JSON, InternetTransport, Int64, Int64, Int)])
+    func `network stress is a worker with sockets`(
+        parameters: JSON, transport: InternetTransport, rate: Int64, blockSize: Int64, sockets: Int
+    ) throws {
+        let (fault, _) = try FaultCatalogue.fault(of: "network-stress", parameters: parameters)
+        let sink = try #require(parameters["sink"]?.stringValue.flatMap(InternetAddress.init(text:)))
+        let load = NetworkLoad(transport, to: sink, bitsPerSecond: rate, blockSize: blockSize, sockets: sockets)
+        #expect(try fault.plan(for: pod) == [.runWorker(.network(try #require(load)))])
+        #expect(fault.summary.contains("\(sink)"))
     }
 
     @Test func `cpu stress takes a thread for each CPU of the target when none are named`() throws {
