@@ -164,11 +164,18 @@ os.execvp("sh", ["sh", "-c", sys.argv[1]])
         name = "cpu.max.burst" if self.cpu_limit_file().name == "cpu.max" else "cpu.cfs_burst_us"
         (self.cpu_limit_file().parent / name).write_text(str(microseconds))
 
+    def memory_stat(self, *names):
+        """By the first of these names that is there."""
+        (file,) = [each / "memory.stat" for each in self.directories if (each / "memory.stat").exists()]
+        stat = dict(line.split() for line in file.read_text().splitlines())
+        return int(next(stat[name] for name in names if name in stat))
+
     def anonymous_bytes(self):
-        for directory in self.directories:
-            if (directory / "memory.stat").exists():
-                stat = dict(line.split() for line in (directory / "memory.stat").read_text().splitlines())
-                return int(stat["anon"] if "anon" in stat else stat["rss"])
+        return self.memory_stat("anon", "rss")
+
+    def cached_bytes(self):
+        """Of files, those in memory too."""
+        return self.memory_stat("file", "cache")
 
     @property
     def root(self):

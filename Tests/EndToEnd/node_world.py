@@ -97,9 +97,21 @@ class Pod:
     def set_cpu_burst(self, microseconds):
         Path(f"{CGROUPS}{self.cgroup}/cpu.max.burst").write_text(str(microseconds))
 
-    def anonymous_bytes(self):
+    def memory_stat(self, name):
         lines = Path(f"{CGROUPS}{self.cgroup}/memory.stat").read_text().splitlines()
-        return int(dict(line.split() for line in lines)["anon"])
+        return int(dict(line.split() for line in lines)[name])
+
+    def anonymous_bytes(self):
+        return self.memory_stat("anon")
+
+    def cached_bytes(self):
+        """Of files, those in memory too."""
+        return self.memory_stat("file")
+
+    def reclaim(self, bytes):
+        """Lets the kernel take memory back, as far as it can."""
+        with contextlib.suppress(BlockingIOError):
+            Path(f"{CGROUPS}{self.cgroup}/memory.reclaim").write_text(str(bytes))
 
     @property
     def root(self):

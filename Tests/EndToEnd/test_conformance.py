@@ -15,7 +15,7 @@ pytestmark = pytest.mark.node
 
 COUNTS = (
     "cpuSeconds", "residentBytes", "diskBytes", "packets", "droppedPackets", "throttledSeconds", "reclaimedBytes",
-    "pausedSeconds", "readBytes", "writtenBytes", "sentBytes", "signalledProcesses",
+    "pausedSeconds", "readBytes", "writtenBytes", "sentBytes", "signalledProcesses", "cachedBytes",
 )  # fmt: skip
 
 

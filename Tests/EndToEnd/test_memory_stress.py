@@ -1,11 +1,15 @@
 """memory-stress, measured at the target's cgroup."""
 
+import os
 import re
 import time
 
 import pytest
+from conftest import IN_NODE
 
 MIB = 1 << 20
+# A directory of the target on a disk.
+ON_DISK = "/tmp" if IN_NODE else "/var/tmp"
 
 
 def event(agent, session, kind, timeout=20):
@@ -91,3 +95,99 @@ def test_a_plan_says_what_will_happen(agent, target):
     plan = agent.tenant.plan("memory-stress", target.selector, {"percent": 25, "ramp": "5s"}).body
     assert plan["steps"] == [f"run a worker that holds 64 MiB of memory, reached within 5s in cgroup {target.cgroup_selector['cgroup']}"]
     assert plan["notes"] == ["when memory runs out, this fault's own process is killed first"]
+
+
+def cache(agent, target, **parameters):
+    session = inject(agent, target, {"kind": "page-cache", "path": ON_DISK} | parameters)
+    return session, event(agent, session, "worker-reached")
+
+
+def used(target):
+    status = os.statvfs(f"{target.root}{ON_DISK}")
+    return (status.f_blocks - status.f_bfree) * status.f_frsize
+
+
+def cached_effect(agent, session):
+    (step,) = agent.tenant.read(session).body["steps"]
+    return step["effect"]["cachedBytes"]
+
+
+@pytest.mark.parametrize("parameters", [{"size": "64MiB"}, {"percent": 25, "hot": True}], ids=["cold", "hot share"])
+def test_caches_grow_by_what_was_asked_and_go_with_the_session(agent, target, parameters):
+    cached, anonymous, disk = target.cached_bytes(), target.anonymous_bytes(), used(target)
+    session, _ = cache(agent, target, **parameters)
+    assert target.cached_bytes() - cached == pytest.approx(64 * MIB, rel=0.03)
+    assert target.anonymous_bytes() - anonymous < 8 * MIB
+    assert used(target) - disk == pytest.approx(64 * MIB, rel=0.03)
+    assert cached_effect(agent, session) == pytest.approx(64 * MIB, rel=0.01)
+    report = agent.tenant.end(session).body
+    assert report["revertVerified"]
+    assert report["steps"][0]["effect"]["cachedBytes"] == pytest.approx(64 * MIB, rel=0.01)
+    assert abs(target.cached_bytes() - cached) < MIB and abs(used(target) - disk) < MIB
+
+
+def test_caches_climb_as_slowly_as_asked(agent, target):
+    before = target.cached_bytes()
+    session = inject(agent, target, {"kind": "page-cache", "path": ON_DISK, "size": "50MiB", "ramp": "8s"})
+    time.sleep(4)
+    assert 10 * MIB < target.cached_bytes() - before < 40 * MIB
+    assert event(agent, session, "worker-reached")["offsetSeconds"] >= 8
+    assert target.cached_bytes() - before == pytest.approx(50 * MIB, rel=0.03)
+    assert agent.tenant.end(session).body["revertVerified"]
+
+
+@pytest.mark.node
+@pytest.mark.parametrize("hot", [False, True], ids=["cold", "hot"])
+def test_what_is_cold_is_taken_back_and_what_is_hot_is_there_again(agent, target, hot):
+    session, _ = cache(agent, target, size="64MiB", hot=hot)
+    target.reclaim(128 * MIB)
+    # Long enough to be read twice.
+    time.sleep(5)
+    assert (cached_effect(agent, session) > 60 * MIB) == hot
+    assert agent.tenant.end(session).body["revertVerified"]
+
+
+def test_caches_beyond_the_limit_kill_nobody(agent, target):
+    session, reached = cache(agent, target, size="300MiB")
+    assert "300 MiB" in reached["message"]
+    assert 0 < cached_effect(agent, session) <= 256 * MIB
+    report = agent.tenant.end(session).body
+    assert (report["ending"], report["revertVerified"]) == ("cancelled", True) and target.is_running()
+    events = agent.tenant.events(session)
+    assert not [each for each in events if "oom" in each["kind"] or "killed" in each["message"]]
+    assert any("taken back at once" in each["message"] for each in events if each["kind"] == "note")
+
+
+def test_caches_that_cannot_be_are_refused(agent, target):
+    for parameters, field in [
+        ({"path": "/nowhere"}, "parameters.path"),
+        ({"path": "/dev/shm" if IN_NODE else "/tmp"}, "parameters.path"),
+        ({"size": "4TiB"}, "parameters.size"),
+        ({"oomScoreAdj": 0}, "parameters.oomScoreAdj"),
+        ({"kind": "anonymous"}, "parameters.path"),
+    ]:
+        asked = {"kind": "page-cache", "path": ON_DISK, "size": "1MiB"} | parameters
+        answer = agent.tenant.inject("memory-stress", target.selector, asked)
+        assert (answer.status, answer.code, answer.body["field"]) == (422, "field-invalid", field), answer
+    answer = agent.tenant.inject("memory-stress", target.cgroup_selector, {"kind": "page-cache", "size": "1MiB"})
+    assert (answer.status, answer.code) == (403, "target-refused")
+
+
+@pytest.mark.node
+def test_no_cache_is_filled_where_nothing_may_be_written(agent, world):
+    target = world.make_target(container={"readonly_root": True})
+    try:
+        answer = agent.tenant.inject("memory-stress", target.selector, {"kind": "page-cache", "size": "1MiB"})
+        assert (answer.status, answer.code, answer.body["field"]) == (403, "target-refused", "parameters.path")
+    finally:
+        target.remove()
+
+
+def test_a_plan_of_caches_says_what_else_is_hit(agent, target):
+    plan = agent.tenant.plan("memory-stress", target.selector, {"kind": "page-cache", "path": ON_DISK, "size": "2MiB"}).body
+    cgroup = target.cgroup_selector["cgroup"]
+    assert plan["steps"] == [
+        f"fill the page cache by a worker in cgroup {cgroup}, that writes an invisible file of 2 MiB in {ON_DISK}"
+    ]
+    (note,) = plan["notes"]
+    assert note.startswith(f"it takes 2 MiB of the disk of {ON_DISK} too") and plan["reach"] == "node"

@@ -1,5 +1,6 @@
 import Cgroups
 import ChaosModel
+import Faults
 import Sessions
 import Steps
 import Targets
@@ -15,6 +16,7 @@ extension Scheduler.Plan {
             "duration": .string(duration.text),
             "steps": .array(intents.map { .string($0.summary) }),
             "notes": .array(notes.map(JSON.string)),
+            "reach": .string(reach.rawValue),
             "reversible": .boolean(intents.allSatisfy(\.isReversible)),
         ]
     }

@@ -6,6 +6,8 @@ package enum Effect: Hashable, Sendable {
     case memory(resident: ByteCount)
     /// What the file takes on its file system.
     case disk(allocated: ByteCount)
+    /// What the kernel's cache holds of the worker's file.
+    case cache(resident: ByteCount)
     /// What the worker has read from the disk and written to it, and how long it has been at that.
     case io(read: ByteCount, written: ByteCount, over: Duration)
     /// What the worker's sockets took of it, in how many packets where it decides on them, and how long it has been at that.
@@ -29,6 +31,7 @@ package enum Effect: Hashable, Sendable {
                 + "\(Self.rounded(percent(used, over), 10)) % of one CPU"
         case .memory(let resident): "\(resident) resident"
         case .disk(let allocated): "\(allocated) on disk"
+        case .cache(let resident): "\(resident) in the page cache"
         case .io(let read, let written, let over):
             "\(read) read and \(written) written in \(Self.rounded(over.seconds, 10)) s"
         case .sent(let bytes, let packets, let over):
@@ -56,6 +59,7 @@ package enum Effect: Hashable, Sendable {
             ]
         case .memory(let resident): members += [("residentBytes", .integer(resident.value))]
         case .disk(let allocated): members += [("diskBytes", .integer(allocated.value))]
+        case .cache(let resident): members += [("cachedBytes", .integer(resident.value))]
         case .io(let read, let written, let over):
             members += [
                 ("readBytes", .integer(read.value)), ("writtenBytes", .integer(written.value)),
@@ -100,6 +104,7 @@ extension Effect {
             ["cpu": ["usedSeconds": .number(used.seconds), "overSeconds": .number(over.seconds)]]
         case .memory(let resident): ["memory": .integer(resident.value)]
         case .disk(let allocated): ["disk": .integer(allocated.value)]
+        case .cache(let resident): ["cached": .integer(resident.value)]
         case .io(let read, let written, let over):
             ["read": .integer(read.value), "written": .integer(written.value), "overSeconds": .number(over.seconds)]
         case .sent(let bytes, let packets, let over):
@@ -132,6 +137,8 @@ extension Effect {
             self = .disk(allocated: allocated)
         } else if let sent = bytes("sent"), let seconds = json["overSeconds"]?.doubleValue {
             self = .sent(sent, packets: json["packets"]?.integerValue, over: .seconds(seconds))
+        } else if let resident = bytes("cached") {
+            self = .cache(resident: resident)
         } else if let packets = json["traffic"]?["packets"]?.integerValue,
             let dropped = json["traffic"]?["dropped"]?.integerValue
         {

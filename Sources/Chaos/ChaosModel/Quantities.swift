@@ -11,6 +11,8 @@ package struct Percentage: Hashable, Comparable, Sendable, CustomStringConvertib
 
     /// What peers take of a limit when nobody says: 80 %.
     package static let standardShare = Percentage(unchecked: 80)
+    /// What stays free of a disk when nobody says: 10 %.
+    package static let standardReserve = Percentage(unchecked: 10)
 
     package static let none = Percentage(unchecked: 0)
     package static let whole = Percentage(unchecked: 100)

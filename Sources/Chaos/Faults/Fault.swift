@@ -22,6 +22,9 @@ package protocol Fault: Sendable {
     /// What this one will do, as a person would say it.
     var summary: String { get }
 
+    /// Of this one, where its parameters decide how far it reaches.
+    var reach: Reach { get }
+
     /// What is to be known before it is done to this target: for people.
     func notes(on target: TargetObservation) -> [String]
 
@@ -32,6 +35,8 @@ package protocol Fault: Sendable {
 
 extension Fault {
     package static var isReversible: Bool { true }
+
+    package var reach: Reach { Self.reach }
 
     package func notes(on target: TargetObservation) -> [String] { [] }
 }

@@ -1,7 +1,7 @@
 package import Authorization
 import Cgroups
 package import ChaosModel
-import Faults
+package import Faults
 import Glibc
 package import Journal
 import LinuxSystem
@@ -19,6 +19,7 @@ extension Scheduler {
         /// What is to be known before it is done: for people.
         package let notes: [String]
         package let duration: Duration
+        package let reach: Reach
     }
 
     /// Carries a verified request as far as it goes without changing anything.
@@ -166,7 +167,8 @@ extension Scheduler {
         try refuseBesideStuck(intents)
         let plan = Plan(
             fault: injection.fault, summary: fault.summary, parameters: parameters, target: target.facts,
-            intents: intents, notes: fault.notes(on: observation), duration: injection.duration)
+            intents: intents, notes: fault.notes(on: observation), duration: injection.duration,
+            reach: fault.reach)
         return (target, plan)
     }
 

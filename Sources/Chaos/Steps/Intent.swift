@@ -111,14 +111,17 @@ extension Intent {
 
 extension FillFile {
     fileprivate func summary(in cgroup: TargetFacts.Cgroup) -> String {
-        guard let load else {
-            return
-                "fill \(isVisible ? "a file" : "an invisible file") with \(ByteCount(bytes)) in \(directory), by a worker "
+        switch load {
+        case nil:
+            "fill \(isVisible ? "a file" : "an invisible file") with \(ByteCount(bytes)) in \(directory), by a worker "
                 + "in cgroup \(cgroup.path)"
-        }
-        return
+        case .io(let load):
             "load the disk of \(directory) by a worker in cgroup \(cgroup.path), that \(load.words) of an invisible file "
-            + "of \(ByteCount(bytes))"
+                + "of \(ByteCount(bytes))"
+        case .cache(let load):
+            "fill the page cache by a worker in cgroup \(cgroup.path), that writes an invisible file of "
+                + "\(ByteCount(bytes)) in \(directory)\(load.words)"
+        }
     }
 }
 
@@ -137,6 +140,7 @@ extension WorkerTask {
         case .network(let load): load.words
         case .lookUp(let names, _): "looks up \(names.count) names"
         case .io(let load, let bytes, _): "\(load.words) of a file of \(ByteCount(bytes))"
+        case .cache(let load, let bytes, _): "writes a file of \(ByteCount(bytes)) into the page cache\(load.words)"
         }
     }
 
@@ -166,6 +170,8 @@ extension WorkerTask {
         case .lookUp: .null
         case .io(let load, let bytes, let reserve):
             ["io": load.json, "bytes": .integer(bytes), "reserve": .integer(reserve)]
+        case .cache(let load, let bytes, let reserve):
+            ["cache": load.json, "bytes": .integer(bytes), "reserve": .integer(reserve)]
         }
     }
 
@@ -187,6 +193,10 @@ extension WorkerTask {
             let reserve = json["reserve"]?.integerValue
         {
             self = .io(load, bytes: bytes, reserve: reserve)
+        } else if let load = json["cache"].flatMap(CacheLoad.init), let bytes = json["bytes"]?.integerValue,
+            let reserve = json["reserve"]?.integerValue
+        {
+            self = .cache(load, bytes: bytes, reserve: reserve)
         } else {
             return nil
         }

@@ -19,6 +19,7 @@ package struct WorkerFilter: Sendable {
                 case .memory: []
                 case .disk: .disk
                 case .io: .disk + .threads + .blocks
+                case .cache: .disk + .blocks
                 case .network: .threads + .sockets
                 case .lookUp: .sockets
                 }

@@ -21,6 +21,10 @@ package enum WorkerTask: Hashable, Sendable {
     /// sockets, from `firstFile` on, which are connected to one each. It says of each what it has found, and ends.
     case lookUp(names: [[String]], servers: Int)
 
+    /// Writes the file that it is given as `diskFile` to so many bytes, through the kernel's cache and to the disk at once,
+    /// so that the cache holds it; leaves a reserve as `disk` does.
+    case cache(CacheLoad, bytes: Int64, reserve: Int64)
+
     /// How long a worker looks names up at the most.
     package static let lookupLimit = Duration.seconds(5)
 
@@ -87,6 +91,19 @@ package struct NetworkLoad: Hashable, Sendable {
     package static let mostSockets = 8
 }
 
+/// How a file comes into the kernel's cache, and whether it is kept there.
+package struct CacheLoad: Hashable, Sendable {
+    /// How long it takes to write it, evenly.
+    package let rampNanoseconds: Int64
+    /// It is read again once a second, so that it looks needed.
+    package let isHot: Bool
+
+    package init(rampNanoseconds: Int64, isHot: Bool) {
+        self.rampNanoseconds = rampNanoseconds
+        self.isHot = isHot
+    }
+}
+
 extension WorkerTask {
     /// Its kind, then its parameters.
     var arguments: [String] {
@@ -106,6 +123,8 @@ extension WorkerTask {
                 "network", load.transport.rawValue, "\(load.sink)", "\(load.bitsPerSecond)", "\(load.blockSize)",
                 "\(load.sockets)",
             ]
+        case .cache(let load, let bytes, let reserve):
+            ["cache", "\(load.rampNanoseconds)", "\(bytes)", "\(reserve)"] + (load.isHot ? ["hot"] : [])
         }
     }
 
@@ -150,6 +169,12 @@ extension WorkerTask {
                     transport, to: sink, bitsPerSecond: rate, blockSize: blockSize, sockets: sockets)
             else { return nil }
             self = .network(load)
+        case ("cache", 4...5):
+            guard let ramp = Int64(words[1]), let bytes = Int64(words[2]), let reserve = Int64(words[3]), ramp >= 0,
+                bytes > 0, reserve >= 0, words.count == 4 || words[4] == "hot"
+            else { return nil }
+            self = .cache(
+                CacheLoad(rampNanoseconds: ramp, isHot: words.count > 4), bytes: bytes, reserve: reserve)
         default:
             return nil
         }

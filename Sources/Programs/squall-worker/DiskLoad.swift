@@ -12,6 +12,8 @@ struct DiskLoad: ~Copyable {
     /// Allocating without writing is not known to this file system.
     private var mustWrite: Bool
     private let block: [UInt8]
+    /// Where reading it again goes on.
+    private var position: Int64 = 0
 
     private static let chunk: Int64 = 16 << 20
 
@@ -36,11 +38,14 @@ struct DiskLoad: ~Copyable {
     }
 
     /// Grows by one chunk at most.
-    mutating func grow() throws(SystemCallError) -> Progress {
+    ///
+    /// - Parameter due: What it need not exceed yet.
+    mutating func grow(to due: Int64 = .max) throws(SystemCallError) -> Progress {
         if size >= bytes { return .full }
+        if size >= due { return .more }
         let room = try available() - reserve
         if room <= 0 { return .short("the reserve of \(reserve) bytes is reached") }
-        let length = min(bytes - size, mustWrite ? Int64(block.count) : Self.chunk, room)
+        let length = min(min(bytes, due) - size, mustWrite ? Int64(block.count) : Self.chunk, room)
         do throws(SystemCallError) {
             try allocate(length)
         } catch let error where [ENOSPC, EDQUOT, EFBIG].contains(error.errno.rawValue) {
@@ -61,6 +66,22 @@ struct DiskLoad: ~Copyable {
         try systemCall("ftruncate", on: "file") { ftruncate(raw, Int(smaller)) }
         size = smaller
     }
+
+    /// Reads a byte of each page of the next part, through the kernel's cache. False when that was the last part.
+    mutating func readOn() throws(SystemCallError) -> Bool {
+        let raw = file.rawValue
+        let end = min(size, position + Self.chunk)
+        var byte: UInt8 = 0
+        while position < end {
+            try systemCall("pread", on: "file") { pread(raw, &byte, 1, Int(position)) }
+            position += Self.page
+        }
+        if position < size { return true }
+        position = 0
+        return false
+    }
+
+    private static let page = Int64(sysconf(Int32(_SC_PAGESIZE)))
 
     private func available() throws(SystemCallError) -> Int64 {
         try FilesystemSpace(of: file, subject: "file").available

@@ -7,16 +7,13 @@ internal import WorkerProtocol
 struct MemoryLoad {
     private let start: UnsafeMutableRawPointer
     private let bytes: Int64
-    private let ramp: Duration
-    private let began = BootInstant.now
+    private let ramp: Ramp
     private let page = Int64(sysconf(Int32(_SC_PAGESIZE)))
     private var taken: Int64 = 0
     private var numbers = Xorshift()
 
     /// How much is taken at most before the worker looks whether it shall end: a few milliseconds of work.
     private static let chunk: Int64 = 4 << 20
-    /// How often a ramp goes on.
-    private static let rampStep = Duration.milliseconds(20)
 
     /// Reserves addresses, no memory yet.
     ///
@@ -29,7 +26,7 @@ struct MemoryLoad {
         else { throw SystemCallError("mmap", on: "\(bytes) bytes", errno: .current) }
         self.start = start
         self.bytes = bytes
-        self.ramp = ramp
+        self.ramp = Ramp(to: bytes, within: ramp)
     }
 
     /// Uses each page once more, so that none looks as if nobody needed it.
@@ -41,13 +38,7 @@ struct MemoryLoad {
 
     /// Takes what is due. Returns how long the worker may wait before it calls again; nil when all is held.
     mutating func goOn() -> Duration? {
-        let due: Int64
-        let elapsed = BootInstant.now - began
-        if elapsed >= ramp {
-            due = bytes
-        } else {
-            due = Int64(Double(bytes) * (elapsed / ramp))
-        }
+        let due = ramp.due
         let end = min(due, taken + Self.chunk)
         while taken < end {
             // Unlike any other page, and any page before.
@@ -55,6 +46,6 @@ struct MemoryLoad {
             taken += page
         }
         if taken >= bytes { return nil }
-        return taken >= due ? Self.rampStep : .zero
+        return taken >= due ? Ramp.step : .zero
     }
 }

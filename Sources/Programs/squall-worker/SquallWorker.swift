@@ -81,6 +81,26 @@ enum SquallWorker {
         case .network(let load):
             try startNetworkLoad(load) { fail($0) }
             return { () throws(SystemCallError) in nil }
+        case .cache(let cache, let bytes, let reserve):
+            var load = DiskLoad(
+                OwnedDescriptor(adopting: WorkerTask.diskFile), bytes: bytes, reserve: reserve, mustWrite: true)
+            let ramp = Ramp(to: bytes, within: .nanoseconds(cache.rampNanoseconds))
+            var isGrowing = true
+            return { () throws(SystemCallError) in
+                guard isGrowing else {
+                    try load.keepReserve()
+                    if cache.isHot, try load.readOn() { return .zero }
+                    return .seconds(1)
+                }
+                let due = ramp.due
+                switch try load.grow(to: due) {
+                case .more: return load.size < due ? .zero : Ramp.step
+                case .full: try tell(.reached(bytes: load.size, shortBecause: nil))
+                case .short(let reason): try tell(.reached(bytes: load.size, shortBecause: reason))
+                }
+                isGrowing = false
+                return .seconds(1)
+            }
         case .disk(let bytes, let reserve):
             var load = DiskLoad(OwnedDescriptor(adopting: WorkerTask.diskFile), bytes: bytes, reserve: reserve)
             var isGrowing = true

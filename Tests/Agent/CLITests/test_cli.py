@@ -157,7 +157,7 @@ class TestDryRun:
     PLAN = {
         "fault": "cpu-stress", "summary": "burn 50% of a CPU", "parameters": {"load": 50, "workers": 1},
         "target": {**report()["target"], "process": {"pid": 4711, "startTime": 99}},
-        "duration": "30s", "steps": ["run a worker", "do more"],
+        "duration": "30s", "steps": ["run a worker", "do more"], "reach": "container",
     }
 
     def test_says_the_plan_as_a_person_would(self, cli, gateway, key):
@@ -195,7 +195,7 @@ class TestDryRun:
         assert "not with the container: when that is started again, the fault is injected again\n" in text
 
     def test_tells_the_reach_of_a_fault_on_the_network(self, cli, gateway, key):
-        gateway.answers["POST /v1/plans"] = (200, self.PLAN | {"fault": "network-latency", "steps": ["delay egress"]})
+        gateway.answers["POST /v1/plans"] = (200, self.PLAN | {"fault": "network-latency", "steps": ["delay egress"], "reach": "pod"})
         text = cli.run("inject", "network-latency", "--container", CONTAINER, *key, "--dry-run").stdout
         assert "  changes    1. delay egress\n" in text
         assert "  undone     the change is taken back," in text

@@ -158,6 +158,12 @@ struct FaultCatalogueTests {
             ("memory-stress", ["ramp": "3h"], .fieldInvalid, "parameters.ramp"),
             ("memory-stress", ["oomScoreAdj": -1], .fieldInvalid, "parameters.oomScoreAdj"),
             ("memory-stress", ["oomScoreAdj": 1001], .fieldInvalid, "parameters.oomScoreAdj"),
+            ("memory-stress", ["kind": "shared"], .fieldInvalid, "parameters.kind"),
+            ("memory-stress", ["path": "/tmp"], .fieldInvalid, "parameters.path"),
+            ("memory-stress", ["reserve": 10, "kind": "anonymous"], .fieldInvalid, "parameters.reserve"),
+            ("memory-stress", ["kind": "page-cache", "oomScoreAdj": 0], .fieldInvalid, "parameters.oomScoreAdj"),
+            ("memory-stress", ["kind": "page-cache", "path": "tmp"], .fieldInvalid, "parameters.path"),
+            ("memory-stress", ["kind": "page-cache", "reserve": 0], .fieldInvalid, "parameters.reserve"),
             ("disk-fill", ["path": "tmp"], .fieldInvalid, "parameters.path"),
             ("disk-fill", ["path": "/tmp/../etc"], .fieldInvalid, "parameters.path"),
             ("disk-fill", ["path": "/a\u{0}b"], .fieldInvalid, "parameters.path"),
@@ -363,6 +369,47 @@ struct FaultCatalogueTests {
         #expect(try #require(throws: Problem.self) { try most.plan(for: target) }.field == "parameters.percent")
         // The limit stops it long before.
         #expect(try !plan("16TiB", limit: ByteCount(256 << 20)).isEmpty)
+    }
+
+    @Test func `memory stress of the page cache is a file of ours, of the same size`() throws {
+        func fill(_ parameters: [JSON.Member]) throws -> Step? {
+            let (fault, _) = try FaultCatalogue.fault(
+                of: "memory-stress", parameters: .object([JSON.Member("kind", "page-cache")] + parameters))
+            #expect(fault.reach == .node)
+            return try fault.plan(for: pod).first
+        }
+        func file(
+            _ bytes: Int64, in directory: String = "/tmp", reserve: Double = 10, ramp: Int64 = 0, isHot: Bool = false,
+            field: String
+        ) throws -> Step {
+            .fillDisk(
+                DiskFill(
+                    directory: directory, amount: .bytes(ByteCount(bytes)), reserve: try #require(Percentage(reserve)),
+                    isVisible: false, load: .cache(CacheLoad(rampNanoseconds: ramp, isHot: isHot)), amountField: field))
+        }
+        #expect(try fill([]) == file((256 << 20) * 4 / 5, field: "parameters.percent"))
+        #expect(
+            try fill([.init("size", "64MiB"), .init("hot", true), .init("ramp", "2s")])
+                == file(64 << 20, ramp: 2_000_000_000, isHot: true, field: "parameters.size"))
+        #expect(
+            try fill([.init("percent", 25), .init("path", "/data"), .init("reserve", 5)])
+                == file(64 << 20, in: "/data", reserve: 5, field: "parameters.percent"))
+        let (anonymous, _) = try FaultCatalogue.fault(of: "memory-stress", parameters: [:])
+        #expect(anonymous.reach == .container)
+    }
+
+    @Test func `memory stress of the page cache says what it takes beside memory`() throws {
+        func notes(_ size: String, limit: ByteCount?) throws -> String {
+            let (fault, _) = try FaultCatalogue.fault(
+                of: "memory-stress", parameters: ["kind": "page-cache", "size": .string(size), "hot": true])
+            let target = TargetObservation(
+                facts: pod.facts, cpuCount: 4, isOnHostNetwork: false, memoryLimit: limit, diesTogether: true)
+            return fault.notes(on: target).joined(separator: "; ")
+        }
+        let disk = "it takes 1 MiB of the disk of /tmp too: others that write there are hit; 10% of it stays free"
+        #expect(try notes("1MiB", limit: ByteCount(2 << 20)) == disk)
+        #expect(try notes("1MiB", limit: ByteCount(1 << 20)).contains("read from the disk again and again"))
+        #expect(try notes("1MiB", limit: nil).contains("caches of the whole node"))
     }
 
     @Test func `memory stress says whom the kernel will kill`() throws {

@@ -63,7 +63,14 @@ private func session(token: String = "token-0001") throws -> OpenedSession {
             .fillDisk(
                 FillFile(
                     bytes: 8192, reserve: 6, isVisible: false,
-                    load: IOLoad(readPercent: 1, blockSize: 8192, threads: 3, isDirect: true), directory: "/data",
+                    load: IOLoad(readPercent: 1, blockSize: 8192, threads: 3, isDirect: true).map(FileLoad.io),
+                    directory: "/data",
+                    process: .init(id: 7, startTime: 8), device: 1, inode: 9, pathInFilesystem: nil,
+                    upperDirectory: nil), in: cgroup),
+            .fillDisk(
+                FillFile(
+                    bytes: 8192, reserve: 6, isVisible: false,
+                    load: .cache(CacheLoad(rampNanoseconds: 7, isHot: true)), directory: "/data",
                     process: .init(id: 7, startTime: 8), device: 1, inode: 9, pathInFilesystem: nil,
                     upperDirectory: nil), in: cgroup),
             .lowerLimit(
@@ -99,14 +106,14 @@ private func session(token: String = "token-0001") throws -> OpenedSession {
 private func ended(_ session: OpenedSession, _ ending: Ending) -> EndedSession {
     let effects: [Effect?] = [
         .traffic(packets: 12, dropped: 1), .cpu(used: .milliseconds(1500), over: .seconds(3)),
-        .memory(resident: ByteCount(1 << 40)), .disk(allocated: ByteCount(0)),
+        .memory(resident: ByteCount(1 << 40)), .cache(resident: ByteCount(4096)), .disk(allocated: ByteCount(0)),
         .throttled(for: .milliseconds(1500), limit: 0.5), .throttled(for: .zero, limit: nil),
         .reclaimed(ByteCount(5), used: ByteCount(6)), .paused(for: .milliseconds(1500)),
         .signalled(3), .io(read: ByteCount(7), written: ByteCount(8), over: .milliseconds(1500)),
         .sent(ByteCount(9), packets: 3, over: .milliseconds(1500)), .sent(ByteCount(9), packets: nil, over: .zero),
     ]
     let outcomes: [UndoOutcome?] = [
-        .restored, .drifted(found: "a qdisc"), .failed("busy"), nil, .alreadyRestored, .restored, .restored, .restored,
+        .restored, .drifted(found: "a qdisc"), .failed("busy"), .restored, nil, .alreadyRestored, .restored, .restored, .restored,
         .restored, .irreversible, .restored, .restored,
     ]
     return EndedSession(

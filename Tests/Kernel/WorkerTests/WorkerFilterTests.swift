@@ -15,6 +15,7 @@ struct WorkerFilterTests {
             .udp, to: InternetAddress(bytes: [10, 1, 2, 3], port: 9), bitsPerSecond: 8000, blockSize: 64, sockets: 1
         ).map(WorkerTask.network),
         .lookUp(names: [["db"]], servers: 1),
+        .cache(CacheLoad(rampNanoseconds: 0, isHot: true), bytes: 4096, reserve: 0),
     ].compactMap(\.self)
 
     @Test(arguments: tasks.indices)
@@ -51,7 +52,7 @@ struct WorkerFilterTests {
             let needsThem =
                 switch task {
                 case .cpu, .io, .network: true
-                case .memory, .disk, .lookUp: false
+                case .memory, .disk, .cache, .lookUp: false
                 }
             precondition(began == needsThem)
             _exit(0)

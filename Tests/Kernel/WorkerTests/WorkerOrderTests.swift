@@ -28,6 +28,10 @@ struct WorkerOrderTests {
                         bitsPerSecond: 10_000_000_000, blockSize: 65536, sockets: 1)!),
                 ["network", "tcp", "[fd00::]:65535", "10000000000", "65536", "1"]
             ),
+                .cache(CacheLoad(rampNanoseconds: 5, isHot: true), bytes: 4096, reserve: 6),
+                ["cache", "5", "4096", "6", "hot"]
+            ),
+            (.cache(CacheLoad(rampNanoseconds: 0, isHot: false), bytes: 1, reserve: 0), ["cache", "0", "1", "0"]),
         ] as [(WorkerTask, [String])])
     func `an order reads back as it was written`(task: WorkerTask, words: [String]) {
         let order = WorkerOrder(session: "s-1", deadline: 123_456_789_012, task: task)
@@ -56,6 +60,9 @@ struct WorkerOrderTests {
         ["squall-worker", "s", "1", "network", "udp", "10.1.2.3:53", "7999", "64", "1"],
         ["squall-worker", "s", "1", "network", "udp", "10.1.2.3:53", "8000", "63", "1"],
         ["squall-worker", "s", "1", "network", "udp", "10.1.2.3:53", "8000", "64", "9"],
+        ["squall-worker", "s", "1", "cache", "-1", "1", "0"], ["squall-worker", "s", "1", "cache", "0", "0", "0"],
+        ["squall-worker", "s", "1", "cache", "0", "1", "-1"],
+        ["squall-worker", "s", "1", "cache", "0", "1", "0", "cold"],
         ["squall-worker", "s", "1", "disk", "0", "0"], ["squall-worker", "s", "1", "disk", "1", "-1"],
     ])
     func `anything else is no order`(arguments: [String]) {

@@ -273,6 +273,27 @@ struct WorkerTests {
         _ = try worker.end(atMost: .seconds(5))
     }
 
+    @Test(arguments: [true, false])
+    func `what it writes is cached, and when it is hot comes back`(isHot: Bool) throws {
+        let temporary = try TemporaryCgroup()
+        let directory = try Directory(at: "/var/tmp", seenBy: getpid())
+        let file = try directory.createUnnamedFile(orForAMoment: ".squall-test-\(getpid())")
+        let load = CacheLoad(rampNanoseconds: 500_000_000, isHot: isHot)
+        let began = BootInstant.now
+        let worker = try start(.cache(load, bytes: 8 << 20, reserve: 0), file: file.rawValue, in: temporary)
+        try worker.waitUntilReady(atMost: .seconds(5))
+        #expect(try line(of: worker) == .reached(bytes: 8 << 20, shortBecause: nil))
+        #expect(BootInstant.now - began >= .milliseconds(500))
+        func cached() throws -> Int64 { try cachedBytes(ofDescriptor: WorkerTask.diskFile, in: worker.process.id) }
+        #expect(try cached() == 8 << 20)
+        // The kernel lets go of what is clean, and of nothing else.
+        #expect(posix_fadvise(file.rawValue, 0, 0, POSIX_FADV_DONTNEED) == 0)
+        if !isHot { #expect(try cached() == 0) }
+        usleep(2_500_000)
+        #expect(try cached() == (isHot ? 8 << 20 : 0))
+        _ = try worker.end(atMost: .seconds(5))
+    }
+
     @Test func `leaves a reserve, and says why it stopped`() throws {
         let temporary = try TemporaryCgroup()
         let directory = try Directory(at: "/tmp", seenBy: getpid())

@@ -79,7 +79,8 @@ package struct IOStress: Fault {
     package func plan(for target: TargetObservation) throws(Problem) -> [Step] {
         [
             .fillDisk(
-                DiskFill(directory: directory, amount: .bytes(size), reserve: reserve, isVisible: false, load: load))
+                DiskFill(
+                    directory: directory, amount: .bytes(size), reserve: reserve, isVisible: false, load: .io(load)))
         ]
     }
 }

@@ -1,6 +1,14 @@
 package import ChaosModel
 package import WorkerProtocol
 
+/// What is done with a file beside letting it grow.
+package enum FileLoad: Hashable, Sendable {
+    /// It is read and written when it is there.
+    case io(IOLoad)
+    /// It grows through the kernel's cache, which holds it from then on.
+    case cache(CacheLoad)
+}
+
 /// A file to be filled, as a fault plans it.
 package struct DiskFill: Hashable, Sendable {
     package enum Amount: Hashable, Sendable {
@@ -16,13 +24,13 @@ package struct DiskFill: Hashable, Sendable {
     package let reserve: Percentage
     /// Whether the file has a name, so that whoever counts files finds it.
     package let isVisible: Bool
-    /// What is done to it when it is there; nil for nothing.
-    package let load: IOLoad?
+    /// What else is done with it; nil for nothing.
+    package let load: FileLoad?
     /// The request's field that says how much, for refusals.
     package let amountField: String
 
     package init(
-        directory: String, amount: Amount, reserve: Percentage, isVisible: Bool, load: IOLoad? = nil,
+        directory: String, amount: Amount, reserve: Percentage, isVisible: Bool, load: FileLoad? = nil,
         amountField: String = "parameters.size"
     ) {
         self.directory = directory
@@ -40,8 +48,8 @@ package struct FillFile: Hashable, Sendable {
     /// Left free on its file system.
     package let reserve: Int64
     package let isVisible: Bool
-    /// What is done to it when it is there; nil for nothing.
-    package let load: IOLoad?
+    /// What else is done with it; nil for nothing.
+    package let load: FileLoad?
     /// As the target sees it.
     package let directory: String
     package let process: TargetFacts.Process
@@ -54,7 +62,7 @@ package struct FillFile: Hashable, Sendable {
     package let upperDirectory: String?
 
     package init(
-        bytes: Int64, reserve: Int64, isVisible: Bool, load: IOLoad? = nil, directory: String,
+        bytes: Int64, reserve: Int64, isVisible: Bool, load: FileLoad? = nil, directory: String,
         process: TargetFacts.Process, device: UInt64, inode: UInt64, pathInFilesystem: String?, upperDirectory: String?
     ) {
         self.load = load
@@ -74,7 +82,7 @@ extension FillFile {
     package var json: JSON {
         .object([
             ("bytes", .integer(bytes)), ("reserve", .integer(reserve)), ("visible", .boolean(isVisible)),
-            ("io", load?.json), ("directory", .string(directory)),
+            ("io", load?.io?.json), ("cache", load?.cache?.json), ("directory", .string(directory)),
             ("process", ["pid": .integer(Int64(process.id)), "startTime": .integer(Int64(process.startTime))]),
             ("device", .string(String(device))), ("inode", .string(String(inode))),
             ("path", pathInFilesystem.map(JSON.string)), ("upper", upperDirectory.map(JSON.string)),
@@ -86,7 +94,7 @@ extension FillFile {
         guard let bytes = json["bytes"]?.integerValue, bytes > 0,
             let reserve = json["reserve"]?.integerValue, reserve >= 0,
             let isVisible = json["visible"]?.booleanValue,
-            let load = json.optional("io", IOLoad.init),
+            let io = json.optional("io", IOLoad.init), let cache = json.optional("cache", CacheLoad.init),
             let directory = json["directory"]?.stringValue,
             let pid = json["process"]?["pid"]?.integerValue.flatMap({ Int32(exactly: $0) }),
             let startTime = json["process"]?["startTime"]?.integerValue.flatMap({ UInt64(exactly: $0) }),
@@ -94,9 +102,38 @@ extension FillFile {
             let inode = json["inode"]?.stringValue.flatMap({ UInt64($0) })
         else { return nil }
         self.init(
-            bytes: bytes, reserve: reserve, isVisible: isVisible, load: load, directory: directory,
+            bytes: bytes, reserve: reserve, isVisible: isVisible,
+            load: io.map(FileLoad.io) ?? cache.map(FileLoad.cache), directory: directory,
             process: TargetFacts.Process(id: pid, startTime: startTime), device: device, inode: inode,
             pathInFilesystem: json["path"]?.stringValue, upperDirectory: json["upper"]?.stringValue)
+    }
+}
+
+extension FileLoad {
+    fileprivate var io: IOLoad? {
+        if case .io(let load) = self { load } else { nil }
+    }
+
+    fileprivate var cache: CacheLoad? {
+        if case .cache(let load) = self { load } else { nil }
+    }
+}
+
+extension CacheLoad {
+    var json: JSON { ["rampNanoseconds": .integer(rampNanoseconds), "hot": .boolean(isHot)] }
+
+    /// Nil for anything that `json` cannot have made.
+    init?(_ json: JSON) {
+        guard let ramp = json["rampNanoseconds"]?.integerValue, ramp >= 0, let isHot = json["hot"]?.booleanValue else {
+            return nil
+        }
+        self.init(rampNanoseconds: ramp, isHot: isHot)
+    }
+
+    /// How it is done, as a person would say it; empty for as fast as it goes, and no more.
+    var words: String {
+        (rampNanoseconds > 0 ? ", reached within \(Duration.nanoseconds(rampNanoseconds).text)" : "")
+            + (isHot ? ", and reads it again and again" : "")
     }
 }
 

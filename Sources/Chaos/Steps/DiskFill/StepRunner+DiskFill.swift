@@ -73,7 +73,11 @@ struct FoundDirectory: Sendable {
 
 extension FillFile {
     fileprivate var task: WorkerTask {
-        load.map { .io($0, bytes: bytes, reserve: reserve) } ?? .disk(bytes: bytes, reserve: reserve)
+        switch load {
+        case .io(let load): .io(load, bytes: bytes, reserve: reserve)
+        case .cache(let load): .cache(load, bytes: bytes, reserve: reserve)
+        case nil: .disk(bytes: bytes, reserve: reserve)
+        }
     }
 }
 
@@ -110,8 +114,8 @@ extension StepRunner {
         }
         if fill.load != nil, found.space.isInMemory {
             throw Problem(
-                .fieldInvalid, "\(fill.directory) is in memory: there is no disk to load", field: "parameters.path",
-                hint: "name a directory on a disk")
+                .fieldInvalid, "\(fill.directory) is in memory: there is no disk to load, nor to cache",
+                field: "parameters.path", hint: "name a directory on a disk")
         }
         if found.space.isReadOnly {
             throw Problem(
@@ -218,7 +222,9 @@ extension StepRunner {
             return MadeFile(descriptor, FilledDirectory(directory, file: kept))
         }
         let descriptor = try directory.createUnnamedFile(orForAMoment: key.fileName)
-        if file.load?.isDirect ?? false { try descriptor.refuseWithoutDirectIO(subject: file.directory) }
+        if case .io(let load) = file.load, load.isDirect {
+            try descriptor.refuseWithoutDirectIO(subject: file.directory)
+        }
         return MadeFile(descriptor, FilledDirectory(directory, file: nil))
     }
 

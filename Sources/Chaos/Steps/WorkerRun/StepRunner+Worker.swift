@@ -271,8 +271,8 @@ extension StepRunner {
             guard let begin = running.readyAt else { return nil }
             return .sent(load, written: try ProcessIO(ofProcess: id).handedOver, over: .now - begin)
         case .lookUp: return nil
-        case .disk:
-            // Asked of a file system, which may never answer: see `effect(of:)`.
+        case .disk, .cache:
+            // Asked of a file system, which may never answer: see `effectOnFile(of:)`.
             return nil
         case .io:
             // Before that it makes its file, which is no load yet.
@@ -289,19 +289,31 @@ extension StepRunner {
     func effect(of key: WorkerKey) async -> Effect? {
         guard let running = workers[key] else { return nil }
         if running.hasEnded { return running.effect }
-        if case .disk = running.task {
-            let id = running.worker.process.id
-            let allocated = try? await inTime(atMost: .seconds(1), on: "the file of worker \(id)") {
-                () throws(SystemCallError) in try allocatedBytes(ofDescriptor: WorkerTask.diskFile, in: id)
-            }
+        if let effect = await effectOnFile(of: running) {
             // Another process has the number only when this one was reaped.
-            if let allocated, workers[key] === running, !running.hasEnded {
-                running.effect = .disk(allocated: ByteCount(allocated))
-            }
+            if workers[key] === running, !running.hasEnded { running.effect = effect }
         } else if let effect = try? measure(running) {
             running.effect = effect
         }
         return running.effect
+    }
+
+    /// Nil where the worker has no file to be asked about, or nobody answers in time.
+    private func effectOnFile(of running: RunningWorker) async -> Effect? {
+        let id = running.worker.process.id
+        let look: @Sendable () throws(SystemCallError) -> Effect
+        switch running.task {
+        case .disk:
+            look = { () throws(SystemCallError) in
+                .disk(allocated: ByteCount(try allocatedBytes(ofDescriptor: WorkerTask.diskFile, in: id)))
+            }
+        case .cache:
+            look = { () throws(SystemCallError) in
+                .cache(resident: ByteCount(try cachedBytes(ofDescriptor: WorkerTask.diskFile, in: id)))
+            }
+        case .cpu, .memory, .io: return nil
+        }
+        return try? await inTime(atMost: .seconds(1), on: "the file of worker \(id)", look)
     }
 
     func endWorker(_ key: WorkerKey, in cgroup: TargetFacts.Cgroup) -> UndoProgress {

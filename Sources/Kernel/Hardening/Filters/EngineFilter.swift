@@ -27,6 +27,7 @@ extension [SystemCallRule] {
         .allow("fsync", because: "journal: commit the directory"),
         .allow("fallocate", because: "a worker lets a file grow"),
         .allow("ftruncate", because: "journal: cut off what a crash left half written; free a file that was filled"),
+        .allow("mincore", because: "see how much of a worker's file is cached"),
         .allow("flock", because: "one engine a node"),
         .allow("rename", because: "replace a file whole"),
         .allow("renameat", because: "replace a file whole"),

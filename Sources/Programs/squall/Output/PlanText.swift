@@ -82,10 +82,7 @@ struct PlanText {
         return "\(order), and what the kernel then has is read back and reported"
     }
 
-    /// As this program's own catalogue has it.
-    private var reach: Reach? {
-        FaultCatalogue.all.first { $0.kind == plan["fault"]?.stringValue }?.reach
-    }
+    private var reach: Reach? { plan["reach"]?.stringValue.flatMap(Reach.init) }
 }
 
 extension Reach {
