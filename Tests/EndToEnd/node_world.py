@@ -170,8 +170,15 @@ class Pod:
 
     def io_bytes(self):
         """Read from disks, and written to them."""
+        return self.io_counts("rbytes", "wbytes")
+
+    def io_requests(self):
+        """Reads and writes, as the disks get them."""
+        return self.io_counts("rios", "wios")
+
+    def io_counts(self, *names):
         text = Path(f"{CGROUPS}{self.cgroup}/io.stat").read_text()
-        return [sum(int(bytes) for bytes in re.findall(rf"{name}=(\d+)", text)) for name in ("rbytes", "wbytes")]
+        return [sum(int(count) for count in re.findall(rf"{name}=(\d+)", text)) for name in names]
 
     def io_limits(self):
         return Path(f"{CGROUPS}{self.cgroup}/io.max").read_text()

@@ -15,7 +15,8 @@ pytestmark = pytest.mark.node
 
 COUNTS = (
     "cpuSeconds", "residentBytes", "diskBytes", "packets", "droppedPackets", "throttledSeconds", "reclaimedBytes",
-    "pausedSeconds", "readBytes", "writtenBytes", "sentBytes", "signalledProcesses", "cachedBytes",
+    "pausedSeconds", "readBytes", "writtenBytes", "readOps", "writeOps", "sentBytes", "signalledProcesses",
+    "cachedBytes",
 )  # fmt: skip
 
 

@@ -18,6 +18,12 @@ def begin(agent, target, **parameters):
     return session
 
 
+def rates(agent, session):
+    """Operations a second that the session's first step has counted: reads and writes."""
+    effect = agent.tenant.read(session).body["steps"][0]["effect"]
+    return [effect[name] / effect["seconds"] for name in ("readOps", "writeOps")]
+
+
 def moved(target, seconds=2):
     """Bytes that were read and written meanwhile."""
     before = target.io_bytes()
@@ -34,6 +40,9 @@ def test_the_disk_is_read_and_written_as_asked(agent, target, percent, reads, wr
     assert (read > MIB) == reads and (written > MIB) == writes
     effect = agent.tenant.read(session).body["steps"][0]["effect"]
     assert (effect["readBytes"] > MIB) == reads and (effect["writtenBytes"] > MIB) == writes
+    # A block is a call, and a request of the disk.
+    for operations, bytes in (("readOps", "readBytes"), ("writeOps", "writtenBytes")):
+        assert effect[operations] * 65536 == pytest.approx(effect[bytes], rel=0.01, abs=4 * 65536)
     report = agent.tenant.end(session).body
     assert report["revertVerified"]
     assert abs(used(target) - before) < MIB
@@ -77,6 +86,23 @@ def test_the_disk_is_no_faster_than_the_limit(agent, target):
     assert report["revertVerified"] and report["steps"][0]["effect"]["writtenBytes"] > 8 * MIB
     assert target.io_limits() == before
     assert moved(target)[1] > 8 * MIB
+
+
+def test_requests_are_counted_as_the_disk_gets_them(agent, target):
+    stress = begin(agent, target, size="16MiB", readPercent=50)
+    slow = agent.other_tenant.begin("io-throttle", target.selector, {"readOpsPerSec": 60, "writeOpsPerSec": 60}, duration="60s")
+    # What was on its way is counted too.
+    time.sleep(1)
+    begun, before = agent.other_tenant.read(slow).body["steps"][0]["effect"], target.io_requests()
+    time.sleep(6)
+    now, after = agent.other_tenant.read(slow).body["steps"][0]["effect"], target.io_requests()
+    seconds = now["seconds"] - begun["seconds"]
+    counted = [now[name] - begun[name] for name in ("readOps", "writeOps")]
+    # Looked at at most once a second.
+    for ours, theirs in zip(counted, (then - now for then, now in zip(after, before))):
+        assert ours == pytest.approx(theirs, rel=0.3) and 20 < ours / seconds < 80
+    assert agent.other_tenant.end(slow).body["revertVerified"]
+    assert min(rates(agent, stress)) > 20
 
 
 def test_each_limit_is_its_own_and_goes_with_the_engine(agent, target):

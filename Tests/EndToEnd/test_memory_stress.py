@@ -103,8 +103,12 @@ def cache(agent, target, **parameters):
 
 
 def used(target):
-    status = os.statvfs(f"{target.root}{ON_DISK}")
+    status = os.statvfs(f"{target.root}/tmp")
     return (status.f_blocks - status.f_bfree) * status.f_frsize
+
+
+def files(target):
+    return sorted(os.listdir(f"{target.root}/tmp"))
 
 
 def cached_effect(agent, session):
@@ -114,16 +118,24 @@ def cached_effect(agent, session):
 
 @pytest.mark.parametrize("parameters", [{"size": "64MiB"}, {"percent": 25, "hot": True}], ids=["cold", "hot share"])
 def test_caches_grow_by_what_was_asked_and_go_with_the_session(agent, target, parameters):
-    cached, anonymous, disk = target.cached_bytes(), target.anonymous_bytes(), used(target)
+    cached, anonymous = target.cached_bytes(), target.anonymous_bytes()
     session, _ = cache(agent, target, **parameters)
     assert target.cached_bytes() - cached == pytest.approx(64 * MIB, rel=0.03)
     assert target.anonymous_bytes() - anonymous < 8 * MIB
-    assert used(target) - disk == pytest.approx(64 * MIB, rel=0.03)
     assert cached_effect(agent, session) == pytest.approx(64 * MIB, rel=0.01)
     report = agent.tenant.end(session).body
     assert report["revertVerified"]
     assert report["steps"][0]["effect"]["cachedBytes"] == pytest.approx(64 * MIB, rel=0.01)
-    assert abs(target.cached_bytes() - cached) < MIB and abs(used(target) - disk) < MIB
+    assert abs(target.cached_bytes() - cached) < MIB
+
+
+@pytest.mark.node
+def test_the_file_takes_its_disk_and_frees_it(agent, target):
+    before, names = used(target), files(target)
+    session, _ = cache(agent, target, size="64MiB")
+    assert used(target) - before == pytest.approx(64 * MIB, rel=0.02) and files(target) == names
+    assert agent.tenant.end(session).body["revertVerified"]
+    assert abs(used(target) - before) < MIB and files(target) == names
 
 
 def test_caches_climb_as_slowly_as_asked(agent, target):

@@ -8,8 +8,8 @@ package enum Effect: Hashable, Sendable {
     case disk(allocated: ByteCount)
     /// What the kernel's cache holds of the worker's file.
     case cache(resident: ByteCount)
-    /// What the worker has read from the disk and written to it, and how long it has been at that.
-    case io(read: ByteCount, written: ByteCount, over: Duration)
+    /// What was read from the disk and written to it, by how many operations, and for how long that has been counted.
+    case io(read: ByteCount, written: ByteCount, operations: IOOperations?, over: Duration)
     /// What the worker's sockets took of it, in how many packets where it decides on them, and how long it has been at that.
     case sent(ByteCount, packets: Int64?, over: Duration)
     /// Packets that went through the fault, and those that it dropped, on purpose or for want of room.
@@ -32,8 +32,9 @@ package enum Effect: Hashable, Sendable {
         case .memory(let resident): "\(resident) resident"
         case .disk(let allocated): "\(allocated) on disk"
         case .cache(let resident): "\(resident) in the page cache"
-        case .io(let read, let written, let over):
+        case .io(let read, let written, let operations, let over):
             "\(read) read and \(written) written in \(Self.rounded(over.seconds, 10)) s"
+                + (operations.map { ", by \($0.reads) reads and \($0.writes) writes" } ?? "")
         case .sent(let bytes, let packets, let over):
             "\(bytes) sent" + (packets.map { " in \($0) packets" } ?? "") + " in \(Self.rounded(over.seconds, 10)) s: "
                 + "\(Self.rounded(megabits(bytes, over), 1000)) Mbit/s"
@@ -60,9 +61,11 @@ package enum Effect: Hashable, Sendable {
         case .memory(let resident): members += [("residentBytes", .integer(resident.value))]
         case .disk(let allocated): members += [("diskBytes", .integer(allocated.value))]
         case .cache(let resident): members += [("cachedBytes", .integer(resident.value))]
-        case .io(let read, let written, let over):
+        case .io(let read, let written, let operations, let over):
             members += [
                 ("readBytes", .integer(read.value)), ("writtenBytes", .integer(written.value)),
+                ("readOps", operations.map { .integer($0.reads) }),
+                ("writeOps", operations.map { .integer($0.writes) }),
                 ("seconds", .number(Self.rounded(over.seconds, 1000))),
             ]
         case .sent(let bytes, let packets, let over):
@@ -96,6 +99,17 @@ package enum Effect: Hashable, Sendable {
     private static func rounded(_ value: Double, _ parts: Double) -> Double { (value * parts).rounded() / parts }
 }
 
+/// Of a disk: what was asked of it, or what a process has called.
+package struct IOOperations: Hashable, Sendable {
+    package let reads: Int64
+    package let writes: Int64
+
+    package init(reads: Int64, writes: Int64) {
+        self.reads = reads
+        self.writes = writes
+    }
+}
+
 /// As the journal keeps it.
 extension Effect {
     package var json: JSON {
@@ -105,8 +119,12 @@ extension Effect {
         case .memory(let resident): ["memory": .integer(resident.value)]
         case .disk(let allocated): ["disk": .integer(allocated.value)]
         case .cache(let resident): ["cached": .integer(resident.value)]
-        case .io(let read, let written, let over):
-            ["read": .integer(read.value), "written": .integer(written.value), "overSeconds": .number(over.seconds)]
+        case .io(let read, let written, let operations, let over):
+            .object([
+                ("read", .integer(read.value)), ("written", .integer(written.value)),
+                ("reads", operations.map { .integer($0.reads) }), ("writes", operations.map { .integer($0.writes) }),
+                ("overSeconds", .number(over.seconds)),
+            ])
         case .sent(let bytes, let packets, let over):
             .object([
                 ("sent", .integer(bytes.value)), ("packets", packets.map(JSON.integer)),
@@ -148,7 +166,11 @@ extension Effect {
         } else if let read = bytes("read"), let written = bytes("written"),
             let seconds = json["overSeconds"]?.doubleValue
         {
-            self = .io(read: read, written: written, over: .seconds(seconds))
+            // An earlier agent counted none.
+            let operations = json["reads"]?.integerValue.flatMap { reads in
+                json["writes"]?.integerValue.map { IOOperations(reads: reads, writes: $0) }
+            }
+            self = .io(read: read, written: written, operations: operations, over: .seconds(seconds))
         } else if let reclaimed = bytes("reclaimed"), let used = bytes("used") {
             self = .reclaimed(reclaimed, used: used)
         } else if let count = json["signalled"]?.integerValue {

@@ -39,6 +39,14 @@ package enum IOQuantity: String, CaseIterable, Sendable {
     }
 }
 
+/// What the kernel has counted of a disk: bytes, and the requests that it made of them.
+package struct IOCount: Hashable, Sendable {
+    package let read: Int64
+    package let written: Int64
+    package let reads: Int64
+    package let writes: Int64
+}
+
 /// A whole disk, or what looks like one.
 package struct BlockDevice: Hashable, Sendable, CustomStringConvertible {
     package let major: UInt32
@@ -236,23 +244,33 @@ extension Cgroup {
         throw .unreadable(file: "cpu.stat", text: text)
     }
 
-    /// What its processes, those below too, have read from a disk and written to it, in bytes.
+    /// What its processes, those below too, have read from a disk and written to it.
     ///
-    /// The corresponding file is `io.stat`, on v1 `blkio.throttle.io_service_bytes`.
-    package func ioCount(of device: BlockDevice) throws(CgroupFileError) -> (read: Int64, written: Int64) {
-        let text = try read(layout == .unified ? "io.stat" : "blkio.throttle.io_service_bytes", of: .io)
-        var count: (read: Int64, written: Int64) = (0, 0)
+    /// The corresponding file is `io.stat`, on v1 `blkio.throttle.io_service_bytes` and `blkio.throttle.io_serviced`.
+    package func ioCount(of device: BlockDevice) throws(CgroupFileError) -> IOCount {
+        switch layout {
+        case .unified:
+            let values = Self.values(of: device, in: try read("io.stat", of: .io))
+            return IOCount(
+                read: values["rbytes"] ?? 0, written: values["wbytes"] ?? 0, reads: values["rios"] ?? 0,
+                writes: values["wios"] ?? 0)
+        case .perController:
+            let bytes = Self.values(of: device, in: try read("blkio.throttle.io_service_bytes", of: .io))
+            let requests = Self.values(of: device, in: try read("blkio.throttle.io_serviced", of: .io))
+            return IOCount(
+                read: bytes["Read"] ?? 0, written: bytes["Write"] ?? 0, reads: requests["Read"] ?? 0,
+                writes: requests["Write"] ?? 0)
+        }
+    }
+
+    /// Of the lines that begin with the device: `8:0 rbytes=1 wbytes=2` in one, or `8:0 Read 1` and `8:0 Write 2`.
+    private static func values(of device: BlockDevice, in text: String) -> [Substring: Int64] {
+        var values: [Substring: Int64] = [:]
         for line in text.split(separator: "\n") where line.hasPrefix("\(device) ") {
             let words = line.split(whereSeparator: { " =".contains($0) })
-            for (name, value) in zip(words.dropFirst(), words.dropFirst(2)) {
-                switch name {
-                case "rbytes", "Read": count.read = Int64(value) ?? 0
-                case "wbytes", "Write": count.written = Int64(value) ?? 0
-                default: continue
-                }
-            }
+            for (name, value) in zip(words.dropFirst(), words.dropFirst(2)) { values[name] = Int64(value) }
         }
-        return count
+        return values
     }
 
     private static let second: Int64 = 1_000_000

@@ -51,6 +51,9 @@ package struct ProcessIO: Hashable, Sendable {
     package let written: Int64
     /// Bytes that its calls have written to anything, a socket too.
     package let handedOver: Int64
+    /// Calls that read or write anything, as `pread(2)` and `pwrite(2)`.
+    package let readCalls: Int64
+    package let writeCalls: Int64
 
     /// The corresponding file is `/proc/PID/io`.
     package init(ofProcess id: Int32) throws(SystemCallError) {
@@ -62,12 +65,14 @@ package struct ProcessIO: Hashable, Sendable {
             }
         }
         guard let read = value("read_bytes"), let written = value("write_bytes"),
-            let handedOver = value("wchar")
+            let handedOver = value("wchar"), let readCalls = value("syscr"), let writeCalls = value("syscw")
         else {
             throw SystemCallError("parse", on: path, errno: .invalidArgument)
         }
         self.read = read
         self.written = written
         self.handedOver = handedOver
+        self.readCalls = readCalls
+        self.writeCalls = writeCalls
     }
 }

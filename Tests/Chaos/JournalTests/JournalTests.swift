@@ -109,12 +109,16 @@ private func ended(_ session: OpenedSession, _ ending: Ending) -> EndedSession {
         .memory(resident: ByteCount(1 << 40)), .cache(resident: ByteCount(4096)), .disk(allocated: ByteCount(0)),
         .throttled(for: .milliseconds(1500), limit: 0.5), .throttled(for: .zero, limit: nil),
         .reclaimed(ByteCount(5), used: ByteCount(6)), .paused(for: .milliseconds(1500)),
-        .signalled(3), .io(read: ByteCount(7), written: ByteCount(8), over: .milliseconds(1500)),
+        .signalled(3),
+        .io(
+            read: ByteCount(7), written: ByteCount(8), operations: IOOperations(reads: 9, writes: 10),
+            over: .milliseconds(1500)),
+        .io(read: ByteCount(7), written: ByteCount(8), operations: nil, over: .milliseconds(1500)),
         .sent(ByteCount(9), packets: 3, over: .milliseconds(1500)), .sent(ByteCount(9), packets: nil, over: .zero),
     ]
     let outcomes: [UndoOutcome?] = [
-        .restored, .drifted(found: "a qdisc"), .failed("busy"), .restored, nil, .alreadyRestored, .restored, .restored, .restored,
-        .restored, .irreversible, .restored, .restored,
+        .restored, .drifted(found: "a qdisc"), .failed("busy"), .restored, nil, .alreadyRestored, .restored, .restored,
+        .restored, .restored, .irreversible, .restored, .restored, .restored,
     ]
     return EndedSession(
         id: session.id, ending: ending,

@@ -96,7 +96,7 @@ enum Counted {
     case throttled(Duration)
     case reclaimed(Int64?)
     case frozen(since: BootInstant)
-    case io(BlockDevice, read: Int64, written: Int64, since: BootInstant)
+    case io(BlockDevice, IOCount, since: BootInstant)
 
     init(_ cgroup: Cgroup, _ resource: LimitedResource) throws(CgroupFileError) {
         switch resource {
@@ -104,8 +104,7 @@ enum Counted {
         case .memory: self = .reclaimed(try cgroup.reclaimedMemory())
         case .freezer: self = .frozen(since: .now)
         case .io(let device, _):
-            let count = try cgroup.ioCount(of: device)
-            self = .io(device, read: count.read, written: count.written, since: .now)
+            self = .io(device, try cgroup.ioCount(of: device), since: .now)
         }
     }
 }

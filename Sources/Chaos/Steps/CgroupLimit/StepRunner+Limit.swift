@@ -209,10 +209,13 @@ extension StepRunner {
         case .reclaimed(let before):
             guard let use = try? cgroup.memoryUse(), let now = try? cgroup.reclaimedMemory() else { return nil }
             return .reclaimed(ByteCount(max(0, now - (before ?? 0))), used: ByteCount(use))
-        case .io(let device, let read, let written, let since):
+        case .io(let device, let before, let since):
             guard let now = try? cgroup.ioCount(of: device) else { return nil }
             return .io(
-                read: ByteCount(max(0, now.read - read)), written: ByteCount(max(0, now.written - written)),
+                read: ByteCount(max(0, now.read - before.read)),
+                written: ByteCount(max(0, now.written - before.written)),
+                operations: IOOperations(
+                    reads: max(0, now.reads - before.reads), writes: max(0, now.writes - before.writes)),
                 over: .now - since)
         case .frozen(let since):
             guard let isFrozen = try? cgroup.isFrozen() else { return nil }

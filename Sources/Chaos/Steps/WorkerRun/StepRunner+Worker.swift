@@ -280,7 +280,11 @@ extension StepRunner {
             let now = try ProcessIO(ofProcess: id)
             return .io(
                 read: ByteCount(max(0, now.read - begin.io.read)),
-                written: ByteCount(max(0, now.written - begin.io.written)), over: .now - begin.instant)
+                written: ByteCount(max(0, now.written - begin.io.written)),
+                operations: IOOperations(
+                    reads: max(0, now.readCalls - begin.io.readCalls),
+                    writes: max(0, now.writeCalls - begin.io.writeCalls)),
+                over: .now - begin.instant)
         }
     }
 
