@@ -328,7 +328,7 @@ extension StepRunner {
 
     // MARK: Sockets
 
-    private func openShaper(of target: ResolvedTarget) throws(StepError) -> TrafficShaper {
+    func openShaper(of target: ResolvedTarget) throws(StepError) -> TrafficShaper {
         TrafficShaper(try openSocket(of: target))
     }
 

@@ -28,6 +28,7 @@ struct WorkerOrderTests {
                         bitsPerSecond: 10_000_000_000, blockSize: 65536, sockets: 1)!),
                 ["network", "tcp", "[fd00::]:65535", "10000000000", "65536", "1"]
             ),
+            (
                 .cache(CacheLoad(rampNanoseconds: 5, isHot: true), bytes: 4096, reserve: 6),
                 ["cache", "5", "4096", "6", "hot"]
             ),

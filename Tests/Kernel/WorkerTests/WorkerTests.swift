@@ -280,7 +280,7 @@ struct WorkerTests {
         let file = try directory.createUnnamedFile(orForAMoment: ".squall-test-\(getpid())")
         let load = CacheLoad(rampNanoseconds: 500_000_000, isHot: isHot)
         let began = BootInstant.now
-        let worker = try start(.cache(load, bytes: 8 << 20, reserve: 0), file: file.rawValue, in: temporary)
+        let worker = try start(.cache(load, bytes: 8 << 20, reserve: 0), files: [file.rawValue], in: temporary)
         try worker.waitUntilReady(atMost: .seconds(5))
         #expect(try line(of: worker) == .reached(bytes: 8 << 20, shortBecause: nil))
         #expect(BootInstant.now - began >= .milliseconds(500))

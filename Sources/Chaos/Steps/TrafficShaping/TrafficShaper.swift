@@ -76,7 +76,7 @@ package final class TrafficShaper {
     }
 
     /// Of the default routes: those by which packets leave for addresses that are nobody's (RFC 5737, RFC 3849).
-    private func gateways() throws(TrafficError) -> [ExcludedEndpoint] {
+    package func gateways() throws(TrafficError) -> [ExcludedEndpoint] {
         var found: [ExcludedEndpoint] = []
         for nobody in ["192.0.2.1", "2001:db8::1"].compactMap(IPNetwork.init(text:)) {
             do throws(NetlinkError) {

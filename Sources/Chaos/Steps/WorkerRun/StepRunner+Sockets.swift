@@ -51,6 +51,31 @@ extension StepRunner {
         }
     }
 
+    /// Who is never hit by a fault on packets is no sink, either.
+    private func excludedEndpoints(of target: ResolvedTarget) throws(StepError) -> [ExcludedEndpoint] {
+        let shaper = try openShaper(of: target)
+        let ofNode = try endpoints?.current() ?? []
+        do throws(TrafficError) {
+            return try shaper.gateways() + ofNode
+        } catch {
+            throw StepError("\(error)")
+        }
+    }
+
+    func refuseExcluded(_ sink: InternetAddress, from target: ResolvedTarget) throws(Problem) {
+        let excluded: [ExcludedEndpoint]
+        do throws(StepError) {
+            excluded = try excludedEndpoints(of: target)
+        } catch {
+            throw Problem(.targetRefused, "the target's network cannot be looked at: \(error)", field: "target")
+        }
+        guard let address = IPNetwork(host: sink.bytes),
+            let found = excluded.first(where: { $0.network.contains(address) })
+        else { return }
+        throw Problem(
+            .fieldInvalid, "\(sink) is \(found.role.words), which no fault hits", field: "parameters.sink")
+    }
+
     /// Those that the task is to work on, made in the target's network namespace: a worker can make none.
     func openSockets(of task: WorkerTask, on target: ResolvedTarget) throws(StepError) -> WorkerSockets {
         guard case .network(let load) = task else { return WorkerSockets([]) }

@@ -76,7 +76,10 @@ extension StepRunner {
         _ task: WorkerTask, outOfMemoryScore: Int32, on target: ResolvedTarget
     ) throws(Problem) -> Intent {
         try refuseIfFrozen(target)
-        if case .network(let load) = task { try refuseUnreachable(load.sink, from: target) }
+        if case .network(let load) = task {
+            try refuseUnreachable(load.sink, from: target)
+            try refuseExcluded(load.sink, from: target)
+        }
         return .runWorker(task, outOfMemoryScore: outOfMemoryScore, in: target.facts.cgroup)
     }
 
@@ -315,7 +318,7 @@ extension StepRunner {
             look = { () throws(SystemCallError) in
                 .cache(resident: ByteCount(try cachedBytes(ofDescriptor: WorkerTask.diskFile, in: id)))
             }
-        case .cpu, .memory, .io: return nil
+        case .cpu, .memory, .io, .network, .lookUp: return nil
         }
         return try? await inTime(atMost: .seconds(1), on: "the file of worker \(id)", look)
     }
