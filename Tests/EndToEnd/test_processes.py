@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 
+import pytest
 from frames import ask_as
 
 STRESS = {"load": 10, "workers": 1}
@@ -120,3 +121,11 @@ def test_the_engines_socket_is_closed_to_the_gateways_commands(agent):
 
 def test_strangers_cannot_reach_the_engines_socket(agent):
     assert ask_as(12345, agent.engine_socket, 3, "node") == "PermissionError"
+
+
+@pytest.mark.parametrize("user", [65532, 65533, 12345], ids=["the gateway", "the runtimes process itself", "a stranger"])
+def test_nobody_but_root_asks_the_runtimes_process_anything(agent, user):
+    """It stops containers for whoever can: its socket is the engine's alone."""
+    path = agent.engine_socket.parent / "runtimes.sock"
+    assert ask_as(0, path, 4, '{"ask":"status"}')[0] == 200
+    assert ask_as(user, path, 4, '{"ask":"stop","id":"0123456789ab","graceSeconds":0}') == "PermissionError"

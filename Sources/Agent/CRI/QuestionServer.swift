@@ -50,7 +50,7 @@ private final class QuestionHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
 
     private static let maximumLength = 4096
-    /// Longer than any question takes.
+    /// Longer than any question takes that says no more.
     private static let lifetime = TimeAmount.seconds(10)
 
     private let runtimes: RuntimeDirectory
@@ -58,6 +58,7 @@ private final class QuestionHandler: ChannelInboundHandler {
     private var decoder = FrameDecoder()
     private var lengthLeft = maximumLength
     private var lifetime: Scheduled<Void>?
+    private var answering: Task<Void, Never>?
 
     init(_ runtimes: RuntimeDirectory, _ executor: LoopExecutor) {
         self.runtimes = runtimes
@@ -65,12 +66,18 @@ private final class QuestionHandler: ChannelInboundHandler {
     }
 
     func channelActive(context: ChannelHandlerContext) {
-        let channel = context.channel
-        lifetime = context.eventLoop.scheduleTask(in: Self.lifetime) { channel.close(promise: nil) }
+        limitLifetime(of: context.channel, to: Self.lifetime)
     }
 
     func channelInactive(context: ChannelHandlerContext) {
         lifetime?.cancel()
+        // Whoever hangs up takes its question back.
+        answering?.cancel()
+    }
+
+    private func limitLifetime(of channel: any Channel, to time: TimeAmount) {
+        lifetime?.cancel()
+        lifetime = channel.eventLoop.scheduleTask(in: time) { channel.close(promise: nil) }
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -83,6 +90,7 @@ private final class QuestionHandler: ChannelInboundHandler {
             guard frame.kind == .question, let question = RuntimeQuestion(payload: frame.payload) else {
                 throw FrameError.unknownKind(frame.kind.rawValue)
             }
+            limitLifetime(of: context.channel, to: Self.lifetime + TimeAmount(question.extraPatience))
             answer(question, on: context.channel)
         } catch {
             context.close(promise: nil)
@@ -91,7 +99,7 @@ private final class QuestionHandler: ChannelInboundHandler {
 
     /// The task ends by itself: every question has a deadline.
     private func answer(_ question: RuntimeQuestion, on channel: any Channel) {
-        Task(executorPreference: executor) { [runtimes] in
+        answering = Task(executorPreference: executor) { [runtimes] in
             var frame = await runtimes.answer(question).answer.frame
             if frame.payload.count >= Frame.maximumLength {
                 let failure = RuntimeFailure.refused(reason: "\(frame.payload.count) bytes are too long for an answer")

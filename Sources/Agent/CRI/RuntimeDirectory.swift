@@ -1,5 +1,6 @@
 package import ContainerRuntimes
 internal import Glibc
+internal import LinuxSystem
 package import NIOCore
 
 /// The node's container runtimes: answers each question by asking all of them at once.
@@ -25,12 +26,14 @@ package struct RuntimeDirectory: Sendable {
     }
 
     package func answer(_ question: RuntimeQuestion) async -> RuntimeAnswer {
-        let deadline = NIODeadline.now() + patience
+        let deadline = NIODeadline.now() + patience + TimeAmount(question.extraPatience)
         do throws(RuntimeFailure) {
             switch question {
             case .container(let id): return .container(try await container(id, before: deadline))
             case .list: return .list(try await pods(before: deadline))
             case .status: return .status(await statuses(before: deadline))
+            case .stop(let id, let graceSeconds):
+                return .stopped(exitCode: try await stop(id, graceSeconds: graceSeconds, before: deadline))
             }
         } catch {
             return .failure(error)
@@ -42,13 +45,30 @@ package struct RuntimeDirectory: Sendable {
         let results = await askPresent { runtime throws(RuntimeFailure) in
             try await runtime.container(id, before: deadline)
         }
+        return try theOne(among: results)
+    }
+
+    private func stop(
+        _ id: String, graceSeconds: Int64, before deadline: NIODeadline
+    ) async throws(RuntimeFailure) -> Int32? {
+        // Only the one that knows the container is told anything. The others may not be waited for long.
+        let ordinary = NIODeadline.now() + patience
+        let results = await askPresent { runtime throws(RuntimeFailure) in
+            try await runtime.stop(id, graceSeconds: graceSeconds, asking: ordinary, before: deadline)
+        }
+        return try theOne(among: results)
+    }
+
+    /// What the one runtime says that knows the container.
+    private func theOne<Value>(among results: [Result<Value, RuntimeFailure>]) throws(RuntimeFailure) -> Value {
         var failure: RuntimeFailure?
         for result in results {
             switch result {
-            case .success(let container): return container
+            case .success(let value): return value
             case .failure(.notFound): continue
             // Whoever knows the container outweighs whoever could not be asked.
             case .failure(.notRunning(let state)): failure = .notRunning(state)
+            case .failure(.unconfirmed(let reason)): failure = .unconfirmed(reason: reason)
             case .failure(let other): failure = failure ?? other
             }
         }
@@ -112,11 +132,17 @@ package struct RuntimeDirectory: Sendable {
     }
 }
 
+extension TimeAmount {
+    init(_ duration: Duration) {
+        self = .nanoseconds(duration.wholeNanoseconds)
+    }
+}
+
 extension RuntimeFailure {
     /// Without the words that say which kind of failure it is.
-    fileprivate var reason: String {
+    var reason: String {
         switch self {
-        case .unreachable(let reason), .refused(let reason): reason
+        case .unreachable(let reason), .refused(let reason), .unconfirmed(let reason): reason
         case .notFound, .notRunning: description
         }
     }

@@ -6,15 +6,8 @@ internal import SwiftProtobuf
 extension RuntimeSocket {
     /// The running container with exactly this identifier.
     func container(_ id: String, before deadline: NIODeadline) async throws(RuntimeFailure) -> RuntimeContainer {
-        let request = Runtime_V1_ContainerStatusRequest.with {
-            $0.containerID = id
-            $0.verbose = true
-        }
-        let response = try await call(
-            "ContainerStatus", request, returning: Runtime_V1_ContainerStatusResponse.self, before: deadline)
+        let response = try await status(of: id, isVerbose: true, before: deadline)
         let status = response.status
-        // Runtimes take the beginning of an identifier for the whole.
-        guard status.id == id else { throw .notFound }
         if let state = stateWithoutProcess(status.state) { throw .notRunning(state) }
         let info = try VerboseInfo(response.info)
         guard let processID = info.pid, processID > 0, let sandboxID = info.sandboxID else {
@@ -24,6 +17,48 @@ extension RuntimeSocket {
             id: id, name: status.metadata.name, processID: processID,
             cgroupsPath: info.runtimeSpec?.linux?.cgroupsPath, createdAt: status.createdAt,
             sandbox: try await sandbox(sandboxID, before: deadline))
+    }
+
+    /// Stops the running container with exactly this identifier.
+    ///
+    /// - Parameter asking: The deadline of what is asked before it is told anything.
+    /// - Returns: Its exit status, where the runtime tells.
+    /// - Throws: `unconfirmed` when it may have been stopped all the same; anything else when it was told nothing.
+    func stop(
+        _ id: String, graceSeconds: Int64, asking: NIODeadline, before deadline: NIODeadline
+    ) async throws(RuntimeFailure) -> Int32? {
+        // To a runtime what it does not know is stopped.
+        let before = try await status(of: id, isVerbose: false, before: asking).status
+        if let state = stateWithoutProcess(before.state) { throw .notRunning(state) }
+        let request = Runtime_V1_StopContainerRequest.with {
+            $0.containerID = id
+            $0.timeout = graceSeconds
+        }
+        do throws(RuntimeFailure) {
+            _ = try await call(
+                "StopContainer", request, returning: Runtime_V1_StopContainerResponse.self, before: deadline)
+            let after = try await status(of: id, isVerbose: false, before: deadline).status
+            guard after.state == .containerExited else { throw .refused(reason: "the container runs on") }
+            return after.exitCode
+        } catch {
+            // It has ended and was removed at once.
+            if error == .notFound { return nil }
+            throw .unconfirmed(reason: error.reason)
+        }
+    }
+
+    private func status(
+        of id: String, isVerbose: Bool, before deadline: NIODeadline
+    ) async throws(RuntimeFailure) -> Runtime_V1_ContainerStatusResponse {
+        let request = Runtime_V1_ContainerStatusRequest.with {
+            $0.containerID = id
+            $0.verbose = isVerbose
+        }
+        let response = try await call(
+            "ContainerStatus", request, returning: Runtime_V1_ContainerStatusResponse.self, before: deadline)
+        // Runtimes take the beginning of an identifier for the whole.
+        guard response.status.id == id else { throw .notFound }
+        return response
     }
 
     /// Every pod, with its containers that run.

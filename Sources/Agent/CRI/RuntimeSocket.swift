@@ -37,6 +37,7 @@ actor RuntimeSocket {
             switch error {
             case .unreachable(let reason): note(reachable: false, because: reason)
             case .status, .malformed: note(reachable: true)
+            case .withdrawn: break
             }
             throw error.runtimeFailure
         }
@@ -49,8 +50,14 @@ actor RuntimeSocket {
         let bytes: [UInt8]
         do {
             let message = ByteBuffer(bytes: try request.serializedBytes() as [UInt8])
-            let path = "/runtime.v1.RuntimeService/\(method)"
-            bytes = Array(buffer: try await connection.unaryCall(path, message, before: deadline).get())
+            let response = loop.makePromise(of: ByteBuffer.self)
+            connection.unaryCall(
+                "/runtime.v1.RuntimeService/\(method)", message, before: deadline, response: response)
+            bytes = try await withTaskCancellationHandler {
+                Array(buffer: try await response.futureResult.get())
+            } onCancel: {
+                response.fail(CallFailure.withdrawn)
+            }
         } catch let failure as CallFailure {
             throw failure
         } catch {

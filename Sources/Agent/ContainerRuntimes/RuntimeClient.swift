@@ -41,14 +41,53 @@ package struct RuntimeClient: Sendable {
         return statuses
     }
 
+    /// Stops the running container with exactly this identifier, and returns when it has ended.
+    ///
+    /// - Parameters:
+    ///   - graceSeconds: How long its own stop signal is given before SIGKILL; with 0 it is killed at once.
+    ///   - withdrawal: Takes it back from another thread. A signal that was not sent by then is not sent any more, where
+    ///     the runtime ends a call with its caller, as containerd does.
+    /// - Returns: Its exit status, where the runtime tells.
+    /// - Throws: `unconfirmed` when the container may have been stopped all the same; anything else when it was not.
+    package func stop(
+        _ id: String, graceSeconds: Int64, unless withdrawal: Withdrawal
+    ) throws(RuntimeFailure) -> Int32? {
+        let question = RuntimeQuestion.stop(id, graceSeconds: graceSeconds)
+        let stream = try send(question)
+        guard withdrawal.begin(on: stream) else { throw .unconfirmed(reason: "it was taken back") }
+        defer { withdrawal.end() }
+        let answer: RuntimeAnswer
+        do {
+            answer = try self.answer(on: stream, before: .now + patience + question.extraPatience)
+        } catch {
+            switch error {
+            // What the runtimes process has said itself is thrown below.
+            case .unreachable(let reason), .refused(let reason): throw .unconfirmed(reason: reason)
+            case .notFound, .notRunning, .unconfirmed: throw error
+            }
+        }
+        switch answer {
+        case .stopped(let exitCode): return exitCode
+        case .failure(let failure): throw failure
+        case .container, .list, .status: throw .unconfirmed(reason: "the answer is about something else")
+        }
+    }
+
     private func ask(_ question: RuntimeQuestion) throws(RuntimeFailure) -> RuntimeAnswer {
         let deadline = BootInstant.now + patience
         let stream = try send(question)
+        let answer = try answer(on: stream, before: deadline)
+        if case .failure(let failure) = answer { throw failure }
+        return answer
+    }
+
+    private func answer(
+        on stream: borrowing UnixStream, before deadline: BootInstant
+    ) throws(RuntimeFailure) -> RuntimeAnswer {
         let frame = try reply(on: stream, before: deadline)
         guard frame.kind == .answer, let answer = Answer(payload: frame.payload),
             let answer = RuntimeAnswer(answer)
         else { throw .refused(reason: "malformed answer from \(path)") }
-        if case .failure(let failure) = answer { throw failure }
         return answer
     }
 

@@ -9,6 +9,21 @@ package enum RuntimeQuestion: Hashable, Sendable {
     case list
     /// What is behind each of the sockets.
     case status
+    /// Stop the running container with exactly this identifier: its own stop signal, and SIGKILL after so many seconds;
+    /// with 0 SIGKILL at once. Whoever hangs up before the answer takes it back.
+    case stop(String, graceSeconds: Int64)
+
+    /// The longest that a container may be given to end by itself.
+    private static let longestGrace: Int64 = 3600
+
+    /// How long it may take beyond the time that any other may.
+    package var extraPatience: Duration {
+        switch self {
+        case .container, .list, .status: .zero
+        // A killed container's processes have to end, and its runtime to notice.
+        case .stop(_, let graceSeconds): .seconds(graceSeconds + 10)
+        }
+    }
 
     package init?(payload: some Collection<UInt8>) {
         // A malformed question needs no reason: only the engine asks.
@@ -17,6 +32,11 @@ package enum RuntimeQuestion: Hashable, Sendable {
         case ("container", let id?, 2): self = .container(id)
         case ("list", nil, 1): self = .list
         case ("status", nil, 1): self = .status
+        case ("stop", let id?, 3):
+            guard let seconds = json["graceSeconds"]?.integerValue, (0...Self.longestGrace).contains(seconds) else {
+                return nil
+            }
+            self = .stop(id, graceSeconds: seconds)
         default: return nil
         }
     }
@@ -27,6 +47,7 @@ package enum RuntimeQuestion: Hashable, Sendable {
             case .container(let id): ["ask": "container", "id": .string(id)]
             case .list: ["ask": "list"]
             case .status: ["ask": "status"]
+            case .stop(let id, let seconds): ["ask": "stop", "id": .string(id), "graceSeconds": .integer(seconds)]
             }
         return Frame(.question, json.bytes)
     }
@@ -37,6 +58,8 @@ package enum RuntimeAnswer: Hashable, Sendable {
     case container(RuntimeContainer)
     case list([RuntimePod])
     case status([RuntimeStatus])
+    /// It has ended, with this status; nil where the runtime does not tell any more.
+    case stopped(exitCode: Int32?)
     case failure(RuntimeFailure)
 
     /// Nil for what `answer` cannot have made.
@@ -52,6 +75,11 @@ package enum RuntimeAnswer: Hashable, Sendable {
         case "runtimes":
             guard let statuses = Self.values(of: member.value, as: { RuntimeStatus($0) }) else { return nil }
             self = .status(statuses)
+        case "stopped":
+            let code = member.value["exitCode"]
+            let exitCode = code?.integerValue.flatMap { Int32(exactly: $0) }
+            guard member.value.members != nil, (code == nil) == (exitCode == nil) else { return nil }
+            self = .stopped(exitCode: exitCode)
         case "failure":
             guard let failure = RuntimeFailure(member.value) else { return nil }
             self = .failure(failure)
@@ -64,6 +92,10 @@ package enum RuntimeAnswer: Hashable, Sendable {
         case .container(let container): Answer(status: 200, body: ["container": container.json])
         case .list(let pods): Answer(status: 200, body: ["pods": .array(pods.map(\.json))])
         case .status(let statuses): Answer(status: 200, body: ["runtimes": .array(statuses.map(\.json))])
+        case .stopped(let exitCode):
+            Answer(
+                status: 200,
+                body: ["stopped": .object([("exitCode", exitCode.map { .integer(Int64($0)) })])])
         case .failure(let failure): Answer(status: failure.problem.code.status, body: ["failure": failure.json])
         }
     }

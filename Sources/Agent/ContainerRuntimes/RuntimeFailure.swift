@@ -9,6 +9,8 @@ package enum RuntimeFailure: Error, Hashable, Sendable {
     case unreachable(reason: String)
     /// What was answered makes no sense, or the runtime refused the call.
     case refused(reason: String)
+    /// The runtime was told to stop the container, and nobody knows whether it has.
+    case unconfirmed(reason: String)
 }
 
 /// The states of a container that has no process to act on.
@@ -23,6 +25,8 @@ extension RuntimeFailure: CustomStringConvertible {
         case .notRunning(let state): "the container is not running: \(state.rawValue)"
         case .unreachable(let reason): "the container runtime cannot be asked: \(reason)"
         case .refused(let reason): "the container runtime gave no usable answer: \(reason)"
+        case .unconfirmed(let reason):
+            "the container runtime was told to stop the container, and has not said that it did: \(reason)"
         }
     }
 }
@@ -33,7 +37,7 @@ extension RuntimeFailure {
         switch self {
         case .notFound: Problem(.targetNotFound, description)
         case .notRunning: Problem(.targetGone, description)
-        case .unreachable, .refused: Problem(.runtimeUnavailable, description)
+        case .unreachable, .refused, .unconfirmed: Problem(.runtimeUnavailable, description)
         }
     }
 
@@ -43,6 +47,7 @@ extension RuntimeFailure {
         case .notRunning(let state): ["kind": "notRunning", "state": .string(state.rawValue)]
         case .unreachable(let reason): ["kind": "unreachable", "reason": .string(reason)]
         case .refused(let reason): ["kind": "refused", "reason": .string(reason)]
+        case .unconfirmed(let reason): ["kind": "unconfirmed", "reason": .string(reason)]
         }
     }
 
@@ -53,6 +58,7 @@ extension RuntimeFailure {
         case ("notRunning", let state?, nil): self = .notRunning(state)
         case ("unreachable", nil, let reason?): self = .unreachable(reason: reason)
         case ("refused", nil, let reason?): self = .refused(reason: reason)
+        case ("unconfirmed", nil, let reason?): self = .unconfirmed(reason: reason)
         default: return nil
         }
     }

@@ -20,14 +20,30 @@ final class FakeRuntime: Sendable {
     let path: String
     private let channel: any Channel
     private let connections: NIOLockedValueBox<Int>
+    private let log = NIOLockedValueBox(Log())
+
+    /// What was asked, and what was given up by whoever asked.
+    struct Log: Sendable {
+        var requests: [(method: String, message: [UInt8])] = []
+        var givenUp: [String] = []
+    }
 
     /// How many connections were ever accepted.
     var connectionCount: Int { connections.withLockedValue { $0 } }
+
+    /// The messages of all calls of a method.
+    func requests(_ method: String) -> [[UInt8]] {
+        log.withLockedValue { $0.requests.filter { $0.method == method }.map(\.message) }
+    }
+
+    /// Calls whose caller has left before they were answered.
+    var givenUp: [String] { log.withLockedValue { $0.givenUp } }
 
     init(at path: String, _ actions: @escaping @Sendable (_ method: String) -> [Action]) async throws {
         self.path = path
         let connections = NIOLockedValueBox(0)
         self.connections = connections
+        let log = self.log
         channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .childChannelInitializer { channel in
                 connections.withLockedValue { $0 += 1 }
@@ -38,7 +54,7 @@ final class FakeRuntime: Sendable {
                         mode: .server, connectionConfiguration: configuration, streamConfiguration: .init()
                     ) { stream in
                         stream.eventLoop.makeCompletedFuture {
-                            try stream.pipeline.syncOperations.addHandler(CallHandler(actions))
+                            try stream.pipeline.syncOperations.addHandler(CallHandler(actions, log))
                         }
                     }
                 }
@@ -92,10 +108,17 @@ private final class CallHandler: ChannelInboundHandler {
     typealias OutboundOut = HTTP2Frame.FramePayload
 
     private let actions: @Sendable (String) -> [FakeRuntime.Action]
+    private let log: NIOLockedValueBox<FakeRuntime.Log>
     private var method = ""
+    private var isAnswered = false
 
-    init(_ actions: @escaping @Sendable (String) -> [FakeRuntime.Action]) {
+    init(_ actions: @escaping @Sendable (String) -> [FakeRuntime.Action], _ log: NIOLockedValueBox<FakeRuntime.Log>) {
         self.actions = actions
+        self.log = log
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        if !isAnswered { log.withLockedValue { $0.givenUp.append(method) } }
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -108,6 +131,10 @@ private final class CallHandler: ChannelInboundHandler {
             else { return context.close(promise: nil) }
             method = headers.headers.first(name: ":path")?.split(separator: "/").last.map(String.init) ?? ""
         case .data(let data) where data.endStream:
+            if case .byteBuffer(let body) = data.data {
+                // Behind the flag and the length.
+                log.withLockedValue { $0.requests.append((method, Array(body.readableBytesView.dropFirst(5)))) }
+            }
             carryOut(actions(method)[...], on: context.channel)
         default: break
         }
@@ -118,6 +145,7 @@ private final class CallHandler: ChannelInboundHandler {
         guard let action = rest.popFirst() else { return }
         switch action {
         case .send(let payload):
+            if case .headers(let headers) = payload, headers.endStream { isAnswered = true }
             channel.writeAndFlush(payload, promise: nil)
         case .goAway:
             channel.parent?.writeAndFlush(

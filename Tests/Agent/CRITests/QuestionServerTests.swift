@@ -6,6 +6,7 @@ import Glibc
 import LinuxSystem
 import NIOCore
 import NIOPosix
+import SwiftProtobuf
 import Testing
 
 @Suite(.serialized)
@@ -13,10 +14,15 @@ struct QuestionServerTests {
     private let folder = "/tmp/squall-questions-\(UInt64.random(in: .min ... .max))"
     private var path: String { folder + "/runtimes.sock" }
 
-    /// Serves on an inherited socket, as the program does, for a node without a runtime.
-    private func withServer(_ body: @escaping @Sendable () throws -> Void) async throws {
+    /// Serves on an inherited socket, as the program does, for a node without a runtime, or with one that answers as told.
+    private func withServer(
+        _ actions: (@Sendable (String) -> [FakeRuntime.Action])? = nil,
+        _ body: @escaping @Sendable (FakeRuntime?) throws -> Void
+    ) async throws {
         mkdir(folder, 0o700)
         defer { rmdir(folder) }
+        var runtime: FakeRuntime?
+        if let actions { runtime = try await FakeRuntime(at: folder + "/none.sock", actions) }
         let loop = MultiThreadedEventLoopGroup.singleton.any()
         let listener = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
         var address = sockaddr_un()
@@ -33,8 +39,9 @@ struct QuestionServerTests {
         let server = try await QuestionServer.serve(runtimes, listeningSocket: listener, on: loop).get()
         try await withCheckedThrowingContinuation { continuation in
             // The client blocks: not on a thread that tasks share.
-            DispatchQueue.global().async { continuation.resume(with: Result { try body() }) }
+            DispatchQueue.global().async { [runtime] in continuation.resume(with: Result { try body(runtime) }) }
         }
+        try await runtime?.stop()
         try await server.close()
     }
 
@@ -51,7 +58,7 @@ struct QuestionServerTests {
     }
 
     @Test func `a question is answered, and the connection closed`() async throws {
-        try await withServer { [path, folder] in
+        try await withServer { [path, folder] _ in
             let status = RuntimeStatus(socket: folder + "/none.sock", availability: .absent)
             let statuses = try RuntimeClient(path: path).status()
             #expect(statuses == [status])
@@ -60,19 +67,47 @@ struct QuestionServerTests {
         }
     }
 
+    @Test func `a container on a node without a runtime is not told to stop`() async throws {
+        try await withServer { [path, folder] _ in
+            #expect(throws: RuntimeFailure.unreachable(reason: "no socket at \(folder)/none.sock")) {
+                try RuntimeClient(path: path).stop("4f6b1c2d3e4f", graceSeconds: 0, unless: Withdrawal())
+            }
+        }
+    }
+
+    @Test func `whoever hangs up takes its order to stop a container back`() async throws {
+        let running =
+            try Runtime_V1_ContainerStatusResponse.with {
+                $0.status.id = "4f6b1c2d3e4f"
+                $0.status.state = .containerRunning
+            }.serializedBytes() as [UInt8]
+        try await withServer({ $0 == "StopContainer" ? [] : .message(running) }) { [path] runtime in
+            let runtime = try #require(runtime)
+            do {
+                let stream = try UnixStream(connectingTo: path, timeout: .seconds(5))
+                try stream.send(RuntimeQuestion.stop("4f6b1c2d3e4f", graceSeconds: 60).frame)
+                for _ in 0..<500 where runtime.requests("StopContainer").isEmpty { usleep(10_000) }
+                #expect(runtime.requests("StopContainer").count == 1)
+                #expect(runtime.givenUp == [])
+            }
+            for _ in 0..<500 where runtime.givenUp.isEmpty { usleep(10_000) }
+            #expect(runtime.givenUp == ["StopContainer"])
+        }
+    }
+
     @Test(arguments: [
         Frame(.question, Array("{}".utf8)).encoded, Frame(.command, Array(#"{"ask":"status"}"#.utf8)).encoded,
         [0xFF, 0xFF, 0xFF, 0xFF, 4], [0, 0, 0, 1, 99],
     ])
     func `what is no question is answered by hanging up`(bytes: [UInt8]) async throws {
-        try await withServer { [path] in
+        try await withServer { [path] _ in
             let reply = try Self.reply(to: bytes, at: path)
             #expect(reply == [])
         }
     }
 
     @Test func `connections beyond the limit are turned away, and room is made again`() async throws {
-        try await withServer { [path] in
+        try await withServer { [path] _ in
             do {
                 let idle = try (0..<64).map { _ in
                     let stream = try UnixStream(connectingTo: path, timeout: .seconds(5))

@@ -262,6 +262,115 @@ struct RuntimeDirectoryTests {
         }
     }
 
+    /// A runtime that stops containers: of each status that it is asked for, the next.
+    private func stopping(
+        _ statuses: [[UInt8]], _ answer: [FakeRuntime.Action] = .message([]),
+        _ body: (FakeRuntime, RuntimeDirectory) async throws -> Void
+    ) async throws {
+        let left = NIOLockedValueBox(statuses[...])
+        try await withRuntime(
+            patience: .seconds(2),
+            { method in
+                if method == "StopContainer" { return answer }
+                return .message(left.withLockedValue { $0.popFirst() } ?? [])
+            }, body)
+    }
+
+    private static let running = status(info: "{}")
+
+    private static func exited(_ code: Int32) -> [UInt8] {
+        bytes(
+            Runtime_V1_ContainerStatusResponse.with {
+                $0.status.id = id
+                $0.status.state = .containerExited
+                $0.status.exitCode = code
+            })
+    }
+
+    @Test(arguments: [(0, 137), (30, 0)] as [(Int64, Int32)])
+    func `a container is stopped, and its exit status read back`(grace: Int64, code: Int32) async throws {
+        try await stopping([Self.running, Self.exited(code)]) { runtime, runtimes in
+            #expect(await runtimes.answer(.stop(id, graceSeconds: grace)) == .stopped(exitCode: code))
+            let request = try Runtime_V1_StopContainerRequest(
+                serializedBytes: try #require(runtime.requests("StopContainer").first))
+            #expect((request.containerID, request.timeout) == (id, grace))
+            #expect(runtime.requests("StopContainer").count == 1)
+        }
+    }
+
+    @Test func `a container that was removed as soon as it had ended is stopped`() async throws {
+        try await stopping([Self.running, status(of: "", info: "")]) { _, runtimes in
+            #expect(await runtimes.answer(.stop(id, graceSeconds: 0)) == .stopped(exitCode: nil))
+        }
+    }
+
+    @Test func `to stop the beginning of an identifier, or what has ended, tells the runtime nothing`() async throws {
+        try await stopping([status(of: id + "5a6b", info: "{}"), Self.exited(0)]) { runtime, runtimes in
+            #expect(await runtimes.answer(.stop(id, graceSeconds: 0)) == .failure(.notFound))
+            #expect(await runtimes.answer(.stop(id, graceSeconds: 0)) == .failure(.notRunning(.exited)))
+            #expect(runtime.requests("StopContainer") == [])
+        }
+    }
+
+    @Test(
+        arguments: [
+            (.failure(13, "no shim"), "status 13: no shim"), ([.closeConnection], nil),
+            (.message([]), "the container runs on"),
+        ] as [([FakeRuntime.Action], String?)])
+    func `a runtime that was told to stop and does not say that it did may have done it`(
+        answer: [FakeRuntime.Action], reason: String?
+    ) async throws {
+        try await stopping([Self.running, Self.running], answer) { _, runtimes in
+            guard case .failure(.unconfirmed(let found)) = await runtimes.answer(.stop(id, graceSeconds: 0)) else {
+                Issue.record("not unconfirmed")
+                return
+            }
+            #expect(reason == nil || found == reason)
+        }
+    }
+
+    @Test func `a container may take longer to stop than any other question`() async throws {
+        try await stopping([Self.running, Self.exited(143)], [.wait(.seconds(3))] + .message([])) { _, runtimes in
+            #expect(await runtimes.answer(.stop(id, graceSeconds: 1)) == .stopped(exitCode: 143))
+        }
+    }
+
+    @Test func `of two runtimes the one that knows the container stops it, though the other hangs`() async throws {
+        try await withFolder { folder in
+            let statuses = NIOLockedValueBox([Self.running, Self.exited(137)][...])
+            let one = try await FakeRuntime(at: folder + "/1.sock") { method in
+                .message(method == "StopContainer" ? [] : statuses.withLockedValue { $0.popFirst() } ?? [])
+            }
+            let other = try await FakeRuntime(at: folder + "/2.sock") { _ in [] }
+            let runtimes = directory(of: [one.path, other.path], patience: .seconds(1))
+            #expect(await runtimes.answer(.stop(id, graceSeconds: 0)) == .stopped(exitCode: 137))
+            #expect(other.requests("StopContainer") == [])
+            try await one.stop()
+            try await other.stop()
+        }
+    }
+
+    @Test func `an order that is taken back is given up, and the connection is used on`() async throws {
+        try await stopping([Self.running, Self.running, Self.exited(0)], []) { runtime, runtimes in
+            let stop = Task { await runtimes.answer(.stop(id, graceSeconds: 60)) }
+            for _ in 0..<1000 where runtime.requests("StopContainer").isEmpty {
+                try await Task.sleep(for: .milliseconds(5))
+            }
+            stop.cancel()
+            guard case .failure(.unconfirmed) = await stop.value else {
+                Issue.record("not unconfirmed")
+                return
+            }
+            for _ in 0..<1000 where runtime.givenUp.isEmpty { try await Task.sleep(for: .milliseconds(5)) }
+            #expect(runtime.givenUp == ["StopContainer"])
+            guard case .failure(.refused) = await runtimes.answer(.container(id)) else {
+                Issue.record("not asked again")
+                return
+            }
+            #expect(runtime.connectionCount == 1)
+        }
+    }
+
     @Test func `the list names pods with their running containers`() async throws {
         let containers = bytes(
             Runtime_V1_ListContainersResponse.with {

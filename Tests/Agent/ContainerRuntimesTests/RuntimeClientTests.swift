@@ -69,6 +69,76 @@ struct RuntimeClientTests {
                 == .refused(reason: "malformed frame from \(process.path)"))
     }
 
+    private func stop(_ path: String, unless withdrawal: Withdrawal = Withdrawal()) -> Result<Int32?, RuntimeFailure> {
+        Result { () throws(RuntimeFailure) in
+            try RuntimeClient(path: path, patience: .seconds(2)).stop(
+                "4f6b1c2d3e4f", graceSeconds: 30, unless: withdrawal)
+        }
+    }
+
+    @Test func `a container is told to stop, and its exit status is told`() throws {
+        let process = try RuntimesProcess { connection in
+            var question = [UInt8](repeating: 0, count: 4096)
+            let count = recv(connection, &question, question.count, 0)
+            guard
+                Array(question[..<count]) == RuntimeQuestion.stop("4f6b1c2d3e4f", graceSeconds: 30).frame.encoded
+            else { return }
+            write(RuntimeAnswer.stopped(exitCode: 143).answer.frame.encoded, to: connection)
+        }
+        #expect(stop(process.path) == .success(143))
+    }
+
+    @Test func `of a container that was told to stop, silence is not taken for a refusal`() throws {
+        let process = try RuntimesProcess { connection in
+            var question = [UInt8](repeating: 0, count: 4096)
+            _ = recv(connection, &question, question.count, 0)
+        }
+        #expect(
+            stop(process.path) == .failure(.unconfirmed(reason: "\(process.path) closed without an answer")))
+    }
+
+    @Test(arguments: [
+        RuntimeFailure.notRunning(.exited), .unreachable(reason: "away"), .unconfirmed(reason: "no answer in time"),
+    ])
+    func `why a container was not stopped is thrown as it was said`(failure: RuntimeFailure) throws {
+        let process = try RuntimesProcess {
+            write(RuntimeAnswer.failure(failure).answer.frame.encoded, to: $0)
+            usleep(200_000)
+        }
+        #expect(stop(process.path) == .failure(failure))
+    }
+
+    @Test func `without a runtimes process nothing was told to stop`() {
+        guard case .failure(.unreachable) = stop("/nonexistent/runtimes.sock") else {
+            Issue.record("not unreachable")
+            return
+        }
+    }
+
+    @Test func `an order to stop is taken back while it waits`() throws {
+        let withdrawal = Withdrawal()
+        let process = try RuntimesProcess { connection in
+            var question = [UInt8](repeating: 0, count: 4096)
+            _ = recv(connection, &question, question.count, 0)
+            withdrawal.withdraw()
+            // Whoever asked has hung up.
+            #expect(recv(connection, &question, question.count, 0) == 0)
+        }
+        let began = ContinuousClock.now
+        guard case .failure(.unconfirmed) = stop(process.path, unless: withdrawal) else {
+            Issue.record("not unconfirmed")
+            return
+        }
+        #expect(ContinuousClock.now - began < .seconds(20), "it has 42 seconds")
+    }
+
+    @Test func `an order that is taken back before it waits does not wait`() throws {
+        let withdrawal = Withdrawal()
+        withdrawal.withdraw()
+        let process = try RuntimesProcess { _ in sleep(5) }
+        #expect(stop(process.path, unless: withdrawal) == .failure(.unconfirmed(reason: "it was taken back")))
+    }
+
     @Test func `a question ends at its deadline, though bytes trickle in`() throws {
         let process = try RuntimesProcess { connection in
             for byte in RuntimeAnswer.container(exampleContainer).answer.frame.encoded {

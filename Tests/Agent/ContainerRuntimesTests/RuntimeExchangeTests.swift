@@ -4,7 +4,10 @@ import ContainerRuntimes
 import Testing
 
 struct RuntimeExchangeTests {
-    @Test(arguments: [RuntimeQuestion.container("4f6b1c2d3e4f"), .list, .status])
+    @Test(arguments: [
+        RuntimeQuestion.container("4f6b1c2d3e4f"), .list, .status, .stop("4f6b1c2d3e4f", graceSeconds: 0),
+        .stop("4f6b1c2d3e4f", graceSeconds: 3600),
+    ])
     func `a question survives its frame`(question: RuntimeQuestion) {
         #expect(question.frame.kind == .question)
         #expect(RuntimeQuestion(payload: question.frame.payload) == question)
@@ -13,6 +16,11 @@ struct RuntimeExchangeTests {
     @Test(arguments: [
         "", "list", "{}", #"{"ask":"all"}"#, #"{"ask":"container"}"#, #"{"ask":"container","id":4}"#,
         #"{"ask":"list","id":"4f6b1c2d3e4f"}"#, #"{"ask":"status","more":true}"#,
+        #"{"ask":"stop","id":"4f6b1c2d3e4f"}"#, #"{"ask":"stop","graceSeconds":0}"#,
+        #"{"ask":"stop","id":"4f6b1c2d3e4f","graceSeconds":-1}"#,
+        #"{"ask":"stop","id":"4f6b1c2d3e4f","graceSeconds":3601}"#,
+        #"{"ask":"stop","id":"4f6b1c2d3e4f","graceSeconds":"0"}"#,
+        #"{"ask":"stop","id":"4f6b1c2d3e4f","graceSeconds":0,"more":true}"#,
     ])
     func `what is no question is refused`(text: String) {
         #expect(RuntimeQuestion(payload: Array(text.utf8)) == nil)
@@ -40,6 +48,9 @@ struct RuntimeExchangeTests {
         .failure(.notRunning(.exited)),
         .failure(.unreachable(reason: "connection refused")),
         .failure(.refused(reason: "status 12: unknown service")),
+        .failure(.unconfirmed(reason: "no answer in time")),
+        .stopped(exitCode: 137),
+        .stopped(exitCode: nil),
     ])
     func `an answer survives its frame`(answer: RuntimeAnswer) throws {
         let payload = try #require(Answer(payload: answer.answer.frame.payload))
@@ -59,7 +70,8 @@ struct RuntimeExchangeTests {
 
     @Test(arguments: [
         #"{"container":{}}"#, #"{"pods":[{"uid":"u"}]}"#, #"{"pods":[{"uid":"u","containers":[{"id":"c"}]}]}"#,
-        #"{"runtimes":{}}"#,
+        #"{"runtimes":{}}"#, #"{"stopped":[]}"#, #"{"stopped":{"exitCode":"137"}}"#,
+        #"{"stopped":{"exitCode":4294967296}}"#,
         #"{"failure":{"kind":"notRunning","state":"running"}}"#, #"{"failure":{"kind":"gone"}}"#, #"{}"#, "[]",
         #"{"pods":[],"runtimes":[]}"#,
     ])

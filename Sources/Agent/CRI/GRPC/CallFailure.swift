@@ -8,6 +8,8 @@ package enum CallFailure: Error, Hashable, Sendable {
     case status(code: Int, message: String)
     /// What came back is not gRPC, or not what was asked for.
     case malformed(String)
+    /// Nobody wants the answer any more.
+    case withdrawn
 }
 
 extension CallFailure {
@@ -15,6 +17,7 @@ extension CallFailure {
         switch self {
         case .unreachable(let reason): .unreachable(reason: reason)
         case .malformed(let reason): .refused(reason: reason)
+        case .withdrawn: .unreachable(reason: "the question was taken back")
         case .status(code: GRPCStatus.notFound, message: _): .notFound
         case .status(code: GRPCStatus.deadlineExceeded, let message),
             .status(code: GRPCStatus.unavailable, let message):

@@ -9,12 +9,14 @@ struct HTTP2Connection: Sendable {
     private let channel: any Channel
     private let streams: NIOHTTP2Handler.StreamMultiplexer
     private let isGoingAway: NIOLoopBoundBox<Bool>
+    private let callsUnderWay: NIOLoopBoundBox<Int>
 
     /// Whether new calls may be made.
     var isUsable: Bool { channel.isActive && !isGoingAway.value }
 
     static func open(_ path: String, on loop: any EventLoop) -> EventLoopFuture<HTTP2Connection> {
         let isGoingAway = NIOLoopBoundBox.makeBoxSendingValue(false, eventLoop: loop)
+        let callsUnderWay = NIOLoopBoundBox.makeBoxSendingValue(0, eventLoop: loop)
         let bootstrap = ClientBootstrap(group: loop).channelInitializer { channel in
             channel.eventLoop.makeCompletedFuture {
                 let pipeline = channel.pipeline.syncOperations
@@ -27,21 +29,26 @@ struct HTTP2Connection: Sendable {
                 _ = try pipeline.configureHTTP2Pipeline(
                     mode: .client, connectionConfiguration: configuration, streamConfiguration: .init()
                 ) { $0.close() }  // A runtime has nothing to push.
-                try pipeline.addHandler(ConnectionWatch(isGoingAway: isGoingAway))
+                try pipeline.addHandler(ConnectionWatch(isGoingAway: isGoingAway, callsUnderWay: callsUnderWay))
             }
         }
         return bootstrap.connect(unixDomainSocketPath: path).flatMapThrowing { channel in
             let handler = try channel.pipeline.syncOperations.handler(type: NIOHTTP2Handler.self)
             return HTTP2Connection(
-                channel: channel, streams: try handler.syncMultiplexer(), isGoingAway: isGoingAway)
+                channel: channel, streams: try handler.syncMultiplexer(), isGoingAway: isGoingAway,
+                callsUnderWay: callsUnderWay)
         }
     }
 
-    /// Makes a unary call. The future fails with a `CallFailure` at the latest at the deadline.
-    func unaryCall(_ method: String, _ message: ByteBuffer, before deadline: NIODeadline) -> EventLoopFuture<ByteBuffer>
-    {
+    /// Makes a unary call. The response fails with a `CallFailure` at the latest at the deadline; whoever fails it earlier
+    /// takes the call back.
+    ///
+    /// - Parameter response: Of this connection's event loop.
+    func unaryCall(
+        _ method: String, _ message: ByteBuffer, before deadline: NIODeadline, response: EventLoopPromise<ByteBuffer>
+    ) {
         let loop = channel.eventLoop
-        let response = loop.makePromise(of: ByteBuffer.self)
+        callsUnderWay.value += 1
         let timer = loop.scheduleTask(deadline: deadline) {
             response.fail(CallFailure.unreachable("no answer in time"))
         }
@@ -51,8 +58,10 @@ struct HTTP2Connection: Sendable {
                     UnaryCall(method, message, before: deadline, response: response))
             }
         }.whenFailure { response.fail(CallFailure.unreachable("\($0)")) }
-        response.futureResult.whenComplete { _ in timer.cancel() }
-        return response.futureResult
+        response.futureResult.whenComplete { [callsUnderWay] _ in
+            callsUnderWay.value -= 1
+            timer.cancel()
+        }
     }
 }
 
@@ -61,9 +70,11 @@ private final class ConnectionWatch: ChannelInboundHandler {
     typealias InboundIn = HTTP2Frame
 
     private let isGoingAway: NIOLoopBoundBox<Bool>
+    private let callsUnderWay: NIOLoopBoundBox<Int>
 
-    init(isGoingAway: NIOLoopBoundBox<Bool>) {
+    init(isGoingAway: NIOLoopBoundBox<Bool>, callsUnderWay: NIOLoopBoundBox<Int>) {
         self.isGoingAway = isGoingAway
+        self.callsUnderWay = callsUnderWay
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -71,8 +82,8 @@ private final class ConnectionWatch: ChannelInboundHandler {
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        // No call lasts as long as the limit, so none is under way.
-        if event is IdleStateHandler.IdleStateEvent { context.close(promise: nil) }
+        // While a container takes its time to stop there is nothing to be heard.
+        if event is IdleStateHandler.IdleStateEvent, callsUnderWay.value == 0 { context.close(promise: nil) }
         context.fireUserInboundEventTriggered(event)
     }
 
