@@ -196,7 +196,11 @@ let package = Package(
             imports: [
                 "DeadMan", "Processes", "Cgroups", "Netlink", "Namespaces", "LinuxSystem", "TestKit",
             ]),
-        tests(of: "Steps", in: .chaos, imports: ["Steps", "Netlink", "Namespaces", "ChaosModel", "LinuxSystem"]),
+        tests(
+            of: "Steps", in: .chaos,
+            imports: [
+                "Steps", "Targets", "Cgroups", "Netlink", "Namespaces", "ChaosModel", "LinuxSystem", "TestKit",
+            ]),
         tests(of: "Faults", in: .chaos, imports: ["Faults", "Steps", "ChaosModel", "WorkerProtocol", "LinuxSystem"]),
         tests(
             of: "Journal", in: .chaos,

@@ -15,6 +15,8 @@ from running_agent import RunningAgent, all_processes, command_line, start_time
 
 CGROUPS = Path("/sys/fs/cgroup")
 TRACING = Path("/sys/kernel/tracing")
+# As the first process of a container, which ignores SIGTERM.
+DEAF = {"command": ["/bin/sleep", "86400"]}
 # In the order of their numbers, capabilities(7).
 CAPABILITIES = [
     "CAP_" + name
@@ -202,6 +204,9 @@ class Pod:
         names = {link["ifname"] for link in links}
         return names == {"lo", "eth0"} and {qdisc["kind"] for qdisc in qdiscs} <= {"noqueue"}
 
+    def status(self):
+        return self.runtime.container_status(self.id)
+
     def start_again(self):
         """As kubelet starts a container again: another one with the same name, in the same pod."""
         self.attempt += 1
@@ -239,6 +244,15 @@ class NodeWorld:
         if not self.mortal.is_running():
             self.mortal.start_again()
         yield self.mortal
+
+    @contextlib.contextmanager
+    def deaf_target(self):
+        """One that does not end when it is asked to."""
+        target = self.make_target(container=DEAF)
+        try:
+            yield target
+        finally:
+            target.remove()
 
     def can_shape_traffic(self):
         return True

@@ -2,12 +2,13 @@
 the kernel counts, and after it, or after the engine was killed anywhere in it, the whole node is as it was."""
 
 import json
+import os
 import subprocess
 import threading
 import time
 
 import pytest
-from conftest import PROGRAMS
+from conftest import PROGRAMS, Node
 
 from tampering import tampering, wait_for
 
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.node
 COUNTS = (
     "cpuSeconds", "residentBytes", "diskBytes", "packets", "droppedPackets", "throttledSeconds", "reclaimedBytes",
     "pausedSeconds", "readBytes", "writtenBytes", "readOps", "writeOps", "sentBytes", "signalledProcesses",
-    "cachedBytes",
+    "cachedBytes", "stopSeconds",
 )  # fmt: skip
 
 
@@ -26,23 +27,31 @@ def squall(*words):
 
 KINDS = [json.loads(line)["kind"] for line in squall("fault", "list", "--output", "json").splitlines()]
 FAULTS = {kind: json.loads(squall("fault", "show", kind, "--output", "json")) for kind in KINDS}
-EXAMPLES = [
-    pytest.param(kind, example["parameters"], id=f"{kind}: {example['title']}")
-    for kind, fault in FAULTS.items()
-    for example in fault["examples"]
-]
+# They end their target, and get one of their own, at the end: it changes the node that the others are compared with.
+FATAL = ["container-kill"]
+
+
+def examples(kinds):
+    return [
+        pytest.param(kind, example["parameters"], id=f"{kind}: {example['title']}")
+        for kind in kinds
+        for example in FAULTS[kind]["examples"]
+    ]
+
+
+HARMLESS = [kind for kind in KINDS if kind not in FATAL]
 
 
 def test_a_plan_changes_nothing(agent, target, node):
     for kind, fault in FAULTS.items():
         for example in fault["examples"]:
-            answer = agent.tenant.plan(kind, target.selector, example["parameters"])
+            answer = agent.tenant.plan(kind, target.selector, example["parameters"], duration="60s")
             assert answer.status == 200, answer
             assert answer.body["steps"]
     assert node.differences() == []
 
 
-@pytest.mark.parametrize("kind, parameters", EXAMPLES)
+@pytest.mark.parametrize("kind, parameters", examples(HARMLESS))
 def test_a_session_has_an_effect_and_leaves_nothing(agent, target, node, world, kind, parameters):
     if "destinationIPs" in parameters:
         # The addresses of an example are nobody's here.
@@ -103,8 +112,12 @@ def tampering_at(boundary, kind):
     }[boundary]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", HARMLESS)
 def test_it_may_be_killed_at_each_boundary(agent, target, node, kind):
+    kill_at_each_boundary(agent, target, node, kind)
+
+
+def kill_at_each_boundary(agent, target, node, kind):
     before = target.processes()
     for boundary in BOUNDARIES:
         kill_at(boundary, kind, agent, target)
@@ -158,3 +171,35 @@ def kill_at(boundary, kind, agent, target):
         assert (answer.status, answer.code) == (409, "replayed"), (boundary, answer)
         # What was written, if not made durable, outlives the process: its end may have been said before.
         assert tenant.read(answer.body["session"]).body["ending"] in ("recovered", "cancelled")
+
+
+def traces(target):
+    """What the node has of a container while it runs, and of nothing else: gone when that has ended."""
+    processes = target.processes()
+    namespaces = {os.readlink(f"/proc/{pid}/ns/{type}") for pid in processes for type in ("cgroup", "mnt", "pid")}
+    return [target.id, *(f"process {pid} started" for pid in processes), *(f"namespace {name}" for name in namespaces)]
+
+
+@pytest.mark.parametrize("kind, parameters", examples(FATAL))
+def test_what_ends_its_target_leaves_all_else_as_it_was(agent, mortal_target, kind, parameters):
+    """The pod that it is in too, its network, and another container there."""
+    neighbour = mortal_target.runtime.create_container(mortal_target.pod, name="neighbour")
+    node, own = Node(agent), traces(mortal_target)
+    session = agent.tenant.begin(kind, mortal_target.selector, parameters, duration="60s")
+    report = agent.tenant.wait_until_ended(session)
+    assert (report["ending"], report["revertVerified"]) == ("completed", True), report
+    assert effect(report)
+    assert not mortal_target.is_running()
+    differences = node.differences()
+    assert any(mortal_target.id in difference for difference in differences), "the comparison saw no container end"
+    assert [difference for difference in differences if not any(trace in difference for trace in own)] == []
+    mortal_target.runtime.stop_container(neighbour.id, grace=0)
+    mortal_target.runtime.remove_container(neighbour.id)
+
+
+@pytest.mark.parametrize("kind", FATAL)
+def test_what_ends_its_target_may_be_killed_at_each_boundary(agent, world, kind):
+    """Of one that takes its time to end nothing is left, and no more is done to it."""
+    with world.deaf_target() as target:
+        kill_at_each_boundary(agent, target, Node(agent), kind)
+        assert target.is_running()

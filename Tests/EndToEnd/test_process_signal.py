@@ -44,6 +44,7 @@ def test_what_is_killed_ends_its_session(agent, world):
         report = agent.tenant.wait_until_ended(session)
         assert (report["ending"], report["revertVerified"]) == ("target-gone", True), report
         assert report["steps"][0]["undo"]["outcome"] == "irreversible"
+        assert report["steps"][0]["effect"]["signalledProcesses"] > 0
 
 
 @pytest.mark.skipif(IN_NODE, reason="needs a target that the test makes by hand")

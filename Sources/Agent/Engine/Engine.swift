@@ -52,6 +52,7 @@ package final class Engine: Sendable {
     package static func start(_ configuration: EngineConfiguration) async throws -> Engine {
         let foundation = try await takeBack(configuration)
         let (runner, scheduler) = (foundation.runner, foundation.scheduler)
+        await runner.use(stopper: RuntimeContainerStopper(client: foundation.runtimes))
         let features = await prepareFeatures(configuration, on: foundation)
         await scheduler.refuse(FeatureReport.missing(in: features))
         let gate = RequestGate(

@@ -20,6 +20,8 @@ package enum Effect: Hashable, Sendable {
     case reclaimed(ByteCount, used: ByteCount)
     /// How many processes got a signal.
     case signalled(Int)
+    /// How long the container took to end, and its exit status, where its runtime tells.
+    case stopped(after: Duration, exitCode: Int32?)
     /// How long all of the target's processes have been stopped; zero when one of them still runs.
     case paused(for: Duration)
 
@@ -45,6 +47,9 @@ package enum Effect: Hashable, Sendable {
                 + (limit.map { "\(Self.rounded($0, 1000)) CPUs" } ?? "no limit")
         case .reclaimed(let bytes, let used): "\(bytes) taken back, \(used) used"
         case .signalled(let count): "\(count) process\(count == 1 ? "" : "es") signalled"
+        case .stopped(let time, let exitCode):
+            "stopped after \(Self.rounded(time.seconds, 100)) s"
+                + (exitCode.map { ", with exit code \($0)" } ?? "")
         case .paused(let time): "paused for \(Self.rounded(time.seconds, 10)) s"
         }
     }
@@ -83,6 +88,11 @@ package enum Effect: Hashable, Sendable {
         case .reclaimed(let bytes, let used):
             members += [("reclaimedBytes", .integer(bytes.value)), ("usedBytes", .integer(used.value))]
         case .signalled(let count): members += [("signalledProcesses", .integer(Int64(count)))]
+        case .stopped(let time, let exitCode):
+            members += [
+                ("stopSeconds", .number(Self.rounded(time.seconds, 1000))),
+                ("exitCode", exitCode.map { .integer(Int64($0)) }),
+            ]
         case .paused(let time): members += [("pausedSeconds", .number(Self.rounded(time.seconds, 1000)))]
         }
         return .object(members)
@@ -137,6 +147,10 @@ extension Effect {
         case .reclaimed(let bytes, let used):
             ["reclaimed": .integer(bytes.value), "used": .integer(used.value)]
         case .signalled(let count): ["signalled": .integer(Int64(count))]
+        case .stopped(let time, let exitCode):
+            .object([
+                ("stopSeconds", .number(time.seconds)), ("exitCode", exitCode.map { .integer(Int64($0)) }),
+            ])
         case .paused(let time): ["pausedSeconds": .number(time.seconds)]
         }
     }
@@ -175,6 +189,9 @@ extension Effect {
             self = .reclaimed(reclaimed, used: used)
         } else if let count = json["signalled"]?.integerValue {
             self = .signalled(Int(count))
+        } else if let seconds = json["stopSeconds"]?.doubleValue {
+            let exitCode = json["exitCode"]?.integerValue.flatMap { Int32(exactly: $0) }
+            self = .stopped(after: .seconds(seconds), exitCode: exitCode)
         } else if let seconds = json["pausedSeconds"]?.doubleValue {
             self = .paused(for: .seconds(seconds))
         } else {

@@ -19,6 +19,11 @@ package protocol Fault: Sendable {
     /// - Throws: `field-invalid` for values that contradict each other.
     init(_ values: ParameterValues) throws(Problem)
 
+    /// Refuses a session's duration that is too short for these values; none unless told.
+    ///
+    /// - Throws: `field-invalid`.
+    func refuseTooShort(_ duration: Duration) throws(Problem)
+
     /// What this one will do, as a person would say it.
     var summary: String { get }
 
@@ -37,6 +42,8 @@ extension Fault {
     package static var isReversible: Bool { true }
 
     package var reach: Reach { Self.reach }
+
+    package func refuseTooShort(_ duration: Duration) throws(Problem) {}
 
     package func notes(on target: TargetObservation) -> [String] { [] }
 }

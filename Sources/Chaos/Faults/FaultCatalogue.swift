@@ -7,6 +7,7 @@ package enum FaultCatalogue {
         CPUStress.self,
         CPUThrottle.self,
         ContainerPause.self,
+        ContainerKill.self,
         ProcessSignal.self,
         MemoryStress.self,
         MemorySqueeze.self,

@@ -42,16 +42,29 @@ extension Scheduler {
         session.tell("active", "the fault is in effect")
         let event = await reasonToStop(session)
         await measure(session)
+        tellEffects(of: session)
+        return event
+    }
+
+    private func tellEffects(of session: LiveSession) {
         for step in session.steps {
             if let effect = step.effect { session.tell("effect", effect.words) }
         }
-        return event
+    }
+
+    /// Why a session really ends: that its target went away may be what it was for.
+    private func ending(_ reason: Ending, of session: LiveSession) async -> Ending {
+        guard reason == .targetGone else { return reason }
+        await measure(session)
+        let hasStoppedIt = session.steps.contains { if case .stopped = $0.effect { true } else { false } }
+        return hasStoppedIt ? .completed : reason
     }
 
     private func reasonToStop(_ session: LiveSession) async -> SessionMachine.Event {
         while true {
             switch await session.nextMessage() {
-            case .end(let ending):
+            case .end(let reason):
+                let ending = await ending(reason, of: session)
                 session.tell(ending)
                 return .toldToEnd(ending)
             case .targetLost:
@@ -68,7 +81,7 @@ extension Scheduler {
         let intent = session.record.intents[step]
         let id = session.id
         // Whatever was waited for until now: the session may have been told to end meanwhile.
-        if tellEndings(of: session) { return .stepFailed }
+        if await tellEndings(of: session) { return .stepFailed }
         let news: @Sendable (StepNews) -> Void = { [weak self] news in
             self?.executor.queue.async { [weak self] in self?.assumeIsolated { $0.received(news, from: id) } }
         }
@@ -82,18 +95,20 @@ extension Scheduler {
             session.tell("step-failed", "\(error)")
             event = await hasGone(target, of: session) ? .targetLost : .stepFailed
         }
-        _ = tellEndings(of: session)
+        // It will not be active.
+        if await tellEndings(of: session) { tellEffects(of: session) }
         return event
     }
 
     /// Tells the machine why the session is to end. False when it is not.
-    private func tellEndings(of session: LiveSession) -> Bool {
-        let endings = session.takeEndings()
-        for ending in endings {
+    private func tellEndings(of session: LiveSession) async -> Bool {
+        let reasons = session.takeEndings()
+        for reason in reasons {
+            let ending = await ending(reason, of: session)
             session.tell(ending)
             _ = session.machine.handle(.toldToEnd(ending))
         }
-        return !endings.isEmpty
+        return !reasons.isEmpty
     }
 
     private func undo(_ step: Int, of session: LiveSession) async -> SessionMachine.Event {
@@ -159,6 +174,9 @@ extension Scheduler {
         case .outOfMemory(let kills):
             session.tell(
                 "target-oom-killed", "memory ran out: the kernel killed \(kills) of the target's processes")
+        case .stopFailed(let reason):
+            session.tell("stop-failed", reason)
+            endUnlessGone(session)
         }
     }
 
@@ -197,7 +215,7 @@ extension Scheduler {
         return !target.isRunning
     }
 
-    /// Ends a session whose worker has ended, unless it follows a target that ends too.
+    /// Ends a session whose fault has ended, unless it follows a target that ends too.
     private func endUnlessGone(_ session: LiveSession) {
         guard session.record.onRestart == .reinject, let target = session.target else {
             return session.post(.end(.faultEnded))
@@ -212,7 +230,8 @@ extension Scheduler {
     private func awaitTarget(of session: LiveSession) async -> SessionMachine.Event {
         session.letGoOfTarget()
         session.tell("waiting", "everything is undone; the session waits for the container to be started again")
-        var pause = Self.looks.first
+        // What cannot be taken back is not done again and again without a pause.
+        var pause = session.record.intents.allSatisfy(\.isReversible) ? Self.looks.first : Self.looks.last
         var trouble: ProblemCode?
         var goneSince: BootInstant?
         lookLater(session, after: pause)

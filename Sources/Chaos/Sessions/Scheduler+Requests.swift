@@ -160,6 +160,7 @@ extension Scheduler {
                 .faultUnsupported, "\(injection.fault) does not work on this node: \(reason)", field: "fault",
                 hint: "`squall doctor` on the node names the remedy")
         }
+        try fault.refuseTooShort(injection.duration)
         let target = try await directory.resolve(injection.target)
         let observation = try observe(target)
         let steps = try fault.plan(for: observation)

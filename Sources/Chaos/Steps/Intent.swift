@@ -2,13 +2,14 @@ package import ChaosModel
 package import WorkerProtocol
 
 /// A step that was decided on, with all that undoing it needs: what the journal holds before anything is changed.
-/// No runtime, no fault and no live handle is needed to act on it.
+/// No runtime, no fault and no live handle is needed to undo it.
 package enum Intent: Hashable, Sendable {
     case shapeTraffic(TrafficLayer, in: TargetFacts.NetworkNamespace, base: TrafficBase)
     case runWorker(WorkerTask, outOfMemoryScore: Int32, in: TargetFacts.Cgroup)
     case fillDisk(FillFile, in: TargetFacts.Cgroup)
     case lowerLimit(LimitLayer, in: TargetFacts.Cgroup)
     case signalProcesses(SignalOrder, in: TargetFacts.Cgroup)
+    case stopContainer(ContainerStop)
 }
 
 extension Intent {
@@ -23,21 +24,24 @@ extension Intent {
         case .fillDisk(let file, let cgroup): file.summary(in: cgroup)
         case .lowerLimit(let layer, let cgroup): "\(layer.summary), of cgroup \(cgroup.path)"
         case .signalProcesses(let order, let cgroup): "\(order.summary), in cgroup \(cgroup.path)"
+        case .stopContainer(let stop): stop.summary
         }
     }
 
     /// Whether a process runs for it.
     package var runsWorker: Bool {
         switch self {
-        case .shapeTraffic, .lowerLimit, .signalProcesses: false
+        case .shapeTraffic, .lowerLimit, .signalProcesses, .stopContainer: false
         case .runWorker, .fillDisk: true
         }
     }
 
     /// Whether it can be taken back.
     package var isReversible: Bool {
-        if case .signalProcesses = self { return false }
-        return true
+        switch self {
+        case .shapeTraffic, .runWorker, .fillDisk, .lowerLimit: true
+        case .signalProcesses, .stopContainer: false
+        }
     }
 
     /// Names what it changes together with other sessions' intents; nil for what is its own.
@@ -45,14 +49,14 @@ extension Intent {
         switch self {
         case .shapeTraffic(_, let network, _): network.tag
         case .lowerLimit(let layer, let cgroup): LimitKey(cgroup: cgroup, resource: layer.resource).tag
-        case .runWorker, .fillDisk, .signalProcesses: nil
+        case .runWorker, .fillDisk, .signalProcesses, .stopContainer: nil
         }
     }
 
     /// Whether something of it can be left when the node was restarted.
     var outlivesBoot: Bool {
         switch self {
-        case .shapeTraffic, .runWorker, .lowerLimit, .signalProcesses: false
+        case .shapeTraffic, .runWorker, .lowerLimit, .signalProcesses, .stopContainer: false
         case .fillDisk(let file, _): file.isVisible
         }
     }
@@ -69,6 +73,11 @@ extension Intent {
             ["step": "lower-limit", "layer": layer.json, "cgroup": cgroup.json]
         case .signalProcesses(let order, let cgroup):
             ["step": "signal-processes", "order": order.json, "cgroup": cgroup.json]
+        case .stopContainer(let stop):
+            [
+                "step": "stop-container", "container": .string(stop.container),
+                "graceSeconds": .integer(stop.graceSeconds),
+            ]
         }
     }
 
@@ -103,6 +112,11 @@ extension Intent {
                 let cgroup = json["cgroup"].flatMap(TargetFacts.Cgroup.init)
             else { return nil }
             self = .signalProcesses(order, in: cgroup)
+        case "stop-container":
+            guard let container = json["container"]?.stringValue, let grace = json["graceSeconds"]?.integerValue else {
+                return nil
+            }
+            self = .stopContainer(ContainerStop(of: container, graceSeconds: grace))
         default:
             return nil
         }

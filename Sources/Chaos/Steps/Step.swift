@@ -15,6 +15,8 @@ package enum Step: Hashable, Sendable {
     case lowerLimit(LoweredLimit)
     /// A signal, which cannot be taken back.
     case signalProcesses(SignalOrder)
+    /// A container that its runtime stops, which cannot be taken back.
+    case stopContainer(ContainerStop)
 }
 
 /// What a node must be able to do for a step.

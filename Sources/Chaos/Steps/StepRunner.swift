@@ -26,6 +26,8 @@ package enum StepNews: Sendable {
     case hosts(String)
     /// So many processes of the target's cgroup were killed because memory ran out.
     case outOfMemory(kills: Int64)
+    /// A container that was being stopped is not.
+    case stopFailed(String)
 }
 
 /// How far an undo came.
@@ -74,6 +76,11 @@ package actor StepRunner {
     /// How many processes got a signal.
     var signalled: [WorkerKey: Int] = [:]
 
+    /// Nothing is taken back with it, so an engine recovers before it has one.
+    var stopper: (any ContainerStopper)?
+    /// The containers that were told to stop.
+    var stops: [WorkerKey: RunningStop] = [:]
+
     /// The directories in which workers of this engine fill files.
     var filled: [WorkerKey: FilledDirectory] = [:]
     /// Their files with names, entrusted to the dead-man's process.
@@ -95,6 +102,10 @@ package actor StepRunner {
     /// From here on these are excluded from whatever happens to a target's network.
     package func use(endpoints: sending NodeEndpoints) {
         self.endpoints = endpoints
+    }
+
+    package func use(stopper: any ContainerStopper) {
+        self.stopper = stopper
     }
 
     /// From here on everything that is performed is entrusted to this process too.
@@ -183,6 +194,7 @@ package actor StepRunner {
             case .fillDisk(let fill): intents.append(try await prepareFill(fill, on: target))
             case .lowerLimit(let lowered): intents.append(try await prepareLimit(lowered, on: target))
             case .signalProcesses(let order): intents.append(try prepareSignal(order, on: target))
+            case .stopContainer(let stop): intents.append(try prepareStop(stop))
             }
         }
         return intents
@@ -207,6 +219,7 @@ package actor StepRunner {
         case .lowerLimit(let layer, let cgroup):
             try lower(layer, in: cgroup, for: session, on: target, until: deadline)
         case .signalProcesses(let order, _): try signal(order, as: key, on: target)
+        case .stopContainer(let order): try await stop(order, as: key, on: target, until: deadline, news: news)
         }
     }
 
@@ -217,6 +230,7 @@ package actor StepRunner {
         case .lowerLimit(let layer, let cgroup): limitEffect(layer, in: cgroup, of: session)
         case .runWorker, .fillDisk: await effect(of: WorkerKey(session: session, step: step))
         case .signalProcesses: signalled[WorkerKey(session: session, step: step)].map(Effect.signalled)
+        case .stopContainer: await stopEffect(of: WorkerKey(session: session, step: step))
         }
     }
 
@@ -237,6 +251,7 @@ package actor StepRunner {
         case .lowerLimit(let layer, let cgroup): raise(layer, in: cgroup, for: session)
         // Of an earlier engine's nobody knows whether it was sent.
         case .signalProcesses: .done(signalled.removeValue(forKey: key) == 0 ? .alreadyRestored : .irreversible)
+        case .stopContainer: endStop(key)
         }
     }
 }
@@ -249,7 +264,7 @@ extension Intent {
         case .shapeTraffic, .lowerLimit: [shared].compactMap(\.self)
         case .runWorker: [key.workerTag]
         case .fillDisk: [key.workerTag, key.fileTag]
-        case .signalProcesses: []
+        case .signalProcesses, .stopContainer: []
         }
     }
 }

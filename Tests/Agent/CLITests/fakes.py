@@ -39,7 +39,7 @@ def report(state="active", ending=None, undo=None, remaining=30.0, session=SESSI
     if state == "active":
         document["remainingSeconds"] = remaining
     if state == "ended":
-        document["revertVerified"] = not undo or undo["outcome"] in ("restored", "already-restored")
+        document["revertVerified"] = not undo or undo["outcome"] in ("restored", "already-restored", "irreversible")
     return document
 
 

@@ -230,8 +230,17 @@ class TestWait:
         result = cli.run(*INJECT, *key, "--wait", "--output", "json")
         assert documents(result.stdout) == [report(), *events, ENDED]
 
+    def test_a_target_that_was_to_end_and_has_ended_is_as_asked(self, cli, gateway, key):
+        final = report("ended", "completed", {"outcome": "irreversible"})
+        self.script(gateway, [event(0, "opened", "stop"), event(1, "ended", "it has ended its target")], final)
+        result = cli.run(*INJECT, *key, "--wait")
+        assert result.returncode == 0
+        expected = "state     ended: completed; what it did cannot be taken back, and nothing else is left"
+        assert expected in result.stdout
+
     @pytest.mark.parametrize("final", [
         report("ended", "fault-ended", RESTORED), report("ended", "cancelled", RESTORED),
+        report("ended", "target-gone", {"outcome": "irreversible"}),
         report("ended", "expired", {"outcome": "drifted", "found": "else"}), report("stuck"),
     ])
     def test_exits_with_1_when_it_did_not_go_as_asked(self, cli, gateway, key, final):

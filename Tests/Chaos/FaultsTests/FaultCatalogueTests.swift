@@ -7,8 +7,8 @@ import WorkerProtocol
 
 private let pod = TargetObservation(
     facts: TargetFacts(
-        container: nil, process: .init(id: 7, startTime: 8), network: .init(inode: 1, cookie: 2),
-        cgroup: .init(path: "/pod", id: 3)),
+        container: .init(id: "4f6b1c2d3e4f5a6b", name: "web", pod: "shop-0", namespace: "shop", podUID: "uid-1"),
+        process: .init(id: 7, startTime: 8), network: .init(inode: 1, cookie: 2), cgroup: .init(path: "/pod", id: 3)),
     cpuCount: 4, isOnHostNetwork: false, memoryLimit: ByteCount(256 << 20), diesTogether: false)
 
 struct FaultCatalogueTests {
@@ -181,6 +181,11 @@ struct FaultCatalogueTests {
             ("memory-squeeze", ["percent": 100], .fieldInvalid, "parameters.percent"),
             ("memory-squeeze", ["size": "1MiB", "percent": 10], .fieldInvalid, "parameters.percent"),
             ("container-pause", ["signal": "STOP"], .fieldUnknown, "parameters.signal"),
+            ("container-kill", ["gracePeriod": "301s"], .fieldInvalid, "parameters.gracePeriod"),
+            ("container-kill", ["gracePeriod": "1.5s"], .fieldInvalid, "parameters.gracePeriod"),
+            ("container-kill", ["gracePeriod": "-1s"], .fieldInvalid, "parameters.gracePeriod"),
+            ("container-kill", ["gracePeriod": 30], .fieldInvalid, "parameters.gracePeriod"),
+            ("container-kill", ["signal": "KILL"], .fieldUnknown, "parameters.signal"),
             ("process-signal", ["signal": "SIGHUP"], .fieldInvalid, "parameters.signal"),
             ("process-signal", ["signal": 9], .fieldInvalid, "parameters.signal"),
             ("process-signal", ["names": []], .fieldInvalid, "parameters.names"),
@@ -298,6 +303,36 @@ struct FaultCatalogueTests {
         let load = NetworkLoad(transport, to: sink, bitsPerSecond: rate, blockSize: blockSize, sockets: sockets)
         #expect(try fault.plan(for: pod) == [.runWorker(.network(try #require(load)))])
         #expect(fault.summary.contains("\(sink)"))
+    }
+
+    @Test func `container-kill stops the container that the target is, with the time that it is given`() throws {
+        let (atOnce, _) = try FaultCatalogue.fault(of: "container-kill", parameters: [:])
+        #expect(
+            try atOnce.plan(for: pod) == [.stopContainer(ContainerStop(of: "4f6b1c2d3e4f5a6b", graceSeconds: 0))])
+        let (inTime, _) = try FaultCatalogue.fault(of: "container-kill", parameters: ["gracePeriod": "1m30s"])
+        #expect(
+            try inTime.plan(for: pod) == [.stopContainer(ContainerStop(of: "4f6b1c2d3e4f5a6b", graceSeconds: 90))])
+        #expect(!type(of: inTime).isReversible && inTime.notes(on: pod) == ["this cannot be taken back"])
+    }
+
+    @Test func `container-kill refuses a target that no runtime is known to have started`() throws {
+        let (fault, _) = try FaultCatalogue.fault(of: "container-kill", parameters: [:])
+        let process = TargetObservation(
+            facts: TargetFacts(container: nil, process: pod.facts.process, network: nil, cgroup: pod.facts.cgroup),
+            cpuCount: 4, isOnHostNetwork: false, memoryLimit: nil, diesTogether: false)
+        let problem = try #require(throws: Problem.self) { try fault.plan(for: process) }
+        #expect((problem.code, problem.field) == (.targetRefused, "target"))
+    }
+
+    @Test(arguments: [("30s", 30, false), ("30s", 31, true), ("0s", 1, true)] as [(String, Int, Bool)])
+    func `container-kill gives no more time than the session has`(grace: String, seconds: Int, fits: Bool) throws {
+        let (fault, _) = try FaultCatalogue.fault(of: "container-kill", parameters: ["gracePeriod": .string(grace)])
+        do throws(Problem) {
+            try fault.refuseTooShort(.seconds(seconds))
+            #expect(fits)
+        } catch {
+            #expect(!fits && (error.code, error.field) == (.fieldInvalid, "parameters.gracePeriod"))
+        }
     }
 
     @Test func `cpu stress takes a thread for each CPU of the target when none are named`() throws {

@@ -90,6 +90,7 @@ private func session(token: String = "token-0001") throws -> OpenedSession {
                 outOfMemoryScore: 1000, in: cgroup),
             .signalProcesses(SignalOrder(.hangUp, names: ["nginx", "a b"]), in: cgroup),
             .signalProcesses(SignalOrder(.kill, names: nil), in: cgroup),
+            .stopContainer(ContainerStop(of: "4f6b1c2d3e4f", graceSeconds: 30)),
             .runWorker(.memory(bytes: 1 << 40, rampNanoseconds: 7), outOfMemoryScore: 0, in: cgroup),
             .runWorker(.memory(bytes: 1 << 40, rampNanoseconds: 7, isHot: true), outOfMemoryScore: 0, in: cgroup),
             .fillDisk(
@@ -115,10 +116,11 @@ private func ended(_ session: OpenedSession, _ ending: Ending) -> EndedSession {
             over: .milliseconds(1500)),
         .io(read: ByteCount(7), written: ByteCount(8), operations: nil, over: .milliseconds(1500)),
         .sent(ByteCount(9), packets: 3, over: .milliseconds(1500)), .sent(ByteCount(9), packets: nil, over: .zero),
+        .stopped(after: .milliseconds(1500), exitCode: 137), .stopped(after: .zero, exitCode: nil),
     ]
     let outcomes: [UndoOutcome?] = [
         .restored, .drifted(found: "a qdisc"), .failed("busy"), .restored, nil, .alreadyRestored, .restored, .restored,
-        .restored, .restored, .irreversible, .restored, .restored, .restored,
+        .restored, .restored, .irreversible, .restored, .restored, .restored, .restored, .irreversible, .irreversible,
     ]
     return EndedSession(
         id: session.id, ending: ending,

@@ -77,7 +77,8 @@ struct InjectCommand: ReportingCommand {
         case .over(let report):
             try output.session(report)
             let session = SessionText(report: report)
-            return session.isVerified && session.ending == Ending.expired.rawValue ? .success : .notAsAsked
+            let isAsAsked = [Ending.expired, .completed].contains { $0.rawValue == session.ending }
+            return session.isVerified && isAsAsked ? .success : .notAsAsked
         case .interrupted(let report):
             if let report { try output.session(report) }
             return .interrupted

@@ -35,7 +35,7 @@ struct SessionWatchCommand: ReportingCommand {
 
     private static func status(of session: SessionText) -> ExitStatus {
         switch session.ending.flatMap({ Ending(rawValue: $0) }) {
-        case .expired, .cancelled: session.isVerified ? .success : .notAsAsked
+        case .expired, .cancelled, .completed: session.isVerified ? .success : .notAsAsked
         case .leaseLapsed, .targetGone, .applyFailed, .faultEnded, .recovered, .drained, .halted, nil: .notAsAsked
         }
     }
