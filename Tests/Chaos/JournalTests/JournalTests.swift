@@ -120,7 +120,7 @@ private func ended(_ session: OpenedSession, _ ending: Ending) -> EndedSession {
     ]
     let outcomes: [UndoOutcome?] = [
         .restored, .drifted(found: "a qdisc"), .failed("busy"), .restored, nil, .alreadyRestored, .restored, .restored,
-        .restored, .restored, .irreversible, .restored, .restored, .restored, .restored, .irreversible, .irreversible,
+        .restored, .irreversible, .restored, .restored, .restored, .restored, .irreversible, .irreversible,
     ]
     return EndedSession(
         id: session.id, ending: ending,
