@@ -76,17 +76,6 @@ private final class CPULoad: Sendable {
         }
     }
 
-    private func now(_ clock: Int32) -> Int64 {
-        var time = timespec()
-        clock_gettime(clock, &time)
-        return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
-    }
-
-    private func sleep(until instant: Int64) {
-        var time = timespec(tv_sec: Int(instant / 1_000_000_000), tv_nsec: Int(instant % 1_000_000_000))
-        while clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, nil) == EINTR {}
-    }
-
     /// About a microsecond of work that the compiler cannot leave out.
     @inline(never)
     private func calculate(_ numbers: inout Xorshift) {

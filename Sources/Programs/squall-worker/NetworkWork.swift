@@ -62,12 +62,12 @@ private final class Sender: Sendable {
     }
 
     func run() throws(SystemCallError) -> Never {
-        let begun = now()
+        let begun = now(CLOCK_MONOTONIC)
         /// In nanoseconds since then.
         var due: Double = 0
         while true {
             if transport == .tcp { try discardWhatArrived() }
-            let instant = Double(now() - begun)
+            let instant = Double(now(CLOCK_MONOTONIC) - begun)
             due = max(due, instant - Self.mostOwed)
             while due <= instant {
                 guard let written = try send() else {
@@ -76,7 +76,7 @@ private final class Sender: Sendable {
                 }
                 due += Double(written) * nanosecondsPerByte
             }
-            sleep(until: begun + Int64(max(due, Double(now() - begun) + Self.tick)))
+            sleep(until: begun + Int64(max(due, Double(now(CLOCK_MONOTONIC) - begun) + Self.tick)))
         }
     }
 
@@ -117,16 +117,5 @@ private final class Sender: Sendable {
                 recv(socket, nil, 1 << 20, Int32(MSG_TRUNC | MSG_DONTWAIT))
             }
         } catch let error where error.errno == .wouldBlock {}
-    }
-
-    private func now() -> Int64 {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
-    }
-
-    private func sleep(until instant: Int64) {
-        var time = timespec(tv_sec: Int(instant / 1_000_000_000), tv_nsec: Int(instant % 1_000_000_000))
-        while clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, nil) == EINTR {}
     }
 }
