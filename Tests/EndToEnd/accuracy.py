@@ -1,6 +1,7 @@
 """What was asked for against what came of it, for each fault at several intensities, by witnesses that are not the agent's:
-ping, iperf3, and the kernel's own statistics of cgroups, interfaces and file systems. Beside it, where there is such a
-thing, what `tc` and `stress-ng` reach that are called by hand in the same run. Run by scripts/accuracy, in the test node."""
+ping, iperf3, fio, frames compared bit by bit, and the kernel's own statistics of cgroups, interfaces and file systems.
+Beside it, where there is such a thing, what `tc`, `stress-ng` and others reach that are called by hand in the same run. Run by
+scripts/accuracy, in the test node."""
 
 import argparse
 import contextlib
@@ -8,7 +9,9 @@ import json
 import math
 import os
 import re
+import socket
 import statistics
+import struct
 import subprocess
 import sys
 import time
@@ -22,26 +25,41 @@ if not IN_NODE:
 from node_world import CGROUPS, NodeWorld  # noqa: E402: found by conftest
 
 MIB = 1 << 20
-AT_MOST = "at most"
+AT_MOST, AT_LEAST = "at most", "at least"
 ROWS = []
 
 
 def row(fault, asked, unit, ours, by_hand, witness, bound=None):
-    """`bound`: how far ours may be from what was asked, or AT_MOST."""
+    """`bound`: how far ours may be from what was asked, or AT_MOST, or AT_LEAST."""
     ROWS.append((fault, asked, unit, ours, by_hand, witness, bound))
     print(" | ".join(words(ROWS[-1])), flush=True)
 
 
 def words(cells):
     fault, asked, unit, ours, by_hand, witness, bound = cells
-    is_near = bound is not None and (ours <= asked if bound is AT_MOST else abs(ours - asked) <= bound)
+    if bound in (AT_MOST, AT_LEAST):
+        is_near, aim = ours <= asked if bound is AT_MOST else ours >= asked, f"{bound} that"
+    else:
+        is_near, aim = bound is not None and abs(ours - asked) <= bound, "" if bound is None else f"± {bound:.2f}"
     is_within = "" if bound is None else "yes" if is_near else "NO"
-    aim = "" if bound is None else "at most that" if bound is AT_MOST else f"± {bound:.2f}"
 
     def number(value):
         return "" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
 
     return [fault, f"{number(asked)} {unit}", number(ours), number(by_hand), aim, is_within, witness]
+
+
+def frame(source, destination, addresses, size=1400):
+    """A whole Ethernet frame with a UDP datagram for nobody, between these hardware and IPv4 addresses."""
+    header = struct.pack("!BBHHHBBH", 0x45, 0, 28 + size, 1, 0, 64, socket.IPPROTO_UDP, 0) + b"".join(
+        socket.inet_aton(address) for address in addresses
+    )
+    total = sum(struct.unpack("!10H", header))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    header = header[:10] + struct.pack("!H", ~total & 0xFFFF) + header[12:]
+    datagram = struct.pack("!4H", 9, 9, 8 + size, 0) + bytes(number % 256 for number in range(size))
+    return destination + source + struct.pack("!H", 0x0800) + header + datagram
 
 
 class Accuracy:
@@ -69,11 +87,29 @@ class Accuracy:
         yield
         subprocess.check_call([*tc, "del", "dev", "eth0", "root"])
 
+    def packet_socket(self, pod):
+        """For whole frames on its interface."""
+        own, other = (os.open(f"/proc/{process}/ns/net", os.O_RDONLY) for process in ("self", pod.pid))
+        os.setns(other, os.CLONE_NEWNET)
+        try:
+            # ETH_P_ALL
+            result = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0003))
+            result.bind(("eth0", 0x0003))
+        finally:
+            os.setns(own, os.CLONE_NEWNET)
+            os.close(own)
+            os.close(other)
+        result.setblocking(False)
+        return result
+
+    def among_targets(self, *command):
+        """The words of a program that runs in the target's cgroup."""
+        return ["sh", "-c", f"echo $$ > {self.cgroup}/cgroup.procs && exec \"$@\"", "sh", *command]
+
     @contextlib.contextmanager
     def in_cgroup(self, *command):
         """A program that runs among the target's own."""
-        script = f"echo $$ > {self.cgroup}/cgroup.procs && exec \"$@\""
-        process = subprocess.Popen(["sh", "-c", script, "sh", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(self.among_targets(*command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         yield process
         process.terminate()
         process.wait()
@@ -151,6 +187,34 @@ class Accuracy:
         with self.session("network-partition"):
             row("network-partition", 100, "%", lost(self.ping(self.peer.ip, 100, 0.01), 100), None, "ping", 0)
 
+    def corruption(self):
+        """Of packets that did not arrive as they were sent, in percent: each bit of each frame is compared."""
+        count, bits = 1000, "frames, compared"
+
+        def changed():
+            with self.packet_socket(self.target) as sender, self.packet_socket(self.peer) as receiver:
+                source, destination = sender.getsockname()[4], receiver.getsockname()[4]
+                sent = frame(source, destination, (self.target.ip, self.peer.ip))
+                intact = 0
+                for each in range(count + 1):
+                    if each < count:
+                        sender.send(sent)
+                    # Long enough for one; for what comes last, more.
+                    time.sleep(0.002 if each < count else 1)
+                    with contextlib.suppress(BlockingIOError):
+                        while True:
+                            intact += receiver.recv(65536) == sent
+            return 100 * (1 - intact / count)
+
+        row("network-corruption, none asked", 0, "%", changed(), None, bits, 0.0)
+        for asked in (5, 20, 50):
+            with self.session("network-corruption", percent=asked):
+                ours = changed()
+            with self.netem("corrupt", f"{asked}%"):
+                by_hand = changed()
+            bound = 2.576 * math.sqrt(asked * (100 - asked) / count)
+            row("network-corruption", asked, "%", ours, by_hand, bits, bound)
+
     def rates(self):
         server = subprocess.Popen(self.in_network(self.peer, "iperf3", "-s"), stdout=subprocess.DEVNULL)
         time.sleep(1)
@@ -221,6 +285,17 @@ class Accuracy:
             with self.in_cgroup(*vm):
                 by_hand = (held() - before) / MIB
             row("memory-stress", asked, "MiB", ours, by_hand, "memory.stat", 1.0)
+        for asked in (16, 64, 128):
+            before = self.target.cached_bytes()
+            with self.session("memory-stress", kind="page-cache", size=f"{asked}MiB"):
+                # The disk has to take it too.
+                time.sleep(10)
+                ours = (self.target.cached_bytes() - before) / MIB
+            before = self.target.cached_bytes()
+            self.target.run(f"dd if=/dev/zero of=/cached bs=1M count={asked} 2>/dev/null; sync")
+            by_hand = (self.target.cached_bytes() - before) / MIB
+            self.target.run("rm /cached")
+            row("memory-stress, page cache", asked, "MiB", ours, by_hand, "memory.stat; by hand dd", 1.0)
         self.target.run("dd if=/dev/zero of=/cached bs=1M count=64 2>/dev/null; sync")
         for asked in (48, 24, 12):
             with self.session("memory-squeeze", size=f"{asked}MiB"):
@@ -242,9 +317,9 @@ class Accuracy:
         for asked in (10, 50, 90):
             with self.session("io-stress", readPercent=asked, size="16MiB") as session:
                 time.sleep(2)
-                before = self.requests()
+                before = self.target.io_requests()
                 time.sleep(3)
-                read, written = (now - then for now, then in zip(self.requests(), before))
+                read, written = (now - then for now, then in zip(self.target.io_requests(), before))
             row("io-stress, readPercent", asked, "%", 100 * read / max(1, read + written), None, "io.stat", 3.0)
         with self.session("io-stress", readPercent=0, blockSize="64KiB", size="16MiB"):
             time.sleep(3)
@@ -256,35 +331,105 @@ class Accuracy:
                     ours = (self.target.io_bytes()[1] - before) / MIB / (time.monotonic() - begun)
                 row("io-throttle", asked, "MiB/s", ours, None, "io.stat", 0.05 * asked)
 
-    def requests(self):
-        text = (self.cgroup / "io.stat").read_text()
-        return [sum(int(count) for count in re.findall(rf"{name}=(\d+)", text)) for name in ("rios", "wios")]
+    def fio(self):
+        """What the disk gives to fio: beside io-stress with the same job, and under limits."""
+        file = self.target.root / "tmp/fio"
+
+        def job(*words, seconds=5):
+            command = ["fio", "--name=job", f"--filename={file}", "--size=16M", "--thread", "--direct=1", "--ioengine=psync", "--time_based"]
+            command += [f"--runtime={seconds}", "--group_reporting", "--output-format=json", *words]
+            (done,) = json.loads(subprocess.check_output(self.among_targets(*command)))["jobs"]
+            return done
+
+        def requests():
+            """A second, as the kernel counts them."""
+            time.sleep(2)
+            before, begun = sum(self.target.io_requests()), time.monotonic()
+            time.sleep(5)
+            return (sum(self.target.io_requests()) - before) / (time.monotonic() - begun)
+
+        # The file is there before anything is measured.
+        job("--rw=write", "--bs=1M", seconds=1)
+        for size, share, workers in (("4KiB", 50, 1), ("4KiB", 100, 4), ("64KiB", 0, 1)):
+            ours, theirs = [], []
+            for _ in range(3):
+                with self.session("io-stress", blockSize=size, readPercent=share, workers=workers, size="16MiB"):
+                    ours.append(requests())
+                done = job("--rw=randrw", f"--rwmixread={share}", f"--bs={size.removesuffix('iB')}", f"--numjobs={workers}")
+                theirs.append(done["read"]["iops"] + done["write"]["iops"])
+            ours, theirs = statistics.median(ours), statistics.median(theirs)
+            name = f"io-stress against fio, {size}, {share} % read, {workers} worker{'s' if workers > 1 else ''}"
+            # It is to keep the disk as busy; to be busier is no fault.
+            row(name, 80, "%", 100 * ours / theirs, None, f"io.stat {ours:.0f}, fio {theirs:.0f} requests a second", AT_LEAST)
+        write = ("--rw=write", "--bs=64k")
+        for asked in (1, 4, 16):
+            with self.session("io-throttle", path="/tmp", writeBytesPerSec=f"{asked}MiB"):
+                device = self.target.io_limits().split()[0]
+                ours = job(*write, seconds=10)["write"]["bw_bytes"] / MIB
+            limit = self.cgroup / "io.max"
+            limit.write_text(f"{device} wbps={asked * MIB}")
+            by_hand = job(*write, seconds=10)["write"]["bw_bytes"] / MIB
+            limit.write_text(f"{device} wbps=max")
+            row("io-throttle, as fio has it", asked, "MiB/s", ours, by_hand, "fio; by hand io.max", AT_MOST)
+        for asked in (20, 200):
+            with self.session("io-throttle", path="/tmp", readOpsPerSec=asked):
+                ours = job("--rw=randread", "--bs=4k", seconds=10)["read"]["iops"]
+            limit.write_text(f"{device} riops={asked}")
+            by_hand = job("--rw=randread", "--bs=4k", seconds=10)["read"]["iops"]
+            limit.write_text(f"{device} riops=max")
+            row("io-throttle, as fio has it", asked, "reads/s", ours, by_hand, "fio; by hand io.max", AT_MOST)
+        file.unlink()
 
 
 HEAD = """<!-- Written by `scripts/accuracy --write`. -->
 
 # How exact the faults are
 
-Asked against measured, in one run in the test node: a virtual machine without hardware support on a shared machine of two
-CPUs, so times are worse than on a node. `scripts/accuracy` measures again. *By hand* is what `tc` and `stress-ng` reach that are called
-by hand on the same target in the same run. *May differ by*: what was aimed at; for shares of packets the interval in which 99 %
-of such samples lie.
+Asked against measured, in the test node: a virtual machine without hardware support on a shared machine of two CPUs,
+so times are worse than on a node. `scripts/accuracy` measures again, all of it or some groups; rows with the same
+*written* (UTC) are of one run, the others stay from an earlier one. *By hand* is what `tc`, `stress-ng` or what the
+witness names reach, called by hand on the same target in the same run. *May differ by*: what was aimed at; for shares of
+packets the interval in which 99 % of such samples lie. *Against fio*: as many requests a second as fio makes with the
+same job, by turns, medians of three.
 
-| fault | asked | measured | by hand | may differ by | does it | witness |
-|---|---|---|---|---|---|---|
+| fault | asked | measured | by hand | may differ by | does it | witness | written |
+|---|---|---|---|---|---|---|---|
 """
+
+
+def merged(page):
+    """The rows of a table that was written before, with what is measured now in place of what was."""
+    lines = [line.strip("| \n").split(" | ") for line in page.read_text().splitlines() if line.startswith("| ")][1:]
+    now = time.strftime("%Y-%m-%d %H:%M", time.gmtime())
+    for new in ([*words(cells), now] for cells in ROWS):
+        places = [place for place, old in enumerate(lines) if old[:2] == new[:2]]
+        if places:
+            lines[places[0]] = new
+        else:
+            # Behind those of the same fault.
+            kind = new[0].split(",")[0].split(" ")[0]
+            behind = [place for place, old in enumerate(lines) if old[0].split(",")[0].split(" ")[0] == kind]
+            lines.insert(behind[-1] + 1 if behind else len(lines), new)
+    return lines
+
+
+GROUPS = ("latency", "shares", "corruption", "rates", "cpu", "memory", "disk", "fio")
 
 
 def main():
     parser = argparse.ArgumentParser(prog="accuracy", description=__doc__)
-    parser.add_argument("--write", type=Path, help="where to write the table")
+    parser.add_argument("--write", type=Path, help="the page with the table, whose rows are replaced")
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"{', '.join(GROUPS)}; all unless told")
     options = parser.parse_args()
+    for group in set(options.groups) - set(GROUPS):
+        parser.error(f"there is no group {group}")
     with NodeWorld(Path(os.environ["SQUALL_PROGRAMS"]).resolve()) as world:
         accuracy = Accuracy(world)
-        for measure in (accuracy.latency, accuracy.shares, accuracy.rates, accuracy.cpu, accuracy.memory, accuracy.disk):
-            measure()
+        for group in GROUPS:
+            if group in (options.groups or GROUPS):
+                getattr(accuracy, group)()
     if options.write:
-        options.write.write_text(HEAD + "".join(f"| {' | '.join(words(cells))} |\n" for cells in ROWS))
+        options.write.write_text(HEAD + "".join(f"| {' | '.join(cells)} |\n" for cells in merged(options.write)))
     missed = [cells for cells in map(words, ROWS) if "NO" in cells]
     print(f"{len(ROWS)} measured, {len(missed)} further from what was asked than aimed at")
     return 0
