@@ -113,7 +113,7 @@ extension Parameter {
         case .boolean: text == "true" ? true : text == "false" ? false : .string(text)
         case .integer: Int64(text).map(JSON.integer) ?? .string(text)
         case .percentage: Self.number(text.hasSuffix("%") ? text.dropLast() : text[...]) ?? .string(text)
-        case .networks, .ports, .names:
+        case .networks, .ports, .names, .hosts:
             .array(text.split(separator: ",", omittingEmptySubsequences: false).map { .string(String($0)) })
         }
     }
