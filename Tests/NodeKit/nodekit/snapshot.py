@@ -181,17 +181,19 @@ def _namespaces(alive):
     """{"net:[4026531840]": a path to it} of all namespaces held by a process, a descriptor or a mount."""
     found = {}
     for process in alive:
-        folder = f"/proc/{process.pid}"
         for type in NAMESPACE_TYPES:
-            path = f"{folder}/ns/{type}"
+            path = f"/proc/{process.pid}/ns/{type}"
             if identity := link(path):
                 found.setdefault(identity, path)
+    # After them: the runtime opens a pod's network now and then, and a descriptor may be closed before it is used.
+    for process in alive:
+        folder = f"/proc/{process.pid}/fd"
         try:
-            descriptors = os.listdir(f"{folder}/fd")
+            descriptors = os.listdir(folder)
         except OSError:
             continue
         for descriptor in descriptors:
-            path = f"{folder}/fd/{descriptor}"
+            path = f"{folder}/{descriptor}"
             if (identity := link(path) or "").partition(":[")[0] in NAMESPACE_TYPES:
                 found.setdefault(identity, path)
     for mountpoint, mount in _mounts(1):
