@@ -259,6 +259,12 @@ struct FaultCatalogueTests {
                 ["ipv4 icmp to 10.0.0.0/8 on eth0", "ipv4 icmp to 10.0.0.0/8 on eth1"]
             ),
             (["destinationIPs": ["0.0.0.0/0"]], "lose all outgoing packets (to 0.0.0.0/0)", ["ipv4"]),
+            // Of hosts no address is known yet.
+            (["destinationHosts": ["DB.shop", "api"]], "lose all outgoing packets (to api, db.shop)", []),
+            (
+                ["destinationHosts": ["db"], "destinationIPs": ["10.1.2.3"], "protocol": "tcp"],
+                "lose all outgoing packets (tcp; to 10.1.2.3, db)", ["ipv4 tcp to 10.1.2.3"]
+            ),
             ([:], "lose all outgoing packets", ["ipv4", "ipv6"]),
         ] as [(JSON, String, [String])])
     func `a network fault is about the packets that are named`(

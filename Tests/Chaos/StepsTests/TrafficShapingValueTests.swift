@@ -238,6 +238,23 @@ struct TrafficShapingValueTests {
         #expect(TrafficLayer(try JSON(parsing: text)) == nil)
     }
 
+    @Test func `named hosts survive the journal, with and without their addresses`() throws {
+        let names = try ["db.shop", "web"].map { try #require(HostName(text: $0)) }
+        let templates: Set<TrafficBox> = [
+            TrafficBox(family: .ipv4, transport: .tcp), TrafficBox(family: .ipv6, transport: .tcp),
+        ]
+        let unknown = TrafficLayer(
+            filter: TrafficFilter(boxes: [], hosts: NamedHosts(names, templates: templates)),
+            impairment: TrafficImpairment(latency: .milliseconds(1)))
+        #expect(TrafficLayer(unknown.json) == unknown && unknown.boxes.isEmpty)
+        let addresses = try ["10.1.2.3", "fd00::1"].map { try #require(IPNetwork(text: $0)) }
+        let known = unknown.found(at: [names[0]: addresses, names[1]: [addresses[0]]])
+        #expect(TrafficLayer(known.json) == known)
+        #expect(known.boxes.map(\.description).sorted() == ["ipv4 tcp to 10.1.2.3", "ipv6 tcp to fd00::1"])
+        // What was found before is forgotten.
+        #expect(known.found(at: [names[1]: [addresses[1]]]).boxes.map(\.description) == ["ipv6 tcp to fd00::1"])
+    }
+
     @Test func `a base survives the journal`() throws {
         let interfaces = [
             TrafficBase.Interface(index: 2, name: "eth0", hadClsact: false, transmitQueueLength: 0),

@@ -23,7 +23,7 @@ package struct TrafficLayer: Hashable, Sendable {
     }
 
     /// The same, of hosts that have these addresses by now.
-    func found(at addresses: [HostName: [IPNetwork]]) -> TrafficLayer {
+    package func found(at addresses: [HostName: [IPNetwork]]) -> TrafficLayer {
         TrafficLayer(direction: direction, filter: filter.found(at: addresses), impairment: impairment)
     }
 
