@@ -245,7 +245,7 @@ def test_a_pod_on_the_nodes_network_is_refused(agent, world):
 
 
 @NODE
-def test_it_meets_the_other_network_faults(agent, target, make_sink, unchanged_node):
+def test_it_meets_the_other_network_faults(agent, target, unchanged_node, make_sink):
     sink = make_sink()
     agent.tenant.begin("network-stress", target.selector, {"sink": sink.text, "rate": "8Mbit"}, duration="60s")
     limit = agent.other_tenant.begin("network-rate-limit", target.selector, {"rate": "2Mbit"}, duration="60s")
@@ -261,10 +261,9 @@ def test_it_meets_the_other_network_faults(agent, target, make_sink, unchanged_n
 
 
 @NODE
-def test_the_whole_node_is_as_it_was(agent, target, make_sink, unchanged_node):
+def test_the_whole_node_is_as_it_was(agent, target, unchanged_node, make_sink):
     for transport in ("udp", "tcp"):
         sink = make_sink(transport)
         session = agent.tenant.begin("network-stress", target.selector, {"sink": sink.text, "protocol": transport})
         wait_until(lambda: sink.read()[0] > 0, 5)
         assert agent.tenant.end(session).body["revertVerified"]
-        sink.close()
