@@ -1,9 +1,11 @@
 """Hosts by name: looked up as the target does it, dnsmasq being its name server."""
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -144,27 +146,27 @@ def test_a_server_that_is_silent_is_told_from_a_name_that_is_not_there(agent, as
     assert "no answer from the name server" in answer.body["detail"], answer
 
 
+def answer_with_rubbish(address, over):
+    """As if it were an answer with as many records as there can be, and names that lead astray."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.bind((address, 53))
+        s.settimeout(0.2)
+        while not over.is_set():
+            with contextlib.suppress(OSError):
+                question, client = s.recvfrom(512)
+                s.sendto(question[:2] + b"\x81\x80\0\1\xff\xff\0\0\0\0" + question[12:-11] + b"\xc0\x0c" * 600, client)
+
+
 def test_a_server_that_sends_rubbish_does_no_harm(agent, asking, names, unchanged_node):
     names.stop()
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        s.bind((asking.gateway, 53))
-        s.settimeout(0.2)
-        pid = os.fork()
-        if pid == 0:
-            end = time.monotonic() + 60
-            while time.monotonic() < end:
-                try:
-                    question, client = s.recvfrom(512)
-                    # As if it were an answer with as many records as there can be, and names that lead astray.
-                    s.sendto(question[:2] + b"\x81\x80\0\1\xff\xff\0\0\0\0" + question[12:-11] + b"\xc0\x0c" * 600, client)
-                except OSError:
-                    pass
-            os._exit(0)
-        try:
-            answer = inject(agent, asking, "db")
-        finally:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+    over = threading.Event()
+    server = threading.Thread(target=answer_with_rubbish, args=(asking.gateway, over))
+    server.start()
+    try:
+        answer = inject(agent, asking, "db")
+    finally:
+        over.set()
+        server.join()
     assert (answer.status, answer.code) == (422, "target-unresolvable"), answer
     assert agent.tenant.call("GET", "/readyz").status == 200
 
@@ -172,20 +174,19 @@ def test_a_server_that_sends_rubbish_does_no_harm(agent, asking, names, unchange
 def test_who_reads_the_answers_has_no_rights(agent, asking, names, unchanged_node):
     # It waits for the server as long as this waits for it.
     names.process.send_signal(signal.SIGSTOP)
-    child = os.fork()
-    if child == 0:
-        inject(agent, asking, "db")
-        os._exit(0)
+    caller = threading.Thread(target=inject, args=(agent, asking, "db"))
+    caller.start()
     deadline = time.monotonic() + 20
     found = []
     while not found and time.monotonic() < deadline:
         found = [pid for pid in all_processes() if command_line(pid)[:2] == ["squall-worker", "lookup"]]
-    assert found, "no worker was seen"
-    status = dict(
-        line.split(":", 1) for line in Path(f"/proc/{found[0]}/status").read_text().splitlines() if ":" in line
-    )
-    network = os.readlink(f"/proc/{found[0]}/ns/net")
-    os.waitpid(child, 0)
+    try:
+        assert found, "no worker was seen"
+        lines = Path(f"/proc/{found[0]}/status").read_text().splitlines()
+        network = os.readlink(f"/proc/{found[0]}/ns/net")
+    finally:
+        caller.join()
+    status = dict(line.split(":", 1) for line in lines if ":" in line)
     assert {status[name].strip() for name in ("CapPrm", "CapEff", "CapInh", "CapBnd", "CapAmb")} == {"0" * 16}, status
     assert status["Uid"].split() == ["65534"] * 4 and status["NoNewPrivs"].strip() == "1", status
     assert status["Seccomp"].strip() == "2" and int(status["Seccomp_filters"]) >= 2, status
