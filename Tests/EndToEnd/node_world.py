@@ -222,6 +222,8 @@ class NodeWorld:
         self.agent = ContainerAgent(programs)
         self.count = 0
         self.mortal = None
+        # Pods of tests that stay until the end.
+        self.kept = []
 
     def __enter__(self):
         self.target, self.peer = self.make_target(), self.make_target()
@@ -230,7 +232,7 @@ class NodeWorld:
 
     def __exit__(self, *_):
         self.agent.stop()
-        for pod in filter(None, (self.target, self.peer, self.mortal)):
+        for pod in filter(None, (self.target, self.peer, self.mortal, *self.kept)):
             pod.remove()
 
     def make_target(self, **options):

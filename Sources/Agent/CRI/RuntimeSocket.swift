@@ -50,6 +50,8 @@ actor RuntimeSocket {
         let bytes: [UInt8]
         do {
             let message = ByteBuffer(bytes: try request.serializedBytes() as [UInt8])
+            // What was taken back by now is not even asked for.
+            if Task.isCancelled { throw CallFailure.withdrawn }
             let response = loop.makePromise(of: ByteBuffer.self)
             connection.unaryCall(
                 "/runtime.v1.RuntimeService/\(method)", message, before: deadline, response: response)

@@ -20,10 +20,11 @@ package struct IPNetwork: Hashable, Sendable, CustomStringConvertible {
 
     package var isIPv4: Bool { address.count == 4 }
     package var isEverything: Bool { prefixLength == 0 }
+    package var isSingleAddress: Bool { prefixLength == address.count * 8 }
 
-    /// A single address, as packets carry it: of 4 or 16 bytes, or it is nil.
+    /// A single address, of 4 or 16 bytes. Nil for IPv4 addresses written as IPv6 ones, which no packet has.
     package init?(host address: [UInt8]) {
-        guard address.count == 4 || address.count == 16 else { return nil }
+        guard address.count == 4 || address.count == 16, !Self.isMapped(address) else { return nil }
         self.init(address: address, prefixLength: address.count * 8)
     }
 
@@ -40,8 +41,7 @@ package struct IPNetwork: Hashable, Sendable, CustomStringConvertible {
             length = given
         }
         let hasBitsBeyond = (length..<address.count * 8).contains { Self.isSet($0, in: address) }
-        let isMapped = address.count == 16 && Array(address.prefix(12)) == Self.mappedIPv4
-        if hasBitsBeyond || isMapped { return nil }
+        if hasBitsBeyond || Self.isMapped(address) { return nil }
         self.init(address: address, prefixLength: length)
     }
 
@@ -70,7 +70,9 @@ package struct IPNetwork: Hashable, Sendable, CustomStringConvertible {
         return nil
     }
 
-    private static let mappedIPv4: [UInt8] = [UInt8](repeating: 0, count: 10) + [0xFF, 0xFF]
+    private static func isMapped(_ address: [UInt8]) -> Bool {
+        address.count == 16 && Array(address.prefix(12)) == [UInt8](repeating: 0, count: 10) + [0xFF, 0xFF]
+    }
 
     private static func isSet(_ bit: Int, in address: [UInt8]) -> Bool {
         let mask: UInt8 = 0x80 >> UInt8(bit % 8)

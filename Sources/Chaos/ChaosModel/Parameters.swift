@@ -98,7 +98,7 @@ package struct Parameter: Sendable {
         case .names(let most): members = Self.list(of: "name", pattern: "^[!-.0-~]{1,15}$", most)
         case .hosts(let most):
             members = Self.list(
-                of: "host name, as db.shop", pattern: "^([0-9A-Za-z_]([0-9A-Za-z_-]*[0-9A-Za-z_])?\\.?)+$", most)
+                of: "host name, as db.shop", pattern: "^[0-9A-Za-z_-]{1,63}(\\.[0-9A-Za-z_-]{1,63})*\\.?$", most)
         }
         members += [("default", standard), ("description", .string(description))]
         return .object(members)

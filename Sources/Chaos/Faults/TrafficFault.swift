@@ -78,8 +78,6 @@ package struct TrafficSelection: Sendable {
             "interfaces", .names(most: 16),
             meaning: "only packets through these interfaces of the target; all that are up but loopback unless told"),
     ]
-    /// What all of it may come to.
-    private static let mostBoxes = 128
 
     /// - Throws: `field-invalid` for ports of a protocol without them, and when it makes too many filters.
     package init(_ values: ParameterValues) throws(Problem) {
@@ -110,11 +108,11 @@ package struct TrafficSelection: Sendable {
         // Of each name at least one address.
         let perEnd = directions * interfaces.count * transports.count * sources.count * destinations.count
         let count = perEnd * (ends.count + (hosts?.count ?? 0))
-        if count > Self.mostBoxes {
+        if count > TrafficLayer.mostBoxes {
             throw Problem(
                 .fieldInvalid, "these addresses, ports and protocols make \(count) filters",
                 field: "parameters",
-                hint: "at most \(Self.mostBoxes): name networks, and ranges that begin and end evenly")
+                hint: "at most \(TrafficLayer.mostBoxes): name networks, and ranges that begin and end evenly")
         }
         let ports = sources.flatMap { source in destinations.map { (source: source, destination: $0) } }
         func boxes(_ ends: [(family: TrafficBox.Family, network: IPNetwork?)]) -> Set<TrafficBox> {

@@ -100,7 +100,8 @@ extension StepRunner {
             base = network.base
         } else {
             do {
-                base = try openShaper(of: target).observe(excluding: endpoints?.current() ?? [])
+                guard let endpoints else { throw StepError("nobody knows who must not be hit") }
+                base = try openShaper(of: target).observe(excluding: endpoints.current())
             } catch {
                 throw Problem(.targetRefused, "the target's network cannot be shaped: \(error)", field: "target")
             }
@@ -205,28 +206,39 @@ extension StepRunner {
         throw StepError(refusal)
     }
 
-    /// Puts another layer in the place of one that is in effect. Where that fails, the one that was there stays.
-    func change(_ layer: TrafficLayer, of session: SessionID, in network: ShapedNetwork) throws(StepError) {
-        guard let before = network.layers[session] else { return }
+    /// Puts another layer in the place of one that is in effect. Where that fails, the one that was there stays. False when
+    /// it was overdue, and is out.
+    func change(_ layer: TrafficLayer, of session: SessionID, in network: ShapedNetwork) throws(StepError) -> Bool {
+        guard let before = network.layers[session] else { return false }
         let others = network.layers.filter { $0.key != session }.map(\.value)
         if let obstacle = TrafficComposition.obstacle(
             to: others + [layer], interfaces: network.base.interfaces.count)
         {
             throw StepError("with what is in the target's network by now this makes \(obstacle.words)")
         }
-        // What is overdue is out, and stays out.
-        guard claim(network) else { return }
+        if let first = network.deadlines.values.min(), .now > first + Self.grace { return false }
+        guard claim(network) else { return false }
         try? network.count()
         network.layers[session] = layer
-        defer { _ = handOver(network) }
+        let refusal: String
         do {
             try entrust(network, target: nil)
             try settle(network)
+            let differences = try network.shaper.verify(network.layers, base: network.base)
+            if differences.isEmpty { return handOver(network) }
+            refusal = differences.joined(separator: "; ")
         } catch {
-            network.layers[session] = before
-            try? settle(network)
-            throw StepError("\(error)")
+            refusal = "\(error)"
         }
+        network.layers[session] = before
+        do throws(TrafficError) {
+            try settle(network)
+        } catch {
+            _ = handOver(network)
+            throw StepError("\(refusal); nor could what was there be put back: \(error)")
+        }
+        _ = handOver(network)
+        throw StepError(refusal)
     }
 
     func unshape(_ facts: TargetFacts.NetworkNamespace, base: TrafficBase, for session: SessionID) -> UndoProgress {

@@ -67,6 +67,9 @@ package actor StepRunner {
     /// Nothing is taken back with them, either.
     var endpoints: NodeEndpoints?
 
+    /// The networks for which names are being looked up.
+    var lookedUp: Set<TargetFacts.NetworkNamespace> = []
+
     /// The namespaces in which sessions have layers.
     var networks: [TargetFacts.NetworkNamespace: ShapedNetwork] = [:]
     /// The cgroups' limits that sessions have lowered.

@@ -3,10 +3,10 @@ internal import Glibc
 package import LinuxSystem
 
 /// The beginning of an ordinary file that a process finds at an absolute path, as text; nil where there is none. Symbolic
-/// links are followed as the process would follow them; nothing else is opened than an ordinary file, so that no driver
-/// hears of it. Hold a `ProcessHandle` first, and see afterwards that it still runs.
+/// links are followed as the process would follow them; nothing else is opened than an ordinary file that holds data, so
+/// that no driver hears of it. Hold a `ProcessHandle` first, and see afterwards that it still runs.
 ///
-/// - Throws: `EINVAL` for what is no ordinary file, `ELOOP`; `EACCES` without the right to trace the process.
+/// - Throws: `EINVAL` for what is no ordinary file, `EAGAIN` for one on which somebody has a lease, `ELOOP`; `EACCES` without the right to trace the process.
 ///
 /// The corresponding system call is `openat2(2)` with `RESOLVE_IN_ROOT`.
 package func beginningOfFile(
@@ -24,10 +24,12 @@ package func beginningOfFile(
         if error.errno == .noEntry || error.errno.rawValue == ENOTDIR { return nil }
         throw error
     }
-    guard try found.status(subject: path).st_mode & S_IFMT == S_IFREG else {
-        throw SystemCallError("open", on: path, errno: .invalidArgument)
-    }
-    let file = try OwnedDescriptor.open("/proc/thread-self/fd/\(found.rawValue)", O_RDONLY)
+    // What the kernel says in files may have no end, and is for others.
+    guard try found.status(subject: path).st_mode & S_IFMT == S_IFREG,
+        try !FilesystemSpace(of: found, subject: path).isOfTheKernel
+    else { throw SystemCallError("open", on: path, errno: .invalidArgument) }
+    // Who has a lease on it keeps nobody waiting.
+    let file = try OwnedDescriptor.open("/proc/thread-self/fd/\(found.rawValue)", O_RDONLY | O_NONBLOCK | O_NOCTTY)
     var bytes = [UInt8](repeating: 0, count: limit)
     var length = 0
     while length < limit {

@@ -89,6 +89,7 @@ extension OwnedDescriptor {
                 socket(Int32(peer.family), Int32(type.rawValue | flags), Int32(number))
             })
         if transport == .tcp { try descriptor.resetWhenClosed() }
+        for option in [SO_SNDBUF, SO_RCVBUF] { try descriptor.limitBuffer(option) }
         let raw = descriptor.rawValue
         do throws(SystemCallError) {
             try systemCall("connect", on: "\(peer)") { peer.withSocketAddress { connect(raw, $0, $1) } }
@@ -96,6 +97,15 @@ extension OwnedDescriptor {
             return descriptor
         }
         return descriptor
+    }
+
+    /// What waits in a socket is charged to who made it, however slow its peer is.
+    private func limitBuffer(_ option: Int32) throws(SystemCallError) {
+        let raw = rawValue
+        let most = Int32(1 << 20)
+        try systemCall("setsockopt", on: option == SO_SNDBUF ? "SO_SNDBUF" : "SO_RCVBUF") {
+            withUnsafeBytes(of: most) { setsockopt(raw, SOL_SOCKET, option, $0.baseAddress, socklen_t($0.count)) }
+        }
     }
 
     private func resetWhenClosed() throws(SystemCallError) {

@@ -66,6 +66,19 @@ package struct DNSName: Hashable, Sendable {
         self.bytes = bytes.map { (0x41...0x5A).contains($0) ? $0 | 0x20 : $0 }
     }
 
+    /// Whether hosts have such names: nothing but letters, digits, hyphens and underscores.
+    var isOfLetters: Bool {
+        var rest = bytes[...]
+        while let length = rest.popFirst(), length > 0 {
+            let isLabel = rest.prefix(Int(length)).allSatisfy {
+                (0x61...0x7A).contains($0) || (0x30...0x39).contains($0) || $0 == 0x2D || $0 == 0x5F
+            }
+            if !isLabel { return false }
+            rest = rest.dropFirst(Int(length))
+        }
+        return true
+    }
+
     /// Reads a name in a message, which may go on at an earlier place in it; leaves the index behind it. Nil for what is
     /// no name, as one that leads to itself.
     init?(in message: [UInt8], at index: inout Int) {

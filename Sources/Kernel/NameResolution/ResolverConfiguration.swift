@@ -12,12 +12,11 @@ package struct ResolverConfiguration: Hashable, Sendable {
     /// Reads the file's text. What says nothing that matters here is skipped, as the C library does.
     package init(_ text: String) {
         var (servers, search, dots): ([String], [String], Int) = ([], [], 1)
-        for line in text.split(whereSeparator: \.isNewline) {
-            let words = line.split(whereSeparator: { $0 == " " || $0 == "\t" }).map(String.init)
+        for words in text.linesOfWords {
             switch words.first {
             case "nameserver": servers += words.dropFirst().prefix(1)
             // The last of these lines counts.
-            case "search", "domain": search = Array(words.dropFirst())
+            case "search", "domain": search = words.dropFirst().filter { DNSName($0)?.isOfLetters ?? ($0 == ".") }
             case "options":
                 for word in words where word.hasPrefix("ndots:") {
                     dots = Int(word.dropFirst("ndots:".count)).map { min(max($0, 0), Self.mostDots) } ?? dots
@@ -49,10 +48,9 @@ package struct HostsFile: Sendable {
     /// Reads the file's text: on each line an address, then its names.
     package init(_ text: String) {
         var addresses: [String: [String]] = [:]
-        for line in text.split(whereSeparator: \.isNewline) {
-            let words = line.prefix { $0 != "#" }.split(whereSeparator: { $0 == " " || $0 == "\t" })
+        for words in text.linesOfWords {
             guard let address = words.first else { continue }
-            for name in words.dropFirst() { addresses[name.lowercased(), default: []].append(String(address)) }
+            for name in words.dropFirst() { addresses[name.lowercased(), default: []].append(address) }
         }
         self.addresses = addresses
     }
@@ -60,5 +58,20 @@ package struct HostsFile: Sendable {
     /// As they are written.
     package func addresses(of name: String) -> [String] {
         addresses[(name.hasSuffix(".") ? String(name.dropLast()) : name).lowercased()] ?? []
+    }
+}
+
+extension String {
+    private static let longestLine = 1024
+
+    /// The words of each line before a comment. Somebody else has written it: it is read byte by byte, and what is no ASCII,
+    /// or no line of people, is left out.
+    fileprivate var linesOfWords: [[String]] {
+        utf8.split(separator: UInt8(ascii: "\n")).lazy.filter { $0.count <= Self.longestLine }.map { line in
+            line.prefix { $0 != UInt8(ascii: "#") && $0 != UInt8(ascii: ";") }
+                .split { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") || $0 == UInt8(ascii: "\r") }
+                .filter { $0.allSatisfy { (0x21...0x7E).contains($0) } }
+                .map { String(decoding: $0, as: UTF8.self) }
+        }
     }
 }

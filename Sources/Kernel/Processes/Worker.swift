@@ -112,12 +112,15 @@ package struct Worker: ~Copyable, Sendable {
                 let left = max(0, (deadline - BootInstant.now).wholeNanoseconds / 1_000_000)
                 var wait = pollfd(fd: raw, events: Int16(POLLIN), revents: 0)
                 let ready = try systemCall("poll", on: "worker \(process.id)") { poll(&wait, 1, Int32(clamping: left)) }
-                if ready == 0 { return nil }
+                if ready == 0 || left == 0 { return nil }
                 // A byte at a time: what follows the line is for later readers.
                 var byte: UInt8 = 0
                 let count = try systemCall("read", on: "worker \(process.id)") { read(raw, &byte, 1) }
                 if count == 0 { return nil }
-                if byte == UInt8(ascii: "\n") { return String(decoding: line, as: UTF8.self) }
+                // What is longer than any message is none.
+                if byte == UInt8(ascii: "\n") || line.count == WorkerMessage.longestLine {
+                    return String(decoding: line, as: UTF8.self)
+                }
                 line.append(byte)
             }
         } catch {

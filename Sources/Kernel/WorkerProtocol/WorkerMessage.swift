@@ -5,12 +5,14 @@ package enum WorkerMessage: Hashable, Sendable {
     case ready
     /// It holds so many bytes, and takes no more: all that was asked, or what the reason says.
     case reached(bytes: Int64, shortBecause: String?)
-    /// The name of this index has these addresses, as they are written.
-    case found(index: Int, addresses: [String])
+    /// The name of this index has these addresses, as they are written: of both kinds, or of the one that was answered.
+    case found(index: Int, isWhole: Bool, addresses: [String])
     /// It has none, or nobody can tell now.
     case missing(index: Int, isCertain: Bool, reason: String)
     /// It could not start or go on, and ends.
     case failed(reason: String)
+
+    package static let longestLine = 4096
 
     /// With the newline that ends it.
     package var line: String {
@@ -18,7 +20,8 @@ package enum WorkerMessage: Hashable, Sendable {
         case .ready: "ready\n"
         case .reached(let bytes, nil): "reached \(bytes)\n"
         case .reached(let bytes, let reason?): "reached \(bytes) \(reason)\n"
-        case .found(let index, let addresses): "found \(index) \(addresses.joined(separator: ","))\n"
+        case .found(let index, let isWhole, let addresses):
+            "\(isWhole ? "found" : "partly") \(index) \(addresses.joined(separator: ","))\n"
         case .missing(let index, let isCertain, let reason):
             "\(isCertain ? "missing" : "unknown") \(index) \(reason)\n"
         case .failed(let reason): "failed \(reason)\n"
@@ -34,9 +37,10 @@ package enum WorkerMessage: Hashable, Sendable {
         case "reached" where words.count >= 2:
             guard let bytes = Int64(words[1]), bytes >= 0 else { return nil }
             self = .reached(bytes: bytes, shortBecause: words.count == 3 ? words[2] : nil)
-        case "found" where words.count == 3:
+        case "found" where words.count == 3, "partly" where words.count == 3:
             guard let index = Int(words[1]) else { return nil }
-            self = .found(index: index, addresses: words[2].split(separator: ",").map(String.init))
+            self = .found(
+                index: index, isWhole: words[0] == "found", addresses: words[2].split(separator: ",").map(String.init))
         case "missing" where words.count == 3, "unknown" where words.count == 3:
             guard let index = Int(words[1]) else { return nil }
             self = .missing(index: index, isCertain: words[0] == "missing", reason: words[2])

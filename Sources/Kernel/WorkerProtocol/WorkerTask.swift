@@ -26,7 +26,7 @@ package enum WorkerTask: Hashable, Sendable {
     case cache(CacheLoad, bytes: Int64, reserve: Int64)
 
     /// How long a worker looks names up at the most.
-    package static let lookupLimit = Duration.seconds(5)
+    package static let lookupLimit = Duration.seconds(10)
 
     /// The descriptor of the first of the files that a worker is given; others follow.
     package static let firstFile: Int32 = 3

@@ -11,14 +11,18 @@ struct NameWork {
 
     private static let attempts = 2
     private static let patience = Duration.milliseconds(1500)
+    /// What is read before it is plain that somebody sends what nobody asked for.
+    private static let mostPackets = 64
 
     /// What a question came to.
     private enum Outcome {
-        case addresses([[UInt8]])
+        /// - Parameter isWhole: Of both kinds; otherwise only one was answered.
+        case addresses([[UInt8]], isWhole: Bool)
         /// There is no such name, or it has no address.
         case none(String)
-        /// Nobody can tell now.
-        case unknown(String)
+        /// A server cannot tell.
+        case failed(String)
+        case unanswered(String)
     }
 
     /// - Parameter candidates: The whole names that a name may mean: the first that has an address is meant.
@@ -27,10 +31,12 @@ struct NameWork {
         var isCertain = true
         for candidate in candidates {
             switch ask(candidate) {
-            case .addresses(let addresses):
-                return .found(index: index, addresses: addresses.compactMap(Self.text))
+            case .addresses(let addresses, let isWhole):
+                return .found(index: index, isWhole: isWhole, addresses: addresses.compactMap(Self.text))
             case .none(let words): if isCertain { reason = words }
-            case .unknown(let words): (reason, isCertain) = (words, false)
+            case .failed(let words): (reason, isCertain) = (words, false)
+            // What it might have meant must not be taken for something else.
+            case .unanswered(let words): return .missing(index: index, isCertain: false, reason: words)
             }
         }
         return .missing(index: index, isCertain: isCertain, reason: reason)
@@ -38,41 +44,43 @@ struct NameWork {
 
     private func ask(_ candidate: String) -> Outcome {
         guard let name = DNSName(candidate) else { return .none("it is no name") }
-        var reason = "no answer from \(sockets.count == 1 ? "the name server" : "\(sockets.count) name servers")"
+        var open = DNSQuestion.RecordType.allCases
+        var found: [[UInt8]] = []
+        var failure: String?
         for _ in 0..<Self.attempts {
-            for socket in sockets where .now < end {
-                let answers = exchange(
-                    DNSQuestion.RecordType.allCases.map {
-                        DNSQuestion(id: .random(in: 0...UInt16.max), name: name, type: $0)
-                    },
-                    on: socket)
-                var found: [[UInt8]] = []
-                for case .addresses(let addresses) in answers { found += addresses }
-                if !found.isEmpty { return .addresses(found) }
-                if answers.contains(.noSuchName) { return .none("there is no such name") }
-                if answers.count == DNSQuestion.RecordType.allCases.count, answers.allSatisfy({ $0 == .addresses([]) })
-                {
-                    return .none("the name has no address")
+            for socket in sockets where .now < end && !open.isEmpty {
+                let questions = open.map { DNSQuestion(id: .random(in: 0...UInt16.max), name: name, type: $0) }
+                for (question, answer) in exchange(questions, on: socket) {
+                    switch answer {
+                    case .addresses(let addresses):
+                        found += addresses
+                        open.removeAll { $0 == question.type }
+                    case .noSuchName: return .none("there is no such name")
+                    case .failed(let code): failure = "a name server answered with code \(code)"
+                    case .truncated: failure = "its addresses do not fit into a packet"
+                    }
                 }
-                if answers.contains(.truncated) { reason = "its addresses do not fit into a packet" }
-                for case .failed(let code) in answers { reason = "a name server answered with code \(code)" }
             }
         }
-        return .unknown(reason)
+        if !found.isEmpty { return .addresses(found, isWhole: open.isEmpty) }
+        if open.isEmpty { return .none("the name has no address") }
+        if let failure { return .failed(failure) }
+        return .unanswered(
+            "no answer from \(sockets.count == 1 ? "the name server" : "\(sockets.count) name servers")")
     }
 
     /// What comes back in time.
-    private func exchange(_ questions: [DNSQuestion], on socket: Int32) -> [DNSAnswer] {
+    private func exchange(_ questions: [DNSQuestion], on socket: Int32) -> [(DNSQuestion, DNSAnswer)] {
         var open = questions
         for question in questions {
             let message = question.message
             // What cannot be sent is not answered.
             _ = write(socket, message, message.count)
         }
-        var answers: [DNSAnswer] = []
+        var answers: [(DNSQuestion, DNSAnswer)] = []
         let limit = min(.now + Self.patience, end)
         var buffer = [UInt8](repeating: 0, count: DNSQuestion.longestAnswer + 1)
-        while !open.isEmpty {
+        for _ in 0..<Self.mostPackets where !open.isEmpty {
             let left = (limit - .now).wholeNanoseconds / 1_000_000
             var wait = pollfd(fd: socket, events: Int16(POLLIN), revents: 0)
             guard left > 0, poll(&wait, 1, Int32(clamping: left)) > 0 else { break }
@@ -82,7 +90,7 @@ struct NameWork {
             let message = Array(buffer[..<count])
             for (index, question) in open.enumerated() {
                 guard let answer = DNSAnswer(message, to: question) else { continue }
-                answers.append(answer)
+                answers.append((question, answer))
                 open.remove(at: index)
                 break
             }

@@ -106,7 +106,12 @@ struct AgentOptions {
 
     /// What Kubernetes tells every pod. Nil where it tells nothing, or a name.
     private static func apiServerOfThisPod() -> IPNetwork? {
-        getenv("KUBERNETES_SERVICE_HOST").flatMap { IPNetwork(text: String(cString: $0)) }
+        guard let text = getenv("KUBERNETES_SERVICE_HOST").map({ String(cString: $0) }) else { return nil }
+        if let address = IPNetwork(text: text), address.isSingleAddress { return address }
+        StandardStream.error.writeLine(
+            "squalld: $KUBERNETES_SERVICE_HOST is no address: name the API server by --api-server, or faults may hit it"
+        )
+        return nil
     }
 
     private static func network(_ text: String, option: String) throws(UsageError) -> IPNetwork {

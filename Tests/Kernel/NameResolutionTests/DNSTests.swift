@@ -25,7 +25,7 @@ private struct Answer {
 }
 
 struct DNSTests {
-    private static let name = DNSName("db.shop")!
+    private static let name = ["db.shop"].compactMap(DNSName.init)[0]
     private static let question = DNSQuestion(id: 0x1234, name: name, type: .a)
     private static let aliased: [UInt8] = [3] + Array("web".utf8) + [0]
 

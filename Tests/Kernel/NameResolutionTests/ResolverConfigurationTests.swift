@@ -36,8 +36,9 @@ struct ResolverConfigurationTests {
             nameserver
             nameserver 10.0.0.3
             nameserver 10.0.0.4
-            search a b c d e f g h .
-            options rotate ndots:99 timeout:1
+            search a b, c,d b x\u{0} c d e f g h .
+            options rotate ndots:99 timeout:1 # attempts:9
+            nameserver 10.0.0.5\(String(repeating: " ", count: 1024))
             options ndots:x
             """)
         #expect(odd.nameServers == ["10.0.0.1", "fd00::1", "10.0.0.3"])

@@ -25,8 +25,9 @@ struct LookupWorkerTests {
         }
         #expect(
             answers == [
-                .found(index: 0, addresses: ["10.1.2.3", "10.1.2.4", "fd00::1"]),
-                .found(index: 1, addresses: ["10.9.9.9"]), .found(index: 2, addresses: ["fd00::2"]),
+                .found(index: 0, isWhole: true, addresses: ["10.1.2.3", "10.1.2.4", "fd00::1"]),
+                .found(index: 1, isWhole: true, addresses: ["10.9.9.9"]),
+                .found(index: 2, isWhole: true, addresses: ["fd00::2"]),
                 .missing(index: 3, isCertain: true, reason: "there is no such name"),
             ])
     }
@@ -41,11 +42,23 @@ struct LookupWorkerTests {
         #expect(.now - begin < WorkerTask.lookupLimit + .seconds(5))
     }
 
+    @Test func `of which only one kind was told is said`() throws {
+        let answers = try lookUp([["db"]]) { _, type in type == 1 ? Reply(addresses: [[10, 1, 2, 3]]) : nil }
+        #expect(answers == [.found(index: 0, isWhole: false, addresses: ["10.1.2.3"])])
+    }
+
+    @Test func `a name that nobody answers is not taken for another one`() throws {
+        let answers = try lookUp([["db.shop.test", "db"]]) { name, _ in
+            name == "db" ? Reply(addresses: []) : nil
+        }
+        #expect(answers == [.missing(index: 0, isCertain: false, reason: "no answer from the name server")])
+    }
+
     @Test func `the next server is asked when one does not answer`() throws {
         let answers = try lookUp([["db"]], silentServers: 1) { _, type in
             Reply(addresses: type == 1 ? [[10, 1, 2, 3]] : [])
         }
-        #expect(answers == [.found(index: 0, addresses: ["10.1.2.3"])])
+        #expect(answers == [.found(index: 0, isWhole: true, addresses: ["10.1.2.3"])])
     }
 
     private struct Reply {

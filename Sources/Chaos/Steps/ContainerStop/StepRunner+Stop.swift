@@ -11,6 +11,7 @@ final class RunningStop {
         case failed(ContainerStopError)
     }
 
+    let order: ContainerStop
     let target: ResolvedTarget
     let beganAt = BootInstant.now
     var state = State.underWay
@@ -21,7 +22,8 @@ final class RunningStop {
     /// Whoever waits until it is not under way any more, or for a time.
     var waiters: [CheckedContinuation<Void, Never>] = []
 
-    init(of target: ResolvedTarget) {
+    init(_ order: ContainerStop, of target: ResolvedTarget) {
+        self.order = order
         self.target = target
     }
 
@@ -42,7 +44,16 @@ extension StepRunner {
     /// How long a container that has ended may take to be told of.
     private static let lastWordPatience = Duration.seconds(10)
 
+    private func isBeingStopped(_ stop: ContainerStop) -> Bool {
+        stops.values.contains { $0.isUnderWay && $0.order.container == stop.container }
+    }
+
     func prepareStop(_ stop: ContainerStop) throws(Problem) -> Intent {
+        if isBeingStopped(stop) {
+            throw Problem(
+                .targetBusy, "the container is being stopped already", field: "target",
+                hint: "wait until it has ended")
+        }
         guard stops.values.count(where: \.isUnderWay) < Self.mostStops else {
             throw Problem(
                 .limitExceeded, "this node stops \(Self.mostStops) containers already, which are the most at once",
@@ -58,13 +69,22 @@ extension StepRunner {
         _ order: ContainerStop, as key: WorkerKey, on target: ResolvedTarget, until deadline: BootInstant,
         news: @escaping @Sendable (StepNews) -> Void
     ) async throws(StepError) {
-        guard let stopper else { throw StepError("there is nobody who speaks to the container runtime") }
-        guard target.isRunning else { throw StepError("the container has ended") }
-        guard stops.values.count(where: \.isUnderWay) < Self.mostStops else {
-            throw StepError("\(Self.mostStops) containers are being stopped already, which are the most at once")
-        }
-        let stop = RunningStop(of: target)
+        let obstacle: String? =
+            stopper == nil
+            ? "there is nobody who speaks to the container runtime"
+            : !target.isRunning
+                ? "the container has ended"
+                : isBeingStopped(order)
+                    ? "the container is being stopped already"
+                    : stops.values.count(where: \.isUnderWay) >= Self.mostStops
+                        ? "\(Self.mostStops) containers are being stopped already, which are the most at once" : nil
+        let stop = RunningStop(order, of: target)
         stops[key] = stop
+        guard let stopper, obstacle == nil else {
+            let words = obstacle ?? ""
+            stop.state = .failed(ContainerStopError(words, isUntold: true))
+            throw StepError(words)
+        }
         stop.task = Task {
             do throws(ContainerStopError) {
                 let exitCode = try await stopper.stop(order)
@@ -89,10 +109,11 @@ extension StepRunner {
 
     private func wait(for stop: RunningStop, until limit: BootInstant) async {
         nonisolated(unsafe) let awaited = stop
-        executor.queue.asyncAfter(deadline: .now() + (limit - BootInstant.now).seconds) { [weak self] in
-            self?.assumeIsolated { _ in awaited.wakeWaiters() }
-        }
         while stop.isUnderWay, .now < limit {
+            // Should it come too soon by the other clock, there is another.
+            executor.queue.asyncAfter(deadline: .now() + (limit - BootInstant.now).seconds + 0.001) { [weak self] in
+                self?.assumeIsolated { _ in awaited.wakeWaiters() }
+            }
             await withCheckedContinuation { stop.waiters.append($0) }
         }
     }

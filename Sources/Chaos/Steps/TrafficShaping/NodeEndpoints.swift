@@ -45,7 +45,13 @@ package final class NodeEndpoints {
         let addresses = try socket.addresses().filter(\.isGlobal)
         var reached: Set<Int32> = []
         for interface in Set(addresses.map(\.interface)) {
-            let link = try socket.link(interface)
+            let link: Link
+            do throws(NetlinkError) {
+                link = try socket.link(interface)
+            } catch let error where error.errno == .noDevice {
+                // It has gone meanwhile, and its addresses with it.
+                continue
+            }
             if !link.isLoopback, link.kind != "dummy" { reached.insert(interface) }
         }
         return addresses.filter { reached.contains($0.interface) }.compactMap { address in

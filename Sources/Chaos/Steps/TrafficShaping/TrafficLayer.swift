@@ -13,6 +13,9 @@ package struct TrafficLayer: Hashable, Sendable {
         case both
     }
 
+    /// What the boxes of one may come to.
+    package static let mostBoxes = 128
+
     /// All of its packets.
     package var boxes: Set<TrafficBox> {
         switch direction {

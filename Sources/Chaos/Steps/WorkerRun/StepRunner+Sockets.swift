@@ -40,12 +40,15 @@ extension StepRunner {
                     try OwnedDescriptor.connected(to: sink, over: .udp).ownInternetAddress()
                 }
             }
+        } catch .entry(let error) {
+            throw Problem(.targetRefused, "the target's network cannot be entered: \(error)", field: "target")
         } catch {
             throw Problem(
                 .fieldInvalid, "nothing can be sent there from the target: \(error)", field: "parameters.sink",
                 hint: "name a sink to which the target has a route")
         }
-        if own?.bytes == sink.bytes {
+        guard let own else { throw Problem(.targetRefused, Self.withoutNetwork.description, field: "target") }
+        if own.bytes == sink.bytes {
             throw Problem(
                 .fieldInvalid, "\(sink) is the target itself: nothing would leave it", field: "parameters.sink")
         }
@@ -54,7 +57,8 @@ extension StepRunner {
     /// Who is never hit by a fault on packets is no sink, either.
     private func excludedEndpoints(of target: ResolvedTarget) throws(StepError) -> [ExcludedEndpoint] {
         let shaper = try openShaper(of: target)
-        let ofNode = try endpoints?.current() ?? []
+        guard let endpoints else { throw StepError("nobody knows who must not be hit") }
+        let ofNode = try endpoints.current()
         do throws(TrafficError) {
             return try shaper.gateways() + ofNode
         } catch {

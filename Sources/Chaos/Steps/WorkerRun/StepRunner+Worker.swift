@@ -67,7 +67,6 @@ extension StepRunner {
     /// How long a killed worker may take to end before its session counts as stuck. In a cgroup without CPU time left
     /// that is a few of its periods.
     private static let patience = Duration.seconds(5)
-    private static let longestLine = 4096
     /// How long a worker may take to say that it is at work. In a cgroup that has used up its CPU time it takes long to
     /// come to its program.
     private static let startPatience = Duration.seconds(10)
@@ -187,7 +186,7 @@ extension StepRunner {
             return
         }
         running.unread += chunk[..<count]
-        if running.unread.count > Self.longestLine {
+        if running.unread.count > WorkerMessage.longestLine {
             // No worker of ours, or not any more: it goes, and its session with it.
             running.complaint = "it said more than a worker says"
             running.unread = []
