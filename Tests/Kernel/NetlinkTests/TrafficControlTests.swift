@@ -115,7 +115,14 @@ struct TrafficControlTests {
         let prefix = FlowerMatch.Prefix(address: [0xFD] + [UInt8](repeating: 0, count: 14) + [0x10], length: 124)
         let families = [
             (EtherType.ipv4, Self.matches),
-            (.ipv6, [FlowerMatch(source: prefix), FlowerMatch(destination: prefix, ipProtocol: 58)]),
+            (
+                .ipv6,
+                [
+                    FlowerMatch(source: prefix), FlowerMatch(destination: prefix, ipProtocol: 58),
+                    FlowerMatch(ipProtocol: 58, icmpTypes: .init(lowest: 132, count: 4)),
+                    FlowerMatch(ipProtocol: 58, icmpTypes: .init(lowest: 136, count: 1)),
+                ]
+            ),
         ]
         for (etherType, matches) in families {
             try inNewInterface { socket, ifb in

@@ -16,8 +16,8 @@ package struct NetworkStress: Fault {
         pass what other network faults do to the target, and its network policies. Over UDP nobody need listen: packets \
         that are refused or lost on their way are not sent again. Over TCP the session begins when the sink has taken the \
         connections; what the sink sends is thrown away; and when a connection ends, the session does, with the reason. \
-        Sinks that are refused: loopback and the target's own addresses, multicast, broadcast and reserved ones, and \
-        those where clouds tell machines about themselves.
+        Sinks that are refused: loopback and the target's own addresses, multicast, broadcast and reserved ones, \
+        those where clouds tell machines about themselves, and whom faults on packets never hit either, as the node.
         """
     package static let reach = Reach.pod
     package static let needs: [NodeFeature] = [.workers]

@@ -10,7 +10,7 @@ enum TrafficChange: Hashable {
     case addClsact(TrafficBase.Interface)
     case resetQueueLength(TrafficBase.Interface)
     case addCatchAll(TrafficBase.Interface)
-    case exclude(TrafficBox, at: Filter.Place, handle: UInt32?, on: TrafficBase.Interface)
+    case exclude(TrafficExclusion, at: Filter.Place, handle: UInt32?, on: TrafficBase.Interface)
     case redirect(TrafficBox, at: Filter.Place, to: Link, handle: UInt32?, on: TrafficBase.Interface)
     case deleteFilter(Filter)
     case deleteIFB(Link)
@@ -30,8 +30,8 @@ extension TrafficChange {
             try socket.setTransmitQueueLength(interface.transmitQueueLength, ofLink: interface.index)
         case .addCatchAll(let interface):
             try socket.addMatchall(at: .catchAll(of: interface.index), action: .catchAll)
-        case .exclude(let box, let place, let handle, _):
-            try socket.setFlower(at: place, matching: box.match, handle: handle, action: .exclude)
+        case .exclude(let exclusion, let place, let handle, _):
+            try socket.setFlower(at: place, matching: exclusion.match, handle: handle, action: .exclude)
         case .redirect(let box, let place, let link, let handle, _):
             try socket.setFlower(at: place, matching: box.match, handle: handle, action: .redirect(to: link))
         case .deleteFilter(let filter): try socket.delete(filter)
@@ -55,9 +55,9 @@ extension TrafficChange: CustomStringConvertible {
             "\(interface.name) has another transmit queue length than \(interface.transmitQueueLength)"
         case .addCatchAll(let interface):
             "\(interface.name) lacks the filter at preference \(TrafficClass.catchAllPreference)"
-        case .exclude(let box, let place, let handle, let interface):
+        case .exclude(let exclusion, let place, let handle, let interface):
             "\(interface.name) \(handle == nil ? "lacks the" : "has another") filter at \(place.hook) preference "
-                + "\(place.preference) that excludes \(box)"
+                + "\(place.preference) that excludes \(exclusion)"
         case .redirect(let box, let place, let link, let handle, let interface):
             "\(interface.name) \(handle == nil ? "lacks the" : "has another") filter at \(place.hook) preference "
                 + "\(place.preference) that leads \(box) to \(link.name)"

@@ -18,7 +18,7 @@ struct TrafficPlan {
     /// Of the base, those that are still there.
     private let interfaces: [TrafficBase.Interface]
     /// What is excluded of all packets, each way.
-    private let excluded: [TrafficBox]
+    private let exclusions: [TrafficExclusion]
 
     init(
         from state: TrafficState, to composition: TrafficComposition, over base: TrafficBase, givingUpDraining: Bool
@@ -26,9 +26,7 @@ struct TrafficPlan {
         self.state = state
         self.composition = composition
         self.interfaces = base.interfaces.filter { state.link($0.index) != nil }
-        self.excluded = base.excluded.flatMap { endpoint in
-            [TrafficBox.Direction.egress, .ingress].map { endpoint.box($0) }
-        }
+        self.exclusions = TrafficExclusion.all(of: base)
         try planIFBs()
         // An ifb gets its number from the kernel, so the filters that lead to it are planned when it is there.
         if changes.contains(where: \.makesLink) { return }
@@ -77,12 +75,13 @@ struct TrafficPlan {
         let wantedHere = composition.classes.map { wanted in
             (wanted, wanted.boxes.filter { $0.interface ?? interface.name == interface.name })
         }
-        for box in excluded where wantedHere.contains(where: { $0.1.contains { $0.meet(box) != nil } }) {
-            let place = Filter.Place(excluding: box, on: interface.index)
-            let found = present[place]?[box.match]
+        for exclusion in exclusions
+        where wantedHere.contains(where: { $0.1.contains { $0.meet(exclusion.box) != nil } }) {
+            let place = Filter.Place(excluding: exclusion.box, on: interface.index)
+            let found = present[place]?[exclusion.match]
             if let found { kept.insert(found) }
             if found?.actions != [.exclude] {
-                changes.append(.exclude(box, at: place, handle: found?.handle, on: interface))
+                changes.append(.exclude(exclusion, at: place, handle: found?.handle, on: interface))
             }
         }
         for (wanted, boxes) in wantedHere {

@@ -16,12 +16,8 @@ extension DeadMansProgram {
             }
         }
         for interface in base.interfaces {
-            let boxes = [TrafficBox.Direction.egress, .ingress].flatMap { direction in
-                base.excluded.map { $0.box(direction) }
-            }
-            for place in Set(boxes.map { Filter.Place(excluding: $0, on: interface.index) }) {
-                send(PreparedRequest.deleteFilters(ofKind: "flower", at: place))
-            }
+            let places = TrafficExclusion.all(of: base).map { Filter.Place(excluding: $0.box, on: interface.index) }
+            for place in Set(places) { send(PreparedRequest.deleteFilters(ofKind: "flower", at: place)) }
         }
         for each in classes { send(PreparedRequest.deleteLink(named: each.interfaceName)) }
         for interface in base.interfaces {

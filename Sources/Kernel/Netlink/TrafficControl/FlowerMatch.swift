@@ -8,23 +8,44 @@ package struct FlowerMatch: Hashable, Sendable {
     package let ipProtocol: UInt8?
     package let sourcePorts: Ports?
     package let destinationPorts: Ports?
+    /// Of ICMPv6 (RFC 4443).
+    package let icmpTypes: ICMPTypes?
 
     /// All packets of the EtherType.
     package static let everything = FlowerMatch()
 
-    /// - Parameters: Ports only with TCP or UDP, as the kernel wants it.
+    /// - Parameters: Ports only with TCP or UDP, types only with ICMPv6, as the kernel wants it.
     package init(
         source: Prefix? = nil, destination: Prefix? = nil, ipProtocol: UInt8? = nil, sourcePorts: Ports? = nil,
-        destinationPorts: Ports? = nil
+        destinationPorts: Ports? = nil, icmpTypes: ICMPTypes? = nil
     ) {
         precondition(
             sourcePorts == nil && destinationPorts == nil || ipProtocol.flatMap(PortKeys.init) != nil,
             "ports without a protocol that has them")
+        precondition(icmpTypes == nil || ipProtocol == Self.icmpv6, "types without the protocol that has them")
         self.source = source
         self.destination = destination
         self.ipProtocol = ipProtocol
         self.sourcePorts = sourcePorts
         self.destinationPorts = destinationPorts
+        self.icmpTypes = icmpTypes
+    }
+
+    package static let icmpv6: UInt8 = 58
+
+    /// All types of messages that begin with the same bits.
+    package struct ICMPTypes: Hashable, Sendable {
+        package let lowest: UInt8
+        /// A power of two, up to 128.
+        package let count: UInt8
+
+        package init(lowest: UInt8, count: UInt8) {
+            precondition(count.nonzeroBitCount == 1 && lowest % count == 0, "types that have no mask")
+            self.lowest = lowest
+            self.count = count
+        }
+
+        fileprivate var mask: UInt8 { ~(count - 1) }
     }
 
     /// All ports that begin with the same bits, by value and mask. flower knows ranges too, but many kernels match none
@@ -106,6 +127,10 @@ extension FlowerMatch {
         }
         guard let ipProtocol else { return }
         request.put(TCA_FLOWER_KEY_IP_PROTO, ipProtocol)
+        if let icmpTypes {
+            request.put(TCA_FLOWER_KEY_ICMPV6_TYPE, icmpTypes.lowest)
+            request.put(TCA_FLOWER_KEY_ICMPV6_TYPE_MASK, icmpTypes.mask)
+        }
         guard let keys = PortKeys(ipProtocol) else { return }
         for (ports, keys) in [(sourcePorts, keys.source), (destinationPorts, keys.destination)] {
             guard let ports else { continue }
@@ -142,10 +167,19 @@ extension FlowerMatch {
             ports.append(block)
             left.subtract([keys.key, keys.mask])
         }
+        var icmpTypes: ICMPTypes?
+        if ipProtocol == Self.icmpv6, left.remove(TCA_FLOWER_KEY_ICMPV6_TYPE) != nil {
+            guard let lowest = options.value(TCA_FLOWER_KEY_ICMPV6_TYPE, as: UInt8.self),
+                let mask = options.value(TCA_FLOWER_KEY_ICMPV6_TYPE_MASK, as: UInt8.self), mask > 0,
+                case let count = ~mask &+ 1, count.nonzeroBitCount == 1, lowest & ~mask == 0
+            else { return nil }
+            left.remove(TCA_FLOWER_KEY_ICMPV6_TYPE_MASK)
+            icmpTypes = ICMPTypes(lowest: lowest, count: count)
+        }
         guard left.isEmpty else { return nil }
         self.init(
             source: prefixes[0], destination: prefixes[1], ipProtocol: ipProtocol, sourcePorts: ports.first ?? nil,
-            destinationPorts: ports.last ?? nil)
+            destinationPorts: ports.last ?? nil, icmpTypes: icmpTypes)
     }
 
     private static let attributesThatMatchNothing: Set<Int> = [
