@@ -167,16 +167,34 @@ struct ContainerStopTests {
         #expect(world.stopper.asked == [])
     }
 
+    @Test func `a container is stopped once at a time`() async throws {
+        let world = try await World(.waits)
+        try await world.perform(intent, of: session, within: .zero)
+        let problem = try await #require(throws: Problem.self) {
+            try await world.runner.prepare([.stopContainer(order)], on: world.target)
+        }
+        #expect(problem.code == .targetBusy)
+        await #expect(throws: StepError.self) { try await world.perform(intent, of: .random()) }
+        #expect(world.stopper.asked.count == 1)
+        _ = try await world.undo(intent, of: session)
+        #expect(try await world.runner.prepare([.stopContainer(order)], on: world.target) == [intent])
+    }
+
     @Test func `only so many containers are being stopped at once`() async throws {
         let world = try await World(.waits)
         let sessions = (0..<32).map { _ in SessionID.random() }
-        for session in sessions { try await world.perform(intent, of: session, within: .zero) }
+        for (number, session) in sessions.enumerated() {
+            let other = Intent.stopContainer(ContainerStop(of: "\(number)", graceSeconds: 30))
+            try await world.perform(other, of: session, within: .zero)
+        }
         let problem = try await #require(throws: Problem.self) {
             try await world.runner.prepare([.stopContainer(order)], on: world.target)
         }
         #expect(problem.code == .limitExceeded)
         await #expect(throws: StepError.self) { try await world.perform(intent, of: session) }
         #expect(world.stopper.asked.count == 32)
+        // It was not even ordered.
+        #expect(try await world.undo(intent, of: session) == .alreadyRestored)
         for session in sessions { _ = try await world.undo(intent, of: session) }
         #expect(try await world.runner.prepare([.stopContainer(order)], on: world.target) == [intent])
     }

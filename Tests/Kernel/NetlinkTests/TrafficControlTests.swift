@@ -153,6 +153,24 @@ struct TrafficControlTests {
     }
 
     @Test(.enabled(if: KernelFeature.hasFlower, "needs cls_flower and act_mirred"))
+    func `a filter that matches everything is listed, however much is listed before it`() throws {
+        try inNewInterface { socket, ifb in
+            try socket.addClsact(to: ifb)
+            let last = Filter.Place(interface: ifb, hook: .egress, preference: 60_000, etherType: .all)
+            try socket.addMatchall(at: last, action: FilterAction(.continue, cookie: [1]))
+            // Several times as much as a datagram holds, so that each time another one is the last in it.
+            for number in UInt8(1)...120 {
+                let place = Filter.Place(interface: ifb, hook: .egress, preference: 50_000, etherType: .ipv4)
+                let match = FlowerMatch(destination: .init(address: [10, 0, 0, number], length: 32))
+                try socket.setFlower(at: place, matching: match, action: FilterAction(.pass, cookie: [2]))
+                let filters = try socket.filters(of: ifb, at: .egress).filter { $0.handle != 0 }
+                #expect(filters.count == Int(number) + 1 && filters.last?.place == last, "\(number)")
+                #expect(filters.last?.actions == [FilterAction(.continue, cookie: [1])])
+            }
+        }
+    }
+
+    @Test(.enabled(if: KernelFeature.hasFlower, "needs cls_flower and act_mirred"))
     func `a redirection to an interface that is gone says so`() throws {
         try inNewInterface { socket, ifb in
             try socket.addIFB(named: "two")

@@ -1,4 +1,5 @@
 internal import CNetlink
+internal import LinuxSystem
 
 /// The two places where clsact looks at packets.
 package enum ClsactHook: Hashable, Sendable, CaseIterable {
@@ -102,8 +103,35 @@ extension NetlinkSocket {
     ///
     /// The corresponding request is `RTM_GETTFILTER`.
     package func filters(of interface: Int32, at hook: ClsactHook) throws(NetlinkError) -> [Filter] {
-        try dump(.listFilters(of: interface, at: hook), on: "\(hook) of interface \(interface)") {
+        let listed = try dump(.listFilters(of: interface, at: hook), on: "\(hook) of interface \(interface)") {
             Filter($0, hook: hook)
+        }
+        var filters: [Filter] = []
+        for filter in listed {
+            filters.append(filter)
+            let isPlace = filter.handle == 0 && filter.kind == "matchall"
+            if isPlace, !listed.contains(where: { $0.place == filter.place && $0.handle != 0 }),
+                let lost = try matchall(at: filter.place)
+            {
+                filters.append(lost)
+            }
+        }
+        return filters
+    }
+
+    /// The one that a place can have, by itself: of a list the kernel leaves it out where it did not fit into a datagram any
+    /// more, and lists only its place (`mall_walk()` counts what it could not write).
+    ///
+    /// The corresponding request is `RTM_GETTFILTER`.
+    private func matchall(at place: Filter.Place) throws(NetlinkError) -> Filter? {
+        // The kernel's choice when none is asked for.
+        let request = NetlinkRequest(
+            "RTM_GETTFILTER", type: RTM_GETTFILTER, flags: 0, header: place.header(handle: 1))
+        request.put(TCA_KIND, string: "matchall")
+        do throws(NetlinkError) {
+            return Filter(try ask(request, on: place.subject), hook: place.hook)
+        } catch let error where error.errno == .noEntry {
+            return nil
         }
     }
 
