@@ -22,6 +22,7 @@ for path in sys.argv[1:]:
             skipped[f"{Path(path).stem}: {reason}"] += 1
         elif case.find("failure") is not None or case.find("error") is not None:
             failed += 1
+            print(f"FAILED {Path(path).stem}: {case.get('classname')} {case.get('name')}")
         else:
             passed += 1
 for reason, count in sorted(skipped.items()):

@@ -27,9 +27,9 @@ struct InternetSocketTests {
 
     @Test(arguments: [[127, 0, 0, 1], [UInt8](repeating: 0, count: 15) + [1]])
     func `a datagram goes to its peer`(address: [UInt8]) throws {
-        try inLoopbackNetwork { (_) throws in
-            let receiver = try Receiver(.udp, at: address)
-            let sender = try OwnedDescriptor.connected(to: receiver.address, over: .udp)
+        try inLoopbackNetwork { (network) throws in
+            let receiver = try network.receiver(.udp, at: address)
+            let sender = try network.connected(to: receiver.address, over: .udp)
             #expect(write(sender.rawValue, "hello", 5) == 5)
             #expect(try receiver.bytes(atMost: 100) == Array("hello".utf8))
             #expect(try sender.ownInternetAddress().bytes == address)
@@ -38,13 +38,13 @@ struct InternetSocketTests {
     }
 
     @Test func `a connection is there or it is known why not`() throws {
-        try inLoopbackNetwork { (_) throws in
-            let receiver = try Receiver(.tcp, at: [127, 0, 0, 1])
-            let there = try OwnedDescriptor.connected(to: receiver.address, over: .tcp)
+        try inLoopbackNetwork { (network) throws in
+            let receiver = try network.receiver(.tcp, at: [127, 0, 0, 1])
+            let there = try network.connected(to: receiver.address, over: .tcp)
             #expect(isWritable(there.rawValue))
             #expect(try socketError(of: there.rawValue) == nil)
             let nobody = InternetAddress(bytes: [127, 0, 0, 1], port: receiver.address.port ^ 1)
-            let refused = try OwnedDescriptor.connected(to: nobody, over: .tcp)
+            let refused = try network.connected(to: nobody, over: .tcp)
             #expect(isWritable(refused.rawValue))
             #expect(try socketError(of: refused.rawValue) == .connectionRefused)
             // It is told once.
@@ -53,9 +53,9 @@ struct InternetSocketTests {
     }
 
     @Test func `a connection that is let go of is reset`() throws {
-        try inLoopbackNetwork { (_) throws in
-            let receiver = try Receiver(.tcp, at: [127, 0, 0, 1])
-            let sender = try OwnedDescriptor.connected(to: receiver.address, over: .tcp)
+        try inLoopbackNetwork { (network) throws in
+            let receiver = try network.receiver(.tcp, at: [127, 0, 0, 1])
+            let sender = try network.connected(to: receiver.address, over: .tcp)
             let accepted = try receiver.accepted()
             #expect(write(sender.rawValue, "hello", 5) == 5)
             _ = consume sender
@@ -66,21 +66,18 @@ struct InternetSocketTests {
     }
 
     @Test func `nothing is sent where no route leads, and nothing to everybody`() throws {
-        try withTemporaryNetworkNamespace { (namespace) throws in
-            try TestNetwork.thread.get().run(inNetworkNamespaceOf: namespace) { () throws in
-                let error = SystemCallError("connect", on: "10.1.2.3:9", errno: Errno(rawValue: ENETUNREACH))
-                for transport in InternetTransport.allCases {
-                    #expect(throws: error) {
-                        _ = try OwnedDescriptor.connected(
-                            to: InternetAddress(bytes: [10, 1, 2, 3], port: 9), over: transport)
-                    }
+        try withTemporaryNetworkNamespace { (network) throws in
+            let error = SystemCallError("connect", on: "10.1.2.3:9", errno: Errno(rawValue: ENETUNREACH))
+            for transport in InternetTransport.allCases {
+                #expect(throws: error) {
+                    _ = try network.connected(to: InternetAddress(bytes: [10, 1, 2, 3], port: 9), over: transport)
                 }
             }
         }
-        try inLoopbackNetwork { (_) throws in
+        try inLoopbackNetwork { (network) throws in
             // Loopback's own.
             #expect(throws: SystemCallError("connect", on: "127.255.255.255:9", errno: .permissionDenied)) {
-                _ = try OwnedDescriptor.connected(
+                _ = try network.connected(
                     to: InternetAddress(bytes: [127, 255, 255, 255], port: 9), over: .udp)
             }
         }

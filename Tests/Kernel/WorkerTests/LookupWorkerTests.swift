@@ -72,12 +72,12 @@ struct LookupWorkerTests {
     ) throws -> [WorkerMessage] {
         var answers: [WorkerMessage] = []
         try inLoopbackNetwork { (network) throws in
-            let server = try Receiver(.udp, at: [127, 0, 0, 1])
+            let server = try network.receiver(.udp, at: [127, 0, 0, 1])
             let nobody = InternetAddress(bytes: [127, 0, 0, 2], port: 9)
             var sockets: [Int32] = []
             defer { for each in sockets { close(each) } }
             for address in Array(repeating: nobody, count: silentServers) + [server.address] {
-                sockets.append(try OwnedDescriptor.connected(to: address, over: .udp).release())
+                sockets.append(try network.connected(to: address, over: .udp).release())
             }
             let raw = server.descriptor.rawValue
             let thread = try startThread { Self.serve(on: raw, reply) }
@@ -90,9 +90,9 @@ struct LookupWorkerTests {
                 try Worker(order, running: program, files: sockets, network: descriptor)
             }
             answers = try worker.answers(names.count, atMost: .seconds(20))
-            _ = try worker.end(atMost: .seconds(5))
+            _ = try worker.end(atMost: .seconds(20))
             // The server ends with an empty packet.
-            let end = try OwnedDescriptor.connected(to: server.address, over: .udp)
+            let end = try network.connected(to: server.address, over: .udp)
             #expect(send(end.rawValue, nil, 0, 0) == 0)
             pthread_join(thread, nil)
         }

@@ -6,18 +6,42 @@ import Processes
 import Testing
 import WorkerProtocol
 
-enum TestNetwork {
-    static let thread = Result { try NamespaceThread() }
-}
-
-/// Runs the closure in a network namespace of its own, in which loopback is up.
+/// Hands out a network namespace of its own, in which loopback is up.
 func inLoopbackNetwork(_ body: (borrowing NamespaceHandle) throws -> Void) throws {
     try withTemporaryNetworkNamespace { (namespace) throws in
-        try TestNetwork.thread.get().run(inNetworkNamespaceOf: namespace) { () throws in
-            let loopback: Int32 = 1
-            try NetlinkSocket().setUp(link: loopback)
-            try body(namespace)
+        let loopback: Int32 = 1
+        try namespace.run { () throws(NetlinkError) in try NetlinkSocket().setUp(link: loopback) }
+        try body(namespace)
+    }
+}
+
+/// Sockets are made in a namespace on a thread of its own; the test itself stays where it is, for on another thread its
+/// expectations would be those of no test.
+extension NamespaceHandle {
+    private static let thread = Result { try NamespaceThread() }
+
+    fileprivate func run<Value: ~Copyable, Failure: Error>(_ body: () throws(Failure) -> Value) throws -> Value {
+        try Self.thread.get().run(inNetworkNamespaceOf: self, body)
+    }
+
+    func receiver(_ transport: InternetTransport, at address: [UInt8], backlog: Int32 = 16) throws -> Receiver {
+        try run { () throws in try Receiver(transport, at: address, backlog: backlog) }
+    }
+
+    /// - Throws: As `OwnedDescriptor.connected`.
+    func connected(to address: InternetAddress, over transport: InternetTransport) throws -> OwnedDescriptor {
+        var refusal: SystemCallError?
+        let descriptor = try run { () throws(Never) -> OwnedDescriptor? in
+            do throws(SystemCallError) {
+                return try OwnedDescriptor.connected(to: address, over: transport)
+            } catch {
+                refusal = error
+                return nil
+            }
         }
+        if let refusal { throw refusal }
+        guard let descriptor else { preconditionFailure("neither connected nor refused") }
+        return descriptor
     }
 }
 
