@@ -65,7 +65,7 @@ def frame(source, destination, addresses, size=1400):
 class Accuracy:
     def __init__(self, world):
         self.agent, self.target, self.peer = world.agent, world.target, world.peer
-        self.gateway = self.peer.ip.rsplit(".", 2)[0] + ".0.1"
+        self.world = world
         self.cgroup = Path(f"{CGROUPS}{self.target.cgroup}")
 
     @contextlib.contextmanager
@@ -143,7 +143,8 @@ class Accuracy:
             return self.session("network-latency", latency="50ms", destinationIPs=[peer])
 
         row("network-latency, one address", 50, "ms", self.added(filtered, peer), None, "ping", 0.5)
-        row("network-latency, another address", 0, "ms", self.added(filtered, self.gateway), None, "ping", 0.2)
+        with self.world.mortal_target() as other:
+            row("network-latency, another address", 0, "ms", self.added(filtered, other.ip), None, "ping", 0.2)
         ingress = self.added(lambda: self.session("network-latency", latency="50ms", direction="ingress"), peer)
         row("network-latency, ingress", 50, "ms", ingress, None, "ping", 0.5)
 
@@ -238,6 +239,33 @@ class Accuracy:
             with self.netem("rate", f"{asked}mbit"):
                 by_hand = megabits(asked)
             row("network-rate-limit", asked, "Mbit/s", ours, by_hand, "iperf3, the peer's interface", 0.03 * asked)
+        server.terminate()
+        server.wait()
+
+    def load(self):
+        """What arrives, without the headers of Ethernet, IP and UDP."""
+        size, headers = 1400, 42
+
+        def megabits():
+            time.sleep(1)
+            before, begun = self.received(), time.monotonic()
+            time.sleep(5)
+            return (self.received() - before) * 8 / (time.monotonic() - begun) / 1e6 * size / (size + headers)
+
+        server = subprocess.Popen(self.in_network(self.peer, "iperf3", "-s"), stdout=subprocess.DEVNULL)
+        time.sleep(1)
+        for asked in (1, 5, 20):
+            with self.session("network-stress", sink=f"{self.peer.ip}:9", rate=f"{asked}Mbit", packetSize=f"{size}B"):
+                ours = megabits()
+            client = self.among_targets(
+                *self.in_network(
+                    self.target, "iperf3", "-c", self.peer.ip, "-u", "-b", f"{asked}M", "-l", str(size), "-t", "9"
+                )
+            )
+            with subprocess.Popen(client, stdout=subprocess.DEVNULL) as process:
+                by_hand = megabits()
+                process.wait()
+            row("network-stress", asked, "Mbit/s", ours, by_hand, "the peer's interface; by hand iperf3", 0.03 * asked)
         server.terminate()
         server.wait()
 
@@ -417,7 +445,7 @@ def merged(page):
     return lines
 
 
-GROUPS = ("latency", "shares", "corruption", "rates", "cpu", "memory", "disk", "fio")
+GROUPS = ("latency", "shares", "corruption", "rates", "load", "cpu", "memory", "disk", "fio")
 
 
 def main():
