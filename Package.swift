@@ -80,6 +80,7 @@ let package = Package(
         systemLibrary("CNetlink", pkgConfig: "libnl-route-3.0", apt: ["libnl-route-3-dev"]),
         systemLibrary("CLibcap", pkgConfig: "libcap", apt: ["libcap-dev"]),
         systemLibrary("CLibseccomp", pkgConfig: "libseccomp", apt: ["libseccomp-dev"]),
+        systemLibrary("CLibyaml", pkgConfig: "yaml-0.1", apt: ["libyaml-dev"]),
         systemLibrary("CLibcrypto", pkgConfig: "libcrypto", apt: ["libssl-dev"]),
         .target(
             name: "CLinux", path: "Sources/Kernel/CLinux",
@@ -110,7 +111,8 @@ let package = Package(
         module(
             "Faults", in: .chaos,
             imports: ["ChaosModel", "Targets", "Steps", "Cgroups", "WorkerProtocol", "LinuxSystem"]),
-        module("Authorization", in: .chaos, imports: ["ChaosModel", "Signatures", "LinuxSystem"]),
+        module("YAML", in: .chaos, imports: ["CLibyaml", "ChaosModel"]),
+        module("Authorization", in: .chaos, imports: ["ChaosModel", "Signatures", "YAML", "LinuxSystem"]),
         module("Journal", in: .chaos, imports: ["ChaosModel", "Authorization", "Steps", "LinuxSystem"]),
         module(
             "Sessions", in: .chaos,
@@ -142,8 +144,8 @@ let package = Package(
         program(
             "squalld",
             imports: [
-                "Keeper", "Engine", "Sessions", "Steps", "AgentAPI", "ChaosModel", "Journal", "Hardening", "Namespaces",
-                "LinuxSystem",
+                "Keeper", "Engine", "Sessions", "Steps", "Authorization", "AgentAPI", "ChaosModel", "Journal",
+                "Hardening", "Namespaces", "LinuxSystem",
             ]),
         program("squall-gateway", imports: ["Gateway", "Hardening", "LinuxSystem"]),
         program("squall-runtimes", imports: ["CRI", "Hardening", "LinuxSystem"]),
@@ -190,7 +192,10 @@ let package = Package(
             ]),
         tests(of: "ChaosModel", in: .chaos, imports: ["ChaosModel"]),
         tests(of: "Signatures", in: .chaos, imports: ["Signatures", "ChaosModel"]),
-        tests(of: "Authorization", in: .chaos, imports: ["Authorization", "Signatures", "ChaosModel", "LinuxSystem"]),
+        tests(of: "YAML", in: .chaos, imports: ["YAML", "ChaosModel"]),
+        tests(
+            of: "Authorization", in: .chaos,
+            imports: ["Authorization", "Signatures", "Faults", "YAML", "ChaosModel", "LinuxSystem"]),
         tests(
             of: "DeadMan", in: .kernel,
             imports: [

@@ -114,6 +114,32 @@ def target(world):
 
 
 @pytest.fixture
+def host_target(world):
+    """A process in a cgroup of its own that is no container's."""
+    if not IN_NODE:
+        yield world.target
+        return
+    from local_world import LocalTarget
+
+    target = LocalTarget(f"squall-test-{os.getpid()}")
+    yield target
+    target.remove()
+
+
+@pytest.fixture
+def policy(agent):
+    """Writes the policy, and returns when it is in force; afterwards it is as it was."""
+
+    def write(**options):
+        agent.write_policy(**options)
+        # The engine looks at it once a second.
+        time.sleep(1.2)
+
+    yield write
+    write()
+
+
+@pytest.fixture
 def mortal_target(world):
     """A target that the test may kill."""
     with world.mortal_target() as target:

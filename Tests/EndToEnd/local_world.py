@@ -27,6 +27,7 @@ class LocalAgent(RunningAgent):
         self.engine_socket = self.root / "private/engine.sock"
         self.state_directory = self.root / "state"
         self.tenants_directory = self.root / "tenants"
+        self.policy_file = self.root / "policy.yaml"
         self.log_file = self.root / "log"
 
     def start(self):
@@ -39,6 +40,7 @@ class LocalAgent(RunningAgent):
                 "--private-directory", self.root / "private",
                 "--state-directory", self.state_directory,
                 "--tenants-directory", self.tenants_directory,
+                "--policy", self.policy_file,
                 *self.options,
             ],
             stderr=self.log_file.open("ab"),

@@ -32,6 +32,7 @@ class ContainerAgent(RunningAgent):
     engine_socket = Path("/run/squalld/engine.sock")
     state_directory = Path("/var/lib/squall")
     tenants_directory = Path("/etc/squall/tenants")
+    policy_file = Path("/etc/squall/policy.yaml")
 
     def __init__(self, programs):
         capabilities = Path(__file__).parents[2] / "daemonset/capabilities"
@@ -59,7 +60,8 @@ class Pod:
     def __init__(self, runtime, name, memory=256 << 20, container=None, **options):
         """`memory` is its limit in bytes; `container` are more options of its container, other `options` the pod's."""
         self.runtime, self.name = runtime, name
-        self.pod = runtime.create_pod(name, namespace="shop", **options)
+        defaults = {"namespace": "shop", "annotations": {"squall.dev/chaos": "allowed"}}
+        self.pod = runtime.create_pod(name, **(defaults | options))
         self.options = {"limits": cri.resources(cpus=1, memory=memory)} | (container or {})
         self.attempt = 0
         self.ip = self.pod.ip

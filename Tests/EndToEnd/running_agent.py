@@ -1,5 +1,6 @@
 """An agent that runs, however it was started."""
 
+import json
 import os
 import re
 import signal
@@ -10,15 +11,30 @@ from api import Tenant
 
 
 class RunningAgent:
-    """Needs from its makers: node_name, api_socket, engine_socket, state_directory, tenants_directory, programs, and
-    keeper_id."""
+    """Needs from its makers: node_name, api_socket, engine_socket, state_directory, tenants_directory, policy_file,
+    programs, and keeper_id."""
 
     def prepare_tenants(self):
+        self.write_policy()
         self.tenants_directory.mkdir(parents=True, exist_ok=True)
         self.tenant = Tenant("shop", self.node_name, self.api_socket)
         self.other_tenant = Tenant("bank", self.node_name, self.api_socket, algorithm="ES256")
         for tenant in (self.tenant, self.other_tenant):
             tenant.publish(self.tenants_directory)
+
+    def write_policy(self, guardrails=None, **tenants):
+        """As an operator would: what the tests' own tenants may do is what most tests need, unless it is told here."""
+        everything = {"namespaces": ["shop"], "faults": ["*"], "host": "allowed"}
+        grants = {name: everything for name in ("shop", "bank", "quickstart", "payments", "late", "new")} | {
+            name: grant for name, grant in tenants.items() if grant is not None
+        }
+        for name in [name for name, grant in tenants.items() if grant is None]:
+            del grants[name]
+        policy = {"version": 1, "guardrails": {"host": "allowed"} | (guardrails or {}), "tenants": grants}
+        self.policy_file.parent.mkdir(parents=True, exist_ok=True)
+        fresh = self.policy_file.with_suffix(".new")
+        fresh.write_text(json.dumps(policy, indent=2))  # Which is YAML, too.
+        fresh.rename(self.policy_file)
 
     def wait_until_ready(self, timeout=30):
         deadline = time.monotonic() + timeout

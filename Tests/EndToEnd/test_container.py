@@ -37,12 +37,12 @@ def test_an_unknown_container_is_not_found(agent):
     assert (answer.status, answer.code) == (404, "target-not-found")
 
 
-def test_a_runtime_that_hangs_is_not_taken_for_a_missing_container(agent, target, world):
+def test_a_runtime_that_hangs_is_not_taken_for_a_missing_container(agent, target, host_target, world):
     with world.stopped_runtime():
         answer = agent.tenant.inject("cpu-stress", target.selector)
         assert (answer.status, answer.code) == (503, "runtime-unavailable")
         # Nothing else needs the runtime.
-        by_process = agent.tenant.inject("cpu-stress", target.process_selector, {"load": 10, "workers": 1})
+        by_process = agent.tenant.inject("cpu-stress", host_target.process_selector, {"load": 10, "workers": 1})
         assert by_process.status == 201
         assert agent.tenant.end(by_process.body["id"]).body["revertVerified"]
 
@@ -74,6 +74,12 @@ def test_what_holds_the_agent_is_no_target(agent):
         assert (answer.status, answer.code) == (403, "target-refused"), (path, answer)
 
 
-def test_a_cgroup_that_only_holds_others_is_not_throttled(agent, target):
-    answer = agent.tenant.inject("cpu-throttle", {"cgroup": str(Path(target.cgroup).parent)}, {"percent": 50})
+def test_a_cgroup_that_only_holds_others_is_not_throttled(agent, tmp_path):
+    outer = Path(f"/sys/fs/cgroup/squall-test-{tmp_path.name}")
+    (outer / "inner").mkdir(parents=True)
+    try:
+        answer = agent.tenant.inject("cpu-throttle", {"cgroup": f"/{outer.name}"}, {"percent": 50})
+    finally:
+        (outer / "inner").rmdir()
+        outer.rmdir()
     assert (answer.status, answer.code) == (403, "target-refused"), answer

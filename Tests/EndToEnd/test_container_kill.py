@@ -134,11 +134,11 @@ def test_the_agents_own_container_is_refused(agent, world):
 
 
 @pytest.mark.parametrize("selector", ["process_selector", "cgroup_selector"])
-def test_what_no_runtime_is_known_to_have_started_is_refused(agent, target, selector):
-    answer = agent.tenant.inject("container-kill", getattr(target, selector))
+def test_what_no_runtime_is_known_to_have_started_is_refused(agent, host_target, selector):
+    answer = agent.tenant.inject("container-kill", getattr(host_target, selector))
     assert (answer.status, answer.code, answer.body["field"]) == (403, "target-refused", "target"), answer
     assert answer.body["hint"]
-    assert target.is_running()
+    assert host_target.is_running()
 
 
 @pytest.mark.parametrize("duration", ["10s", "30s"])

@@ -91,21 +91,21 @@ def test_the_targets_end_ends_the_session(agent, mortal_target):
     assert report["revertVerified"]
 
 
-def test_a_cgroup_is_a_target(agent, target):
-    session = agent.tenant.begin("cpu-stress", target.cgroup_selector, {"load": 30, "workers": 1}, duration="6s")
-    assert load(target) == about(0.3)
+def test_a_cgroup_is_a_target(agent, host_target):
+    session = agent.tenant.begin("cpu-stress", host_target.cgroup_selector, {"load": 30, "workers": 1}, duration="6s")
+    assert load(host_target) == about(0.3)
     agent.tenant.end(session)
 
 
-def test_a_cgroup_with_a_worker_of_ours_is_still_a_target(agent, target):
+def test_a_cgroup_with_a_worker_of_ours_is_still_a_target(agent, host_target):
     """A worker is in the agent's network namespace: it must not be taken for a process of the target."""
-    selector, stress = target.cgroup_selector, {"load": 10, "workers": 1}
+    selector, stress = host_target.cgroup_selector, {"load": 10, "workers": 1}
     first = agent.tenant.inject("cpu-stress", selector, stress).body
     second = agent.tenant.inject("cpu-stress", selector, stress)
     assert second.status == 201, second
     assert second.body["target"] == first["target"]
 
 
-def test_a_process_is_a_target(agent, target):
-    session = agent.tenant.begin("cpu-stress", target.process_selector, {"load": 30, "workers": 1}, duration="6s")
+def test_a_process_is_a_target(agent, host_target):
+    session = agent.tenant.begin("cpu-stress", host_target.process_selector, {"load": 30, "workers": 1}, duration="6s")
     assert agent.tenant.end(session).body["revertVerified"]

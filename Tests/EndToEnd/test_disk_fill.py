@@ -81,7 +81,7 @@ def test_the_file_goes_with_its_worker(agent, target):
     assert abs(used(target) - before) < MIB
 
 
-def test_what_cannot_be_filled_is_refused(agent, target):
+def test_what_cannot_be_filled_is_refused(agent, target, host_target):
     target.run("echo > /tmp/file; ln -sfn loop /tmp/loop")
     try:
         assert refusal(agent, target, {"path": "/nowhere"}) == (422, "field-invalid", "parameters.path")
@@ -91,7 +91,7 @@ def test_what_cannot_be_filled_is_refused(agent, target):
         assert refusal(agent, target, {"size": "4TiB"}) == (422, "field-invalid", "parameters.size")
     finally:
         target.run("rm /tmp/file /tmp/loop")
-    answer = agent.tenant.inject("disk-fill", target.cgroup_selector, {"size": "1MiB"})
+    answer = agent.tenant.inject("disk-fill", host_target.cgroup_selector, {"size": "1MiB"})
     assert (answer.status, answer.code) == (403, "target-refused")
 
 

@@ -170,7 +170,7 @@ def test_caches_beyond_the_limit_kill_nobody(agent, target):
     assert any("taken back at once" in each["message"] for each in events if each["kind"] == "note")
 
 
-def test_caches_that_cannot_be_are_refused(agent, target):
+def test_caches_that_cannot_be_are_refused(agent, target, host_target):
     for parameters, field in [
         ({"path": "/nowhere"}, "parameters.path"),
         ({"path": "/dev/shm" if IN_NODE else "/tmp"}, "parameters.path"),
@@ -181,7 +181,7 @@ def test_caches_that_cannot_be_are_refused(agent, target):
         asked = {"kind": "page-cache", "path": ON_DISK, "size": "1MiB"} | parameters
         answer = agent.tenant.inject("memory-stress", target.selector, asked)
         assert (answer.status, answer.code, answer.body["field"]) == (422, "field-invalid", field), answer
-    answer = agent.tenant.inject("memory-stress", target.cgroup_selector, {"kind": "page-cache", "size": "1MiB"})
+    answer = agent.tenant.inject("memory-stress", host_target.cgroup_selector, {"kind": "page-cache", "size": "1MiB"})
     assert (answer.status, answer.code) == (403, "target-refused")
 
 

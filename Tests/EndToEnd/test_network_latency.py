@@ -89,7 +89,7 @@ def test_a_pod_on_the_nodes_network_is_refused(agent, world):
     pod = world.make_target(host_network=True)
     try:
         answer = agent.tenant.inject("network-latency", pod.selector, {"latency": "100ms"})
-        assert (answer.status, answer.code) == (403, "target-refused")
+        assert (answer.status, answer.code) == (403, "target-protected")
     finally:
         pod.remove()
 

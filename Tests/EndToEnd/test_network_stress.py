@@ -239,7 +239,7 @@ def test_a_pod_on_the_nodes_network_is_refused(agent, world):
     pod = world.make_target(host_network=True)
     try:
         answer = agent.tenant.inject("network-stress", pod.selector, {"sink": "10.1.2.3:5001"})
-        assert (answer.status, answer.code) == (403, "target-refused")
+        assert (answer.status, answer.code) == (403, "target-protected")
     finally:
         pod.remove()
 

@@ -167,7 +167,7 @@ def test_a_plan_changes_nothing(agent, target, unchanged):
 def test_new_keys_are_used_without_a_restart(agent, target):
     from api import Tenant
 
-    late = Tenant("late", agent.node_name, agent.api_socket)
+    late = Tenant("new", agent.node_name, agent.api_socket)
     assert late.list().code == "key-unknown"
     late.publish(agent.tenants_directory)
     time.sleep(1.2)

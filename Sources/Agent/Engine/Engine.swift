@@ -4,6 +4,7 @@ package import ChaosModel
 import ContainerRuntimes
 import DeadMan
 import Dispatch
+import Faults
 import Glibc
 import Hardening
 import Journal
@@ -56,7 +57,11 @@ package final class Engine: Sendable {
         let features = await prepareFeatures(configuration, on: foundation)
         await scheduler.refuse(FeatureReport.missing(in: features))
         let gate = RequestGate(
-            keys: KeyDirectory(watching: configuration.tenantsDirectory), node: configuration.nodeName)
+            keys: KeyDirectory(watching: configuration.tenantsDirectory),
+            policy: PolicyFile(watching: configuration.policyFile, faults: FaultCatalogue.parameters),
+            node: configuration.nodeName, ownNamespace: configuration.ownNamespace, scheduler: scheduler)
+        await gate.enforce()
+        Task { await gate.keepLooking() }
         let node = NodeReporter(
             name: configuration.nodeName, bootID: foundation.bootID, journal: foundation.journal,
             capabilities: try CapabilityReport(needed: configuration.capabilities), cgroups: foundation.cgroups,

@@ -1,3 +1,4 @@
+package import Authorization
 package import Hardening
 import Journal
 package import Sessions
@@ -8,6 +9,9 @@ package struct EngineConfiguration: Sendable {
     package var nodeName: String
     package var stateDirectory = Journal.standardDirectory
     package var tenantsDirectory = "/etc/squall/tenants"
+    package var policyFile = "/etc/squall/policy.yaml"
+    /// The namespace of the agent's pod, which is never hit; nil where there is none.
+    package var ownNamespace: NamePattern?
     package var runtimesSocket = "/run/squalld/runtimes.sock"
     package var workerProgram: String
     package var deadManProgram: String

@@ -43,7 +43,8 @@ actor NodeReporter {
     }
 
     func report() async -> JSON {
-        .object([
+        await gate.look()
+        return .object([
             ("name", .string(name)),
             ("version", .string(agentVersion)),
             ("kernel", .string(Self.kernelRelease)),
@@ -58,7 +59,8 @@ actor NodeReporter {
                 "journal",
                 ["path": .string(journal.path), "problem": await scheduler.journalTrouble().map(JSON.string) ?? .null]
             ),
-            ("tenants", ["problem": await gate.failure.map(JSON.string) ?? .null]),
+            ("tenants", ["problem": await gate.keysFailure.map(JSON.string) ?? .null]),
+            ("policy", ["problem": await gate.policyFailure.map(JSON.string) ?? .null]),
             ("halt", await scheduler.halt?.json),
             (
                 "sessions",

@@ -52,6 +52,14 @@ final class RuntimeContainerDirectory: ContainerDirectory {
         }
     }
 
+    func count() throws(Problem) -> Int {
+        do throws(RuntimeFailure) {
+            return try pods().reduce(0) { $0 + $1.containers.count }
+        } catch {
+            throw error.problem
+        }
+    }
+
     private func pods() throws(RuntimeFailure) -> [RuntimePod] {
         if let known = known.withLock({ $0 }), BootInstant.now - known.at < .seconds(1) { return known.pods }
         let pods = try client.pods()
@@ -66,6 +74,6 @@ extension RunningContainer {
             facts: TargetFacts.Container(
                 id: container.id, name: container.name, pod: container.sandbox.podName,
                 namespace: container.sandbox.podNamespace, podUID: container.sandbox.podUID),
-            processID: container.processID)
+            processID: container.processID, annotations: container.sandbox.annotations)
     }
 }

@@ -1,5 +1,4 @@
 import ChaosModel
-import Glibc
 package import LinuxSystem
 
 /// The tenants' public keys as files `TENANT.jwks.json` in one directory, looked at again while the agent runs.
@@ -23,9 +22,6 @@ package struct KeyDirectory: Sendable {
         nextLook = .now
     }
 
-    /// Reads all files again if any has changed, and looks for that at most once a second.
-    ///
-    /// - Returns: Whether other keys are in force now.
     /// A directory that is looked at from now on, whether or not its keys can be loaded now: `failure` says why not.
     package init(watching path: String) {
         self.path = path
@@ -39,6 +35,9 @@ package struct KeyDirectory: Sendable {
         }
     }
 
+    /// Reads all files again if any has changed, and looks for that at most once a second.
+    ///
+    /// - Returns: Whether other keys are in force now.
     /// - Throws: Once for each change that cannot be loaded; `failure` keeps saying so.
     package mutating func reloadIfChanged(at now: BootInstant) throws(KeyDirectoryError) -> Bool {
         guard now >= nextLook else { return false }
@@ -80,7 +79,12 @@ package struct KeyDirectory: Sendable {
                     path: path,
                     reason: "a tenant's name is 1 to 63 lower-case letters, digits and inner hyphens")
             }
-            let bytes = try read(path)
+            let bytes: [UInt8]
+            do throws(SystemCallError) {
+                bytes = try ConfigurationFile.read(path, atMost: maximumFileLength)
+            } catch {
+                throw KeyDirectoryError(path: path, reason: "\(error.call): \(error.errno)")
+            }
             do throws(KeySetError) {
                 try keys.add(jwks: bytes, of: tenant)
             } catch {
@@ -95,38 +99,10 @@ package struct KeyDirectory: Sendable {
         do throws(SystemCallError) {
             let names = try TextFile.names(in: directory).filter { $0.hasSuffix(suffix) && !$0.hasPrefix(".") }
             var stamps: [FileStamp] = []
-            for name in names { stamps.append(try FileStamp(name, in: directory)) }
+            for name in names { stamps.append(try FileStamp(of: name, in: directory)) }
             return stamps
         } catch {
             throw KeyDirectoryError(path: directory, reason: "\(error)")
-        }
-    }
-
-    private static func read(_ path: String) throws(KeyDirectoryError) -> [UInt8] {
-        do throws(SystemCallError) {
-            // Of a FIFO, opening would otherwise wait for somebody to write.
-            let file = try OwnedDescriptor.open(path, O_RDONLY | O_NONBLOCK)
-            guard try file.status(subject: path).st_mode & S_IFMT == S_IFREG else {
-                throw SystemCallError("read", on: path, errno: .invalidArgument)
-            }
-            // The file may grow while it is read: the length is bounded here, not by `fstat`.
-            var bytes = [UInt8](repeating: 0, count: maximumFileLength + 1)
-            var count = 0
-            while count < bytes.count {
-                let more = try systemCall("read", on: path) {
-                    bytes.withUnsafeMutableBytes {
-                        Glibc.read(file.rawValue, $0.baseAddress?.advanced(by: count), $0.count - count)
-                    }
-                }
-                if more == 0 { break }
-                count += more
-            }
-            guard count <= maximumFileLength else {
-                throw SystemCallError("read", on: path, errno: Errno(rawValue: EFBIG))
-            }
-            return Array(bytes[..<count])
-        } catch {
-            throw KeyDirectoryError(path: path, reason: "\(error.call): \(error.errno)")
         }
     }
 }
@@ -137,24 +113,4 @@ package struct KeyDirectoryError: Error, Hashable, Sendable, CustomStringConvert
     package let reason: String
 
     package var description: String { "\(path): \(reason)" }
-}
-
-/// What changes when a file is written or replaced, also behind a symbolic link.
-private struct FileStamp: Hashable {
-    let name: String
-    let inode: UInt64
-    let size: Int
-    /// The bytes of a `timespec`: compared, never read.
-    let modified: [UInt8]
-
-    /// The corresponding system call is `stat(2)`.
-    init(_ name: String, in directory: String) throws(SystemCallError) {
-        var status = stat()
-        let path = "\(directory)/\(name)"
-        try systemCall("stat", on: path) { stat(path, &status) }
-        self.name = name
-        inode = UInt64(status.st_ino)
-        size = Int(status.st_size)
-        modified = withUnsafeBytes(of: status.st_mtim) { Array($0) }
-    }
 }

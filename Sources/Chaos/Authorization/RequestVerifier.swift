@@ -45,7 +45,7 @@ package struct RequestVerifier: Sendable {
         let demand = try Self.demand(operation, session, &claims)
         try claims.refuseUntaken()
         return VerifiedRequest(
-            tenant: signer.tenant, keyID: token.keyID, tokenID: tokenID, subject: subject, issuedAt: issuedAt,
+            signer: Signer(signer), tokenID: tokenID, subject: subject, issuedAt: issuedAt,
             expires: expires, demand: demand)
     }
 

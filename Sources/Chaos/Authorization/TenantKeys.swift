@@ -1,6 +1,20 @@
 package import ChaosModel
 package import Signatures
 
+/// Whose key has signed: by the key itself, for another one may take its name.
+package struct Signer: Hashable, Sendable {
+    package let tenant: Tenant
+    /// The key's `kid`.
+    package let keyID: String
+    private let key: JSON
+
+    init(_ entry: TenantKeys.Entry) {
+        tenant = entry.tenant
+        keyID = entry.key.id
+        key = entry.key.jwk
+    }
+}
+
 /// The public keys of all tenants: the name of a key decides whose it is and how it signs.
 package struct TenantKeys: Sendable {
     package static let maximumCount = 1000
@@ -20,6 +34,9 @@ package struct TenantKeys: Sendable {
     package var counts: [Tenant: Int] {
         entries.values.reduce(into: [:]) { $0[$1.tenant, default: 0] += 1 }
     }
+
+    /// Everybody who is trusted.
+    package var signers: Set<Signer> { Set(entries.values.map(Signer.init)) }
 
     subscript(keyID: String) -> Entry? { entries[keyID] }
 

@@ -12,9 +12,7 @@ package struct VerifiedRequest: Hashable, Sendable {
         case end(SessionID)
     }
 
-    package let tenant: Tenant
-    /// The `kid` of the key that signed.
-    package let keyID: String
+    package let signer: Signer
     /// The `jti`: the tenant gives it once.
     package let tokenID: String
     /// The `sub`: on whose behalf the tenant asks, as the tenant says.
@@ -24,15 +22,16 @@ package struct VerifiedRequest: Hashable, Sendable {
     package let demand: Demand
 
     init(
-        tenant: Tenant, keyID: String, tokenID: String, subject: String?, issuedAt: Int64, expires: Int64,
+        signer: Signer, tokenID: String, subject: String?, issuedAt: Int64, expires: Int64,
         demand: Demand
     ) {
-        self.tenant = tenant
-        self.keyID = keyID
+        self.signer = signer
         self.tokenID = tokenID
         self.subject = subject
         self.issuedAt = issuedAt
         self.expires = expires
         self.demand = demand
     }
+
+    package var tenant: Tenant { signer.tenant }
 }

@@ -51,6 +51,14 @@ package enum ProblemCode: String, CaseIterable, Sendable {
     case replayed = "replayed"
     case replayStoreFull = "replay-store-full"
     case notOperator = "not-operator"
+    // What the node's policy allows.
+    case tenantUnknown = "tenant-unknown"
+    case faultDenied = "fault-denied"
+    case durationDenied = "duration-denied"
+    case intensityDenied = "intensity-denied"
+    case namespaceDenied = "namespace-denied"
+    case targetProtected = "target-protected"
+    case optInMissing = "opt-in-missing"
     // What is asked.
     case requestMalformed = "request-malformed"
     case fieldUnknown = "field-unknown"
@@ -83,7 +91,9 @@ package enum ProblemCode: String, CaseIterable, Sendable {
         case .tokenMissing, .tokenMalformed, .algorithmRefused, .keyUnknown, .signatureInvalid, .issuerMismatch,
             .audienceMismatch, .tokenExpired, .tokenNotYetValid, .tokenLifetimeTooLong:
             401
-        case .operationMismatch, .notOperator, .targetRefused: 403
+        case .operationMismatch, .notOperator, .targetRefused, .tenantUnknown, .faultDenied, .durationDenied,
+            .intensityDenied, .namespaceDenied, .targetProtected, .optInMissing:
+            403
         case .replayed, .sessionEnded: 409
         case .replayStoreFull, .limitExceeded: 429
         case .requestMalformed: 400

@@ -38,6 +38,8 @@ package enum Ending: String, CaseIterable, Sendable {
     case drained
     /// An operator halted the node.
     case halted
+    /// Its key, or its tenant's place in the policy, was taken away.
+    case revoked
 
     /// For people.
     package var words: String {
@@ -52,6 +54,7 @@ package enum Ending: String, CaseIterable, Sendable {
         case .recovered: "the agent was restarted"
         case .drained: "the agent is stopping"
         case .halted: "an operator halted the node"
+        case .revoked: "its key is trusted no more, or the policy allows its tenant nothing any more"
         }
     }
 }

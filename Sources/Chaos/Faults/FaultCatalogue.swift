@@ -24,6 +24,11 @@ package enum FaultCatalogue {
         NetworkStress.self,
     ]
 
+    /// Each fault's parameters, by its kind.
+    package static var parameters: [String: [Parameter]] {
+        Dictionary(uniqueKeysWithValues: all.map { ($0.kind, $0.parameters) })
+    }
+
     /// - Throws: `fault-unknown`.
     package static func fault(of kind: String) throws(Problem) -> any Fault.Type {
         guard let fault = all.first(where: { $0.kind == kind }) else {

@@ -1,3 +1,4 @@
+import Authorization
 import Cgroups
 import ChaosModel
 import Dispatch
@@ -18,6 +19,8 @@ final class LiveSession {
     }
 
     private(set) var record: OpenedSession
+    /// Whose key has opened it; nil for a session that an earlier agent left.
+    let signer: Signer?
     /// The handles; nil for a session that an earlier agent left.
     private(set) var target: ResolvedTarget?
     let openedAt: BootInstant
@@ -51,8 +54,12 @@ final class LiveSession {
     /// Drives the session; the scheduler owns it through this session.
     var driver: Task<Void, Never>?
 
-    init(record: OpenedSession, target: ResolvedTarget?, openedAt: BootInstant, machine: SessionMachine) {
+    init(
+        record: OpenedSession, signer: Signer? = nil, target: ResolvedTarget?, openedAt: BootInstant,
+        machine: SessionMachine
+    ) {
         self.record = record
+        self.signer = signer
         self.target = target
         self.openedAt = openedAt
         self.machine = machine

@@ -1,3 +1,4 @@
+import Authorization
 import ChaosModel
 import Dispatch
 import Faults
@@ -290,6 +291,7 @@ extension Scheduler {
     /// - Throws: Why the fault is not to be applied to it.
     private func move(_ session: LiveSession, to target: ResolvedTarget) async throws(Problem) -> Bool {
         try refuseBeyondUse()
+        try policy.gate(for: session.record.tenant).admit(target.standing)
         let (fault, _) = try FaultCatalogue.fault(of: session.record.fault, parameters: session.record.parameters)
         let intents = try await runner.prepare(try fault.plan(for: try observe(target)), on: target)
         try refuseBesideStuck(intents)

@@ -26,7 +26,7 @@ extension Scheduler {
     package func plan(_ request: VerifiedRequest) async throws(Problem) -> Plan {
         guard case .plan(let injection) = request.demand else { throw Self.mismatch }
         _ = try take(request, session: nil)
-        return try await prepare(injection).plan
+        return try await prepare(injection, for: request.tenant).plan
     }
 
     /// Opens a session and answers once its fault is in effect.
@@ -55,9 +55,14 @@ extension Scheduler {
         opening += 1
         defer { opening -= 1 }
 
-        let (target, plan) = try await prepare(injection)
+        let (target, plan) = try await prepare(injection, for: request.tenant)
+        let gate = try policy.gate(for: request.tenant)
+        let containers = gate.countsContainers ? try await directory.containerCount() : nil
         // Said again: much may have happened while the runtime was asked.
         try refuseIfClosed()
+        try gate.admit(plan.target, beside: countedSessions, containers: containers)
+        reserved[id] = CountedSession(tenant: request.tenant, target: plan.target)
+        defer { reserved[id] = nil }
         if plan.intents.contains(where: \.runsWorker) { try refuseBeyondWorkers() }
         let openedAt = BootInstant.now
         let record = OpenedSession(
@@ -68,15 +73,17 @@ extension Scheduler {
         try await write([.opened(record)])
 
         let session = LiveSession(
-            record: record, target: target, openedAt: openedAt,
+            record: record, signer: request.signer, target: target, openedAt: openedAt,
             machine: SessionMachine(stepCount: plan.intents.count))
         live[id] = session
+        reserved[id] = nil
         counts.opened[plan.fault, default: 0] += 1
         session.tell("opened", "\(plan.summary), on \(plan.target.summary), for \(plan.duration.text)")
         for note in plan.notes { session.tell("note", note) }
         watch(session, target)
         if isDraining { session.post(.end(.drained)) }
         if halt != nil { session.post(.end(.halted)) }
+        if !isTrusted(session) { session.post(.end(.revoked)) }
         drive(session, session.machine.handle(.journaled))
         armTimer()
         return session
@@ -149,10 +156,16 @@ extension Scheduler {
         }
     }
 
+    private var countedSessions: [CountedSession] {
+        live.values.map { CountedSession(tenant: $0.record.tenant, target: $0.record.target) } + reserved.values
+    }
+
     private func prepare(
-        _ injection: InjectionRequest
+        _ injection: InjectionRequest, for tenant: Tenant
     ) async throws(Problem) -> (target: ResolvedTarget, plan: Plan) {
         let (fault, parameters) = try FaultCatalogue.fault(of: injection.fault, parameters: injection.parameters)
+        let gate = try policy.gate(for: tenant)
+        try gate.authorize(injection, parameters: parameters, of: type(of: fault).parameters)
         if let feature = (type(of: fault).needs + [.deadMansProcess]).first(where: { missing[$0] != nil }),
             let reason = missing[feature]
         {
@@ -162,6 +175,7 @@ extension Scheduler {
         }
         try fault.refuseTooShort(injection.duration)
         let target = try await directory.resolve(injection.target)
+        try gate.admit(target.standing)
         let observation = try observe(target)
         let steps = try fault.plan(for: observation)
         let intents = try await runner.prepare(steps, on: target)
@@ -296,5 +310,12 @@ extension Scheduler {
             await session.waitUntilChanged()
         }
         return session.report
+    }
+}
+
+extension ResolvedTarget {
+    /// What a policy asks of it.
+    var standing: TargetStanding {
+        TargetStanding(facts: facts, annotations: annotations, isOnHostNetwork: isOnHostNetwork)
     }
 }

@@ -51,8 +51,13 @@ package actor Scheduler {
     /// Sessions that are over, the oldest first.
     var past: [LiveSession] = []
     var replay: ReplayStore
+    /// Who may do what, and whose word counts.
+    var policy = Policy()
+    var signers: Set<Signer> = []
     /// Places taken by requests that are not sessions yet.
     var opening = 0
+    /// Those of them whose target is known.
+    var reserved: [SessionID: CountedSession] = [:]
     package internal(set) var isDraining = false
     /// While it is set no session is opened.
     package internal(set) var halt: Halt?
@@ -87,6 +92,22 @@ package actor Scheduler {
     /// Refuses faults that need any of these, saying why.
     package func refuse(_ missing: [NodeFeature: String]) {
         self.missing = missing
+    }
+
+    /// Decides by this policy from now on. Sessions are ended whose tenant it does not name, or whose signer is none of
+    /// these; what else has changed is for sessions to come.
+    package func use(_ policy: Policy, signers: Set<Signer>) {
+        self.policy = policy
+        self.signers = signers
+        for session in live.values where session.nextInstant != nil && !isTrusted(session) {
+            session.post(.end(.revoked))
+        }
+    }
+
+    /// A session that an earlier agent left is on its way out in any case.
+    func isTrusted(_ session: LiveSession) -> Bool {
+        guard let signer = session.signer else { return true }
+        return policy.tenants[signer.tenant] != nil && signers.contains(signer)
     }
 
     /// Begins to watch the clock. Called once, before the first session.

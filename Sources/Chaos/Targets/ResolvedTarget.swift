@@ -10,18 +10,21 @@ package final class ResolvedTarget: Sendable {
     package let cpuCount: Int
     /// Its network namespace is the node's own.
     package let isOnHostNetwork: Bool
+    /// Of its pod, as the runtime says.
+    package let annotations: [String: String]
     /// Its end is the target's end.
     private let process: ProcessHandle?
     private let network: NamespaceHandle?
 
     init(
-        facts: TargetFacts, cgroup: Cgroup, cpuCount: Int, isOnHostNetwork: Bool, process: consuming ProcessHandle?,
-        network: consuming NamespaceHandle?
+        facts: TargetFacts, cgroup: Cgroup, cpuCount: Int, isOnHostNetwork: Bool,
+        annotations: [String: String] = [:], process: consuming ProcessHandle?, network: consuming NamespaceHandle?
     ) {
         self.facts = facts
         self.cgroup = cgroup
         self.cpuCount = cpuCount
         self.isOnHostNetwork = isOnHostNetwork
+        self.annotations = annotations
         self.process = process
         self.network = network
     }

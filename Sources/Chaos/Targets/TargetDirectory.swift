@@ -9,6 +9,11 @@ package protocol TargetDirectory: Sendable {
     ///
     /// - Throws: `target-gone`, `target-refused`, `target-unresolvable`, `runtime-unavailable`.
     func successor(of facts: TargetFacts) async throws(Problem) -> Successor<ResolvedTarget>
+
+    /// How many containers run on this node.
+    ///
+    /// - Throws: `runtime-unavailable`.
+    func containerCount() async throws(Problem) -> Int
 }
 
 /// What there is in the place of a target that has ended.

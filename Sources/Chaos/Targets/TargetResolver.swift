@@ -9,10 +9,13 @@ package import Namespaces
 package struct RunningContainer: Sendable {
     package let facts: TargetFacts.Container
     package let processID: Int32
+    /// Of its pod.
+    package let annotations: [String: String]
 
-    package init(facts: TargetFacts.Container, processID: Int32) {
+    package init(facts: TargetFacts.Container, processID: Int32, annotations: [String: String]) {
         self.facts = facts
         self.processID = processID
+        self.annotations = annotations
     }
 }
 
@@ -25,6 +28,11 @@ package protocol ContainerDirectory: Sendable {
     ///
     /// - Throws: `runtime-unavailable`.
     func successor(of container: TargetFacts.Container) throws(Problem) -> Successor<RunningContainer>
+
+    /// How many containers run on this node.
+    ///
+    /// - Throws: `runtime-unavailable`.
+    func count() throws(Problem) -> Int
 }
 
 /// Finds targets on this node.
@@ -52,7 +60,7 @@ package final class TargetResolver: TargetDirectory {
         switch selector {
         case .container(let id):
             let container = try await ask { containers throws(Problem) in try containers.container(id) }
-            return try process(container.processID, startTime: nil, of: container.facts)
+            return try process(container.processID, startTime: nil, of: container)
         case .process(let id, let startTime):
             return try process(id, startTime: startTime, of: nil)
         case .cgroup(let path):
@@ -68,7 +76,7 @@ package final class TargetResolver: TargetDirectory {
         case .notYet: return .notYet
         case .never: return .never
         }
-        let target = try process(found.processID, startTime: nil, of: found.facts)
+        let target = try process(found.processID, startTime: nil, of: found)
         // The request named the old container, and the runtime alone names this one: the kernel has to say that it is in
         // the same pod, where the runtime puts its containers.
         guard Self.isBeside(target.facts, facts) else {
@@ -78,6 +86,10 @@ package final class TargetResolver: TargetDirectory {
                 field: "target.container")
         }
         return .found(target)
+    }
+
+    package func containerCount() async throws(Problem) -> Int {
+        try await ask { containers throws(Problem) in try containers.count() }
     }
 
     /// Whether a container's cgroup differs from another's in nothing but their identifiers.
@@ -104,8 +116,9 @@ package final class TargetResolver: TargetDirectory {
     // MARK: Processes
 
     private func process(
-        _ id: Int32, startTime: UInt64?, of container: TargetFacts.Container?
+        _ id: Int32, startTime: UInt64?, of running: RunningContainer?
     ) throws(Problem) -> ResolvedTarget {
+        let container = running?.facts
         let handle: ProcessHandle
         do {
             handle = try ProcessHandle(openingProcess: id)
@@ -144,7 +157,7 @@ package final class TargetResolver: TargetDirectory {
                 container: container, process: TargetFacts.Process(id: id, startTime: facts.startTime),
                 network: networkFacts, cgroup: TargetFacts.Cgroup(path: cgroup.path, id: cgroup.id)),
             cgroup: cgroup, cpuCount: try cpuCount(of: cgroup), isOnHostNetwork: isOnHostNetwork,
-            process: consume handle, network: consume network)
+            annotations: running?.annotations ?? [:], process: consume handle, network: consume network)
     }
 
     // MARK: Cgroups

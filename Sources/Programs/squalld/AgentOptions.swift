@@ -1,4 +1,5 @@
 import AgentAPI
+import Authorization
 import ChaosModel
 import Engine
 import Glibc
@@ -24,6 +25,8 @@ struct AgentOptions {
     let runDirectory: String
     let privateDirectory: String
     let tenantsDirectory: String
+    let policyFile: String
+    let ownNamespace: NamePattern?
     let gatewayUser: UInt32
     let runtimeSockets: [String]
     private let apiServer: IPNetwork?
@@ -43,7 +46,8 @@ struct AgentOptions {
         let given = try ProgramArguments(
             role == .keeper ? arguments[...] : arguments.dropFirst(),
             options: Set([
-                "node-name", "state-directory", "run-directory", "private-directory", "tenants-directory",
+                "node-name", "state-directory", "run-directory", "private-directory", "tenants-directory", "policy",
+                "namespace",
                 "gateway-user", "runtime-socket", "api-server", "exclude",
             ]).union(Self.limitNames),
             flags: ["recover-only", "help", "version"])
@@ -54,6 +58,11 @@ struct AgentOptions {
         runDirectory = given["run-directory"] ?? "/run/squall"
         privateDirectory = given["private-directory"] ?? "/run/squalld"
         tenantsDirectory = given["tenants-directory"] ?? "/etc/squall/tenants"
+        policyFile = given["policy"] ?? "/etc/squall/policy.yaml"
+        ownNamespace = try (given["namespace"] ?? Self.ownNamespaceOfThisPod).map { (name) throws(UsageError) in
+            guard let pattern = NamePattern(name) else { throw UsageError("--namespace is no namespace: \(name)") }
+            return pattern
+        }
         runtimeSockets = given.all("runtime-socket")
         apiServer =
             try given["api-server"].map { (text) throws(UsageError) in
@@ -87,6 +96,8 @@ struct AgentOptions {
 
           --node-name NAME           what requests must name as their audience (default: the host's name)
           --tenants-directory DIR    the tenants' public keys, NAME.jwks.json (default: /etc/squall/tenants)
+          --policy FILE              which tenant may do what (default: /etc/squall/policy.yaml)
+          --namespace NAME           the agent's own namespace, which no fault hits (default: $POD_NAMESPACE)
           --runtime-socket PATH      a container runtime's CRI socket; may be repeated (default: the usual places)
           --api-server ADDRESS       Kubernetes' API server, which no fault on the network hits
                                      (default: $KUBERNETES_SERVICE_HOST)
@@ -103,6 +114,11 @@ struct AgentOptions {
           --gateway-user NUMBER      the gateway's user and group (default: 65532)
           --help, --version
         """
+
+    /// As the DaemonSet tells it.
+    private static var ownNamespaceOfThisPod: String? {
+        getenv("POD_NAMESPACE").map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
+    }
 
     /// What Kubernetes tells every pod. Nil where it tells nothing, or a name.
     private static func apiServerOfThisPod() -> IPNetwork? {
@@ -161,8 +177,9 @@ extension AgentOptions {
         configuration.engineArguments =
             [
                 "--node-name", nodeName, "--state-directory", stateDirectory, "--private-directory", privateDirectory,
-                "--tenants-directory", tenantsDirectory, "--gateway-user", "\(gatewayUser)",
-            ] + limitArguments + (apiServer.map { ["--api-server", "\($0)"] } ?? [])
+                "--tenants-directory", tenantsDirectory, "--policy", policyFile, "--gateway-user", "\(gatewayUser)",
+            ] + limitArguments + (ownNamespace.map { ["--namespace", $0.text] } ?? [])
+            + (apiServer.map { ["--api-server", "\($0)"] } ?? [])
             + excluded.flatMap { ["--exclude", "\($0)"] }
         return configuration
     }
@@ -173,6 +190,8 @@ extension AgentOptions {
             capabilities: Self.engineCapabilities)
         configuration.stateDirectory = stateDirectory
         configuration.tenantsDirectory = tenantsDirectory
+        configuration.policyFile = policyFile
+        configuration.ownNamespace = ownNamespace
         configuration.runtimesSocket = "\(privateDirectory)/runtimes.sock"
         configuration.gatewayUser = gatewayUser
         configuration.limits = limits

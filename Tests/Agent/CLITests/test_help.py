@@ -77,7 +77,7 @@ def test_each_example_works(cli, gateway, engine, example):
     example = re.split(r" [>|] ", example)[0]
     places = {
         "$ID": CONTAINER, "$SESSION": SESSION, "4711": str(os.getpid()), "/root/keys": ".",
-        "/mnt/node/var/lib/squall": "state",
+        "/mnt/node/var/lib/squall": "state", "/etc/squall/policy.yaml": "policy.yaml",
     }
     words = [places.get(word, word) for word in shlex.split(example)[1:]]
     if words[0] in ("journal", "recover"):
@@ -86,6 +86,8 @@ def test_each_example_works(cli, gateway, engine, example):
         (cli.directory / "state").mkdir()
         (cli.directory / "state/journal").write_bytes(test_journal.line(test_journal.HEADER))
         words += ["--state-directory", "state"]
+    elif words[0] == "policy":
+        (cli.directory / "policy.yaml").write_text("version: 1\ntenants: {}\n")
     elif words[0] != "keygen":
         assert cli.run("keygen", "--tenant", "shop", connect=False).returncode == 0
     result = cli.run(*words, connect="engine-socket" in options(words))

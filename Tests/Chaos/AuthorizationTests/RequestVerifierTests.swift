@@ -19,7 +19,7 @@ struct RequestVerifierTests {
         for key in [node.acme, node.acmeP256] {
             let request = try node.verify(claims, by: key, for: .inject)
             #expect(request.tenant.name == "acme")
-            #expect(request.keyID == key.publicKey.id)
+            #expect(request.signer.keyID == key.publicKey.id)
             #expect(request.tokenID == "token-0001")
             #expect(request.subject == "experiment/42")
             #expect(request.issuedAt == TestNode.now)

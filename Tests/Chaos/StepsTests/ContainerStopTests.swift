@@ -50,6 +50,7 @@ private final class FakeStopper: ContainerStopper {
 private struct NoContainers: ContainerDirectory {
     func container(_ id: String) throws(Problem) -> RunningContainer { throw Problem(.targetNotFound, id) }
     func successor(of container: TargetFacts.Container) throws(Problem) -> Successor<RunningContainer> { .never }
+    func count() throws(Problem) -> Int { 0 }
 }
 
 /// A step runner, and a cgroup that stands for the container.

@@ -8,7 +8,7 @@ struct NodeReport {
         self.node = node
     }
 
-    var checks: [Check] { features + faults + capabilities + runtimes + tenants + journal + stuckSessions }
+    var checks: [Check] { features + faults + capabilities + runtimes + tenants + policy + journal + stuckSessions }
 
     private var features: [Check] {
         entries("features").map { entry in
@@ -76,6 +76,16 @@ struct NodeReport {
         guard let tenants = node["tenants"] else { return [] }
         guard let problem = tenants["problem"]?.stringValue else { return [Check("tenants", .ok)] }
         return [Check("tenants", .missing, problem, remedy: "the keys in force are those from before: mend the file")]
+    }
+
+    private var policy: [Check] {
+        guard let policy = node["policy"] else { return [] }
+        guard let problem = policy["problem"]?.stringValue else { return [Check("policy", .ok)] }
+        return [
+            Check(
+                "policy", .missing, problem,
+                remedy: "the policy in force is the one from before, or none, which allows nothing: mend the file")
+        ]
     }
 
     private var stuckSessions: [Check] {

@@ -1,0 +1,60 @@
+import Glibc
+import LinuxSystem
+
+/// Files that an operator writes and the agent looks at again while it runs.
+enum ConfigurationFile {
+    /// A whole file.
+    ///
+    /// - Throws: The error of `open(2)` or `read(2)`; `EINVAL` for what is no regular file, `EFBIG` for one that is longer.
+    static func read(_ path: String, atMost maximumLength: Int) throws(SystemCallError) -> [UInt8] {
+        // Of a FIFO, opening would otherwise wait for somebody to write.
+        let file = try OwnedDescriptor.open(path, O_RDONLY | O_NONBLOCK)
+        guard try file.status(subject: path).st_mode & S_IFMT == S_IFREG else {
+            throw SystemCallError("read", on: path, errno: .invalidArgument)
+        }
+        // The file may grow while it is read: the length is bounded here, not by `fstat`.
+        var bytes = [UInt8](repeating: 0, count: maximumLength + 1)
+        var count = 0
+        while count < bytes.count {
+            let more = try systemCall("read", on: path) {
+                bytes.withUnsafeMutableBytes {
+                    Glibc.read(file.rawValue, $0.baseAddress?.advanced(by: count), $0.count - count)
+                }
+            }
+            if more == 0 { break }
+            count += more
+        }
+        guard count <= maximumLength else {
+            throw SystemCallError("read", on: path, errno: Errno(rawValue: EFBIG))
+        }
+        return Array(bytes[..<count])
+    }
+}
+
+/// What changes when a file is written or replaced, also behind a symbolic link.
+struct FileStamp: Hashable {
+    let name: String
+    private let inode: UInt64
+    private let size: Int
+    /// The bytes of a `timespec`: compared, never read.
+    private let modified: [UInt8]
+
+    /// The corresponding system call is `stat(2)`.
+    init(of name: String, in directory: String) throws(SystemCallError) {
+        try self.init(name, at: "\(directory)/\(name)")
+    }
+
+    /// The corresponding system call is `stat(2)`.
+    init(of path: String) throws(SystemCallError) {
+        try self.init(path, at: path)
+    }
+
+    private init(_ name: String, at path: String) throws(SystemCallError) {
+        var status = stat()
+        try systemCall("stat", on: path) { stat(path, &status) }
+        self.name = name
+        inode = UInt64(status.st_ino)
+        size = Int(status.st_size)
+        modified = withUnsafeBytes(of: status.st_mtim) { Array($0) }
+    }
+}

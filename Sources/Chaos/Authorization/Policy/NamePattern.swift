@@ -1,0 +1,32 @@
+/// A name of Kubernetes or of a fault, or a pattern of names: `*` stands for any run of characters.
+package struct NamePattern: Hashable, Sendable, CustomStringConvertible {
+    package let text: String
+
+    /// Nil for anything but 1 to 253 lower-case letters, digits, `-`, `.` and at most four `*`.
+    package init?(_ text: String) {
+        let isName = text.utf8.allSatisfy {
+            (0x30...0x39).contains($0) || (0x61...0x7A).contains($0) || [0x2A, 0x2D, 0x2E].contains($0)
+        }
+        guard isName, (1...253).contains(text.utf8.count), text.utf8.count(where: { $0 == 0x2A }) <= 4 else {
+            return nil
+        }
+        self.text = text
+    }
+
+    package func matches(_ name: String) -> Bool {
+        Self.matches(text.utf8[...], name.utf8[...])
+    }
+
+    private static func matches(_ pattern: Substring.UTF8View, _ name: Substring.UTF8View) -> Bool {
+        guard let first = pattern.first else { return name.isEmpty }
+        let rest = pattern.dropFirst()
+        guard first == 0x2A else { return name.first == first && matches(rest, name.dropFirst()) }
+        return matches(rest, name) || (!name.isEmpty && matches(pattern, name.dropFirst()))
+    }
+
+    package var description: String { text }
+}
+
+extension Sequence<NamePattern> {
+    func match(_ name: String) -> Bool { contains { $0.matches(name) } }
+}

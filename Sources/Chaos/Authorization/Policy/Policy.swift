@@ -1,0 +1,69 @@
+package import ChaosModel
+
+/// Who may do what on this node, as its operator has written it down.
+///
+/// Nothing is allowed that is not said: a tenant that the policy does not name may do nothing, and a node without a
+/// policy takes no request.
+package struct Policy: Hashable, Sendable {
+    package let guardrails: Guardrails
+    package let tenants: [Tenant: Grant]
+
+    package init(guardrails: Guardrails = Guardrails(), tenants: [Tenant: Grant] = [:]) {
+        self.guardrails = guardrails
+        self.tenants = tenants
+    }
+
+    /// The same, with one more namespace that is never hit.
+    package func protecting(_ namespace: NamePattern?) -> Policy {
+        var guardrails = guardrails
+        if let namespace { guardrails.protectedNamespaces.append(namespace) }
+        return Policy(guardrails: guardrails, tenants: tenants)
+    }
+}
+
+/// What no tenant's grant can lift.
+package struct Guardrails: Hashable, Sendable {
+    /// On a pod, by whoever owns it: that faults may hit it.
+    package static let optInAnnotation = (name: "squall.dev/chaos", value: "allowed")
+
+    /// Pods in these are never hit. The agent's own is one of them, whatever the policy says.
+    package var protectedNamespaces = [NamePattern("kube-system")].compactMap(\.self)
+    /// Whether a pod is hit only when its annotation says so.
+    package var requiresOptIn = true
+    /// Whether pods on the node's own network may be hit.
+    package var allowsHostNetwork = false
+    /// Whether processes and cgroups that are no pod's may be hit: the node itself.
+    package var allowsHost = false
+    package var longestDuration = InjectionRequest.durations.upperBound
+    /// Sessions at once, of all tenants; nil for no bound but the agent's own.
+    package var sessions: Int?
+
+    package init() {}
+}
+
+/// What one tenant may do.
+package struct Grant: Hashable, Sendable {
+    /// Its pods are in these.
+    package var namespaces: [NamePattern] = []
+    package var faults: [NamePattern] = []
+    /// Whether it may name processes and cgroups that are no pod's.
+    package var mayHitHost = false
+    package var longestDuration: Duration?
+    /// Sessions at once.
+    package var sessions: Int?
+    package var sessionsPerTarget: Int?
+    /// The share of the containers that run on this node that it may hit at once, in percent; one it may always hit.
+    package var containerShare: Percentage?
+    /// By fault and parameter.
+    package var intensities: [String: [String: Bounds]] = [:]
+
+    package init() {}
+
+    /// What a parameter may be, at the least and at the most, in the parameter's own unit.
+    package struct Bounds: Hashable, Sendable {
+        package let least: Double?
+        package let most: Double?
+        /// As the operator has written them.
+        let text: String
+    }
+}

@@ -1,0 +1,180 @@
+package import ChaosModel
+
+/// What the kernel and the runtime say about a target, as far as a policy asks.
+package struct TargetStanding: Hashable, Sendable {
+    package let facts: TargetFacts
+    /// Of the pod, as the runtime says.
+    package let annotations: [String: String]
+    package let isOnHostNetwork: Bool
+
+    package init(facts: TargetFacts, annotations: [String: String], isOnHostNetwork: Bool) {
+        self.facts = facts
+        self.annotations = annotations
+        self.isOnHostNetwork = isOnHostNetwork
+    }
+}
+
+/// A session that is under way or about to be, as far as a policy counts it.
+package struct CountedSession: Hashable, Sendable {
+    let tenant: Tenant
+    let target: TargetFacts
+
+    package init(tenant: Tenant, target: TargetFacts) {
+        self.tenant = tenant
+        self.target = target
+    }
+}
+
+/// What a policy says to one tenant's requests.
+package struct TenantGate: Sendable {
+    private let tenant: Tenant
+    private let guardrails: Guardrails
+    private let grant: Grant
+
+    fileprivate init(tenant: Tenant, guardrails: Guardrails, grant: Grant) {
+        self.tenant = tenant
+        self.guardrails = guardrails
+        self.grant = grant
+    }
+}
+
+extension Policy {
+    /// - Throws: `tenant-unknown`.
+    package func gate(for tenant: Tenant) throws(Problem) -> TenantGate {
+        guard let grant = tenants[tenant] else {
+            throw Problem(
+                .tenantUnknown, "this node's policy allows tenant \(tenant) nothing",
+                hint: "have the tenant added to the policy on this node")
+        }
+        return TenantGate(tenant: tenant, guardrails: guardrails, grant: grant)
+    }
+}
+
+// MARK: - Before the target is looked for
+
+extension TenantGate {
+    /// - Parameters:
+    ///   - parameters: Those in force, with the fault's own where the request is silent.
+    ///   - known: The fault's.
+    /// - Throws: `fault-denied`, `duration-denied`, `intensity-denied`, `target-protected`.
+    package func authorize(
+        _ injection: InjectionRequest, parameters: JSON, of known: [Parameter]
+    ) throws(Problem) {
+        guard grant.faults.match(injection.fault) else {
+            throw Problem(
+                .faultDenied, "tenant \(tenant) may not use \(injection.fault)", field: "fault",
+                hint: "allowed: \(grant.faults.map(\.text).joined(separator: ", "))")
+        }
+        let longest = min(grant.longestDuration ?? guardrails.longestDuration, guardrails.longestDuration)
+        guard injection.duration <= longest else {
+            throw Problem(
+                .durationDenied, "\"duration\" is \(injection.duration.text)", field: "duration",
+                hint: "at most \(longest.text) for tenant \(tenant)")
+        }
+        for (name, bounds) in grant.intensities[injection.fault] ?? [:] {
+            guard let parameter = known.first(where: { $0.name == name }), let value = parameters[name],
+                let magnitude = parameter.magnitude(of: value)
+            else { continue }
+            guard magnitude >= bounds.least ?? -.infinity, magnitude <= bounds.most ?? .infinity else {
+                throw Problem(
+                    .intensityDenied, "\"\(name)\" is \(value.text)", field: "parameters.\(name)",
+                    hint: "\(bounds.text) for tenant \(tenant)")
+            }
+        }
+        switch injection.target {
+        case .container: break
+        case .process, .cgroup:
+            // Before anything is looked at: who may not hit the node learns nothing of its processes.
+            guard guardrails.allowsHost && grant.mayHitHost else {
+                throw Problem(
+                    .targetProtected, "tenant \(tenant) may hit containers only", field: "target",
+                    hint: "name a container; processes and cgroups of the node need \"host: allowed\" in the policy")
+            }
+        }
+    }
+}
+
+// MARK: - When the target is known
+
+extension TenantGate {
+    /// - Throws: `target-protected`, `namespace-denied`, `opt-in-missing`.
+    package func admit(_ target: TargetStanding) throws(Problem) {
+        guard let container = target.facts.container else { return try admitHost(target) }
+        guard grant.namespaces.match(container.namespace) else {
+            // Whose it is, is nobody's business.
+            throw Problem(
+                .namespaceDenied, "the target's namespace is none of tenant \(tenant)'s", field: "target",
+                hint: "allowed: \(grant.namespaces.map(\.text).joined(separator: ", "))")
+        }
+        guard !guardrails.protectedNamespaces.match(container.namespace) else {
+            throw Problem(
+                .targetProtected, "namespace \(container.namespace) is protected on this node", field: "target")
+        }
+        guard guardrails.allowsHostNetwork || !target.isOnHostNetwork else {
+            throw Problem(
+                .targetProtected, "the target's pod is on the node's own network", field: "target",
+                hint: "such pods are hit only where the policy says \"hostNetwork: allowed\"")
+        }
+        let annotation = Guardrails.optInAnnotation
+        guard !guardrails.requiresOptIn || target.annotations[annotation.name] == annotation.value else {
+            throw Problem(
+                .optInMissing, "the target's pod has not opted in", field: "target",
+                hint: "its owner starts it with the annotation \(annotation.name): \(annotation.value)")
+        }
+    }
+
+    /// A process or a cgroup by its number or path must not be a way round what is asked of pods.
+    private func admitHost(_ target: TargetStanding) throws(Problem) {
+        guard !Self.isOfPod(target.facts.cgroup.path) else {
+            throw Problem(
+                .targetProtected, "cgroup \(target.facts.cgroup.path) is a container's, or holds some",
+                field: "target", hint: "name the container")
+        }
+    }
+
+    /// Kubernetes keeps pods below `kubepods`, and every runtime names a container's cgroup for its identifier: 64
+    /// hexadecimal digits.
+    private static func isOfPod(_ path: String) -> Bool {
+        path.split(separator: "/").contains { part in
+            part.hasPrefix("kubepods")
+                || part.split(whereSeparator: { !$0.isHexDigit || !$0.isASCII }).contains { $0.utf8.count == 64 }
+        }
+    }
+
+    /// Whether the containers that run on this node have to be counted.
+    package var countsContainers: Bool { grant.containerShare != nil }
+
+    /// - Parameters:
+    ///   - sessions: All that are under way.
+    ///   - containers: How many run on this node; nil when they need not be counted.
+    /// - Throws: `limit-exceeded`.
+    package func admit(
+        _ target: TargetFacts, beside sessions: [CountedSession], containers: Int?
+    ) throws(Problem) {
+        func refuse(_ count: Int, beyond limit: Int?, _ what: String) throws(Problem) {
+            guard let limit, count >= limit else { return }
+            throw Problem(
+                .limitExceeded, "\(what): \(count) sessions under way, at most \(limit)",
+                hint: "wait until sessions have ended, or have the policy changed")
+        }
+        try refuse(sessions.count, beyond: guardrails.sessions, "this node")
+        let own = sessions.filter { $0.tenant == tenant }
+        try refuse(own.count, beyond: grant.sessions, "tenant \(tenant)")
+        let onTarget = own.count { $0.target.isSameTarget(as: target) }
+        try refuse(onTarget, beyond: grant.sessionsPerTarget, "tenant \(tenant), on this target")
+        guard let share = grant.containerShare, let containers, let container = target.container else { return }
+        let most = max(1, Int(Double(containers) * share.fraction))
+        let hit = Set(own.compactMap(\.target.container?.id)).union([container.id])
+        guard hit.count <= most else {
+            throw Problem(
+                .limitExceeded, "tenant \(tenant) hits \(hit.count - 1) containers, at most \(most) of \(containers)",
+                field: "target", hint: "wait until sessions have ended, or have the policy changed")
+        }
+    }
+}
+
+extension TargetFacts {
+    fileprivate func isSameTarget(as other: TargetFacts) -> Bool {
+        container != nil || other.container != nil ? container?.id == other.container?.id : cgroup == other.cgroup
+    }
+}

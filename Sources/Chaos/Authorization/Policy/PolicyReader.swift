@@ -1,0 +1,218 @@
+package import ChaosModel
+package import YAML
+
+/// What a policy may name: the faults there are, each with its parameters.
+package typealias FaultParameters = [String: [Parameter]]
+
+extension Policy {
+    /// Longer than any policy that somebody has read.
+    package static let maximumLength = 1 << 20
+    static let version: Int64 = 1
+
+    /// - Throws: With the line, the place in the document and what is allowed there.
+    package init(yaml bytes: [UInt8], faults: FaultParameters) throws(YAMLError) {
+        guard bytes.count <= Self.maximumLength else {
+            throw YAMLError("the policy is longer than \(Self.maximumLength) bytes", line: 1)
+        }
+        var document = try Section(try YAMLNode(parsing: bytes), at: "")
+        let version = try document.required("version")
+        guard version.json == .integer(Self.version) else {
+            throw version.refusal("this agent reads version \(Self.version)")
+        }
+        guardrails =
+            try document.section("guardrails").map { (section) throws(YAMLError) in try Guardrails(section) }
+            ?? Guardrails()
+        var tenants: [Tenant: Grant] = [:]
+        for (name, grant) in try document.required("tenants").section().sections() {
+            guard let tenant = Tenant(name) else {
+                throw grant.refusal("a tenant's name is 1 to 63 lower-case letters, digits and inner hyphens")
+            }
+            tenants[tenant] = try Grant(grant, faults: faults)
+        }
+        try document.refuseUntaken()
+        self.tenants = tenants
+    }
+}
+
+extension Guardrails {
+    fileprivate init(_ given: Section) throws(YAMLError) {
+        var section = given
+        self.init()
+        protectedNamespaces = try section.patterns("protectedNamespaces") ?? protectedNamespaces
+        requiresOptIn = try section.choice("optIn", ["required": true, "none": false]) ?? requiresOptIn
+        allowsHostNetwork = try section.choice("hostNetwork", Self.permission) ?? allowsHostNetwork
+        allowsHost = try section.choice("host", Self.permission) ?? allowsHost
+        longestDuration = try section.duration("duration") ?? longestDuration
+        sessions = try section.count("sessions") ?? sessions
+        try section.refuseUntaken()
+    }
+
+    private static let permission = ["allowed": true, "refused": false]
+}
+
+extension Grant {
+    fileprivate init(_ given: Section, faults: FaultParameters) throws(YAMLError) {
+        var section = given
+        self.init()
+        namespaces = try section.patterns("namespaces") ?? []
+        let place = try section.required("faults")
+        self.faults = try place.patterns()
+        for pattern in self.faults where !faults.keys.contains(where: pattern.matches) {
+            throw place.refusal("no fault is called \"\(pattern)\"")
+        }
+        mayHitHost = try section.choice("host", ["allowed": true, "refused": false]) ?? false
+        longestDuration = try section.duration("duration")
+        sessions = try section.count("sessions")
+        sessionsPerTarget = try section.count("sessionsPerTarget")
+        containerShare = try section.take("containers").map { (place) throws(YAMLError) in
+            guard let percent = place.json.doubleValue, percent > 0, let share = Percentage(percent) else {
+                throw place.refusal("a share of the node's containers is a number of percent, above 0 and up to 100")
+            }
+            return share
+        }
+        for (fault, limits) in try section.section("intensity")?.sections() ?? [] {
+            guard let parameters = faults[fault] else { throw limits.refusal("no fault is called \"\(fault)\"") }
+            intensities[fault] = try Self.bounds(limits, of: parameters)
+        }
+        try section.refuseUntaken()
+    }
+
+    private static func bounds(_ limits: Section, of parameters: [Parameter]) throws(YAMLError) -> [String: Bounds] {
+        var all: [String: Bounds] = [:]
+        for (name, place) in limits.places {
+            guard let parameter = parameters.first(where: { $0.name == name }), parameter.hasMagnitude else {
+                let known = parameters.filter(\.hasMagnitude).map(\.name)
+                throw place.refusal(
+                    "no parameter that can be bounded; there are \(known.isEmpty ? "none" : known.joined(separator: ", "))"
+                )
+            }
+            func magnitude(_ place: Place?) throws(YAMLError) -> Double? {
+                guard let place else { return nil }
+                guard let value = parameter.magnitude(of: place.json) else {
+                    throw place.refusal("\(place.json.text) is no value of it: \(parameter.range)")
+                }
+                return value
+            }
+            if place.isMapping {
+                var section = try place.section()
+                let (least, most) = (section.take("min"), section.take("max"))
+                try section.refuseUntaken()
+                guard least != nil || most != nil else { throw place.refusal("neither \"min\" nor \"max\"") }
+                let text = [least.map { "at least \($0.json.text)" }, most.map { "at most \($0.json.text)" }]
+                all[name] = Bounds(
+                    least: try magnitude(least), most: try magnitude(most),
+                    text: text.compactMap(\.self).joined(separator: " and "))
+            } else {
+                all[name] = Bounds(least: nil, most: try magnitude(place), text: "at most \(place.json.text)")
+            }
+        }
+        return all
+    }
+}
+
+/// A value, and where in the document it is.
+private struct Place {
+    let path: String
+    let node: YAMLNode
+
+    var json: JSON { node.json }
+    var isMapping: Bool { if case .mapping = node.value { true } else { false } }
+
+    func refusal(_ reason: String) -> YAMLError {
+        YAMLError(path.isEmpty ? reason : "\(path): \(reason)", line: node.line)
+    }
+
+    func section() throws(YAMLError) -> Section { try Section(node, at: path) }
+
+    func patterns() throws(YAMLError) -> [NamePattern] {
+        guard case .sequence(let nodes) = node.value, nodes.count <= 1000 else {
+            throw refusal("a list of names, as [shop, \"shop-*\"], of 1000 at most")
+        }
+        var patterns: [NamePattern] = []
+        for (index, node) in nodes.enumerated() {
+            guard let pattern = node.json.stringValue.flatMap(NamePattern.init) else {
+                throw Place(path: "\(path)[\(index)]", node: node).refusal(
+                    "a name is lower-case letters, digits, '-' and '.', and may have up to four '*'")
+            }
+            patterns.append(pattern)
+        }
+        return patterns
+    }
+}
+
+/// A mapping whose members are taken one by one; what nobody has taken is refused.
+private struct Section {
+    private let place: Place
+    private var left: [YAMLNode.Member]
+
+    init(_ node: YAMLNode, at path: String) throws(YAMLError) {
+        place = Place(path: path, node: node)
+        guard case .mapping(let members) = node.value else { throw place.refusal("a mapping of names to values") }
+        left = members
+    }
+
+    func refusal(_ reason: String) -> YAMLError { place.refusal(reason) }
+
+    private func place(of member: YAMLNode.Member) -> Place {
+        Place(path: place.path.isEmpty ? member.name : "\(place.path).\(member.name)", node: member.value)
+    }
+
+    /// All members, by name.
+    var places: [(String, Place)] { left.map { ($0.name, place(of: $0)) } }
+
+    func sections() throws(YAMLError) -> [(String, Section)] {
+        var sections: [(String, Section)] = []
+        for (name, place) in places { sections.append((name, try place.section())) }
+        return sections
+    }
+
+    mutating func take(_ name: String) -> Place? {
+        guard let index = left.firstIndex(where: { $0.name == name }) else { return nil }
+        return place(of: left.remove(at: index))
+    }
+
+    mutating func required(_ name: String) throws(YAMLError) -> Place {
+        guard let place = take(name) else { throw place.refusal("\"\(name)\" is missing") }
+        return place
+    }
+
+    func refuseUntaken() throws(YAMLError) {
+        guard let member = left.first else { return }
+        throw YAMLError("\(place(of: member).path): unknown", line: member.line)
+    }
+
+    mutating func section(_ name: String) throws(YAMLError) -> Section? {
+        guard let place = take(name) else { return nil }
+        return try place.section()
+    }
+
+    mutating func patterns(_ name: String) throws(YAMLError) -> [NamePattern]? {
+        guard let place = take(name) else { return nil }
+        return try place.patterns()
+    }
+
+    mutating func choice(_ name: String, _ meanings: [String: Bool]) throws(YAMLError) -> Bool? {
+        guard let place = take(name) else { return nil }
+        guard let meaning = place.json.stringValue.flatMap({ meanings[$0] }) else {
+            throw place.refusal(meanings.keys.sorted().joined(separator: " or "))
+        }
+        return meaning
+    }
+
+    mutating func duration(_ name: String) throws(YAMLError) -> Duration? {
+        guard let place = take(name) else { return nil }
+        let range = InjectionRequest.durations
+        guard let duration = place.json.stringValue.flatMap({ Duration(text: $0) }), range.contains(duration) else {
+            throw place.refusal("a duration with its unit, \(range.lowerBound.text) to \(range.upperBound.text)")
+        }
+        return duration
+    }
+
+    mutating func count(_ name: String) throws(YAMLError) -> Int? {
+        guard let place = take(name) else { return nil }
+        guard let count = place.json.integerValue, (0...1_000_000).contains(count) else {
+            throw place.refusal("a whole number, 0 to 1000000")
+        }
+        return Int(count)
+    }
+}

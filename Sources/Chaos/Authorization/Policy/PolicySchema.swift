@@ -1,0 +1,153 @@
+package import ChaosModel
+
+extension Policy {
+    /// The policy's JSON Schema (draft 2020-12): an editor's help. What the reader refuses beyond it are names of faults in
+    /// patterns that match none.
+    package static func schema(faults: FaultParameters) -> JSON {
+        .object([
+            ("$schema", "https://json-schema.org/draft/2020-12/schema"),
+            ("title", "Squall policy"),
+            ("description", "Which tenant may do what on this node. Nothing is allowed that is not said."),
+            ("type", "object"),
+            ("additionalProperties", false),
+            ("required", ["version", "tenants"]),
+            (
+                "properties",
+                [
+                    "version": ["const": .integer(version)],
+                    "guardrails": guardrailsSchema,
+                    "tenants": [
+                        "type": "object",
+                        "description": "By the tenant's name, which is also the name of its file of keys.",
+                        "propertyNames": ["pattern": "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"],
+                        "additionalProperties": grantSchema(faults),
+                    ],
+                ]
+            ),
+            ("$defs", definitions(faults)),
+        ])
+    }
+
+    private static var guardrailsSchema: JSON {
+        [
+            "type": "object",
+            "description": "What no tenant's grant can lift.",
+            "additionalProperties": false,
+            "properties": [
+                "protectedNamespaces": names(
+                    "Pods in these are never hit; the agent's own namespace is always one of them.", ["kube-system"]),
+                "optIn": [
+                    "enum": ["required", "none"], "default": "required",
+                    "description": .string(
+                        "Whether a pod is hit only when it has the annotation \(Guardrails.optInAnnotation.name): "
+                            + Guardrails.optInAnnotation.value + "."),
+                ],
+                "hostNetwork": permission("Whether pods on the node's own network may be hit."),
+                "host": permission("Whether processes and cgroups that are no pod's may be hit: the node itself."),
+                "duration": duration("The longest that a session may last."),
+                "sessions": count("Sessions at once, of all tenants."),
+            ],
+        ]
+    }
+
+    private static func grantSchema(_ faults: FaultParameters) -> JSON {
+        [
+            "type": "object",
+            "additionalProperties": false,
+            "required": ["faults"],
+            "properties": [
+                "namespaces": names("The tenant's pods are in these.", []),
+                "faults": names("The faults that it may use.", nil),
+                "host": permission("Whether it may name processes and cgroups; the guardrails have to allow it, too."),
+                "duration": duration("The longest that its sessions may last."),
+                "sessions": count("Its sessions at once."),
+                "sessionsPerTarget": count("Its sessions at once on one container, or on one cgroup that is no pod's."),
+                "containers": [
+                    "type": "number", "exclusiveMinimum": 0, "maximum": 100,
+                    "description": .string(
+                        "The share of the containers that run on the node that it may hit at once, in percent; "
+                            + "one it may always hit."),
+                ],
+                "intensity": [
+                    "type": "object",
+                    "description": .string(
+                        "By fault and parameter: the most that it may ask for, or {min, max}. "
+                            + "What a request leaves out, and the fault has no value of its own for, is not bounded."),
+                    "additionalProperties": false,
+                    "properties": .object(
+                        faults.sorted { $0.key < $1.key }.map { JSON.Member($0.key, intensitySchema($0.value)) }),
+                ],
+            ],
+        ]
+    }
+
+    private static func intensitySchema(_ parameters: [Parameter]) -> JSON {
+        [
+            "type": "object",
+            "additionalProperties": false,
+            "properties": .object(
+                parameters.filter(\.hasMagnitude).map { parameter in
+                    switch parameter.kind {
+                    case .duration: JSON.Member(parameter.name, ["$ref": "#/$defs/duration"])
+                    case .bytes: JSON.Member(parameter.name, ["$ref": "#/$defs/bytes"])
+                    case .rate: JSON.Member(parameter.name, ["$ref": "#/$defs/rate"])
+                    default: JSON.Member(parameter.name, bounds(valueSchema(of: parameter)))
+                    }
+                }),
+        ]
+    }
+
+    /// For each kind whose ranges a pattern cannot say.
+    private static func definitions(_ faults: FaultParameters) -> JSON {
+        let all = faults.values.joined()
+        let examples = [
+            ("duration", all.first { if case .duration = $0.kind { true } else { false } }),
+            ("bytes", all.first { if case .bytes = $0.kind { true } else { false } }),
+            ("rate", all.first { if case .rate = $0.kind { true } else { false } }),
+        ]
+        return .object(examples.map { name, parameter in (name, parameter.map { bounds(valueSchema(of: $0)) }) })
+    }
+
+    private static func bounds(_ value: JSON) -> JSON {
+        [
+            "oneOf": [
+                value,
+                [
+                    "type": "object", "minProperties": 1, "additionalProperties": false,
+                    "properties": ["min": value, "max": value],
+                ],
+            ]
+        ]
+    }
+
+    private static func valueSchema(of parameter: Parameter) -> JSON {
+        .object((parameter.schema.members ?? []).filter { !["default", "description"].contains($0.name) })
+    }
+
+    private static func names(_ description: String, _ standard: JSON?) -> JSON {
+        .object([
+            ("type", "array"), ("maxItems", 1000),
+            (
+                "items",
+                ["type": "string", "pattern": "^(?!(.*\\*){5})[a-z0-9.*-]{1,253}$", "examples": ["shop", "shop-*"]]
+            ),
+            ("default", standard), ("description", .string(description)),
+        ])
+    }
+
+    private static func permission(_ description: String) -> JSON {
+        ["enum": ["allowed", "refused"], "default": "refused", "description": .string(description)]
+    }
+
+    private static func duration(_ description: String) -> JSON {
+        let range = InjectionRequest.durations
+        return [
+            "type": "string", "pattern": "^([0-9]+(\\.[0-9]+)?(ns|us|ms|s|m|h))+$",
+            "description": .string("\(description) \(range.lowerBound.text) to \(range.upperBound.text)."),
+        ]
+    }
+
+    private static func count(_ description: String) -> JSON {
+        ["type": "integer", "minimum": 0, "maximum": 1_000_000, "description": .string(description)]
+    }
+}

@@ -1,0 +1,182 @@
+@testable import Authorization
+import ChaosModel
+import Faults
+import Testing
+
+struct TenantGateTests {
+    private static let tenant = Tenant("shop")
+    private static let parameters: [Parameter] = FaultCatalogue.parameters["cpu-stress"] ?? []
+
+    private func gate(_ text: String) throws -> TenantGate {
+        let text = "version: 1\n\(text)"
+        let policy = try Policy(yaml: Array(text.utf8), faults: FaultCatalogue.parameters)
+        return try policy.gate(for: try #require(Self.tenant))
+    }
+
+    /// What a gate says to 10 s of cpu-stress.
+    private func code(
+        _ text: String, fault: String = "cpu-stress", load: JSON = 50, target: JSON = ["container": "0123456789ab"]
+    ) throws -> ProblemCode? {
+        let payload: JSON = [
+            "fault": .string(fault), "parameters": ["load": load], "target": target, "duration": "10s",
+        ]
+        var claims = try Claims(payload: payload.bytes)
+        let injection = try InjectionRequest(claims: &claims)
+        let gate = try gate(text)
+        do throws(Problem) {
+            try gate.authorize(injection, parameters: injection.parameters, of: Self.parameters)
+            return nil
+        } catch {
+            return error.code
+        }
+    }
+
+    @Test func `a tenant that the policy does not name may do nothing`() throws {
+        let tenant = try #require(Self.tenant)
+        let problem = #expect(throws: Problem.self) { try Policy().gate(for: tenant) }
+        #expect(problem?.code == .tenantUnknown)
+    }
+
+    @Test func `what may be asked for`() throws {
+        #expect(try code("tenants: {shop: {faults: [\"cpu-*\"]}}") == nil)
+        #expect(try code("tenants: {shop: {faults: [\"network-*\"]}}") == .faultDenied)
+        #expect(try code("tenants: {shop: {faults: []}}") == .faultDenied)
+        #expect(try code("tenants: {shop: {faults: [\"*\"], duration: 10s}}") == nil)
+        #expect(try code("tenants: {shop: {faults: [\"*\"], duration: 9s}}") == .durationDenied)
+        // The node's own bound is every tenant's.
+        #expect(
+            try code("guardrails: {duration: 9s}\ntenants: {shop: {faults: [\"*\"], duration: 1h}}") == .durationDenied)
+        #expect(try code("tenants: {shop: {faults: [\"*\"], intensity: {cpu-stress: {load: 50}}}}") == nil)
+        #expect(
+            try code("tenants: {shop: {faults: [\"*\"], intensity: {cpu-stress: {load: 49.9}}}}") == .intensityDenied)
+        #expect(
+            try code("tenants: {shop: {faults: [\"*\"], intensity: {cpu-stress: {load: {min: 51}}}}}")
+                == .intensityDenied)
+        #expect(
+            try code("tenants: {shop: {faults: [\"*\"], intensity: {memory-stress: {percent: 10}}}}") == nil)
+    }
+
+    @Test func `the node itself is hit where guardrails and grant both say so`() throws {
+        for target: JSON in [["cgroup": "/a"], ["process": ["pid": 2, "startTime": 1]]] {
+            for (guardrails, grant, isAllowed) in [
+                ("allowed", "allowed", true), ("allowed", "refused", false), ("refused", "allowed", false),
+            ] {
+                let text = "guardrails: {host: \(guardrails)}\ntenants: {shop: {faults: [\"*\"], host: \(grant)}}"
+                #expect(try code(text, target: target) == (isAllowed ? nil : .targetProtected))
+            }
+        }
+    }
+
+    private func standing(
+        namespace: String? = "shop", annotations: [String: String] = ["squall.dev/chaos": "allowed"],
+        isOnHostNetwork: Bool = false, cgroup: String = "/kubepods/pod1/c1"
+    ) -> TargetStanding {
+        TargetStanding(
+            facts: TargetFacts(
+                container: namespace.map {
+                    TargetFacts.Container(id: "c1", name: "web", pod: "web-1", namespace: $0, podUID: "u")
+                },
+                process: nil, network: nil, cgroup: TargetFacts.Cgroup(path: cgroup, id: 1)),
+            annotations: annotations, isOnHostNetwork: isOnHostNetwork)
+    }
+
+    private func admission(_ standing: TargetStanding, _ text: String) throws -> ProblemCode? {
+        let gate = try gate(text)
+        do throws(Problem) {
+            try gate.admit(standing)
+            return nil
+        } catch {
+            return error.code
+        }
+    }
+
+    private let all = "tenants: {shop: {faults: [\"*\"], namespaces: [\"*\"]}}"
+
+    @Test func `which pods may be hit`() throws {
+        #expect(try admission(standing(), all) == nil)
+        #expect(
+            try admission(standing(namespace: "bank"), "tenants: {shop: {faults: [\"*\"], namespaces: [shop]}}")
+                == .namespaceDenied)
+        #expect(try admission(standing(), "tenants: {shop: {faults: [\"*\"]}}") == .namespaceDenied)
+        #expect(
+            try admission(standing(namespace: ""), "tenants: {shop: {faults: [\"*\"], namespaces: [shop]}}")
+                == .namespaceDenied)
+        #expect(try admission(standing(namespace: "kube-system"), all) == .targetProtected)
+        #expect(try admission(standing(isOnHostNetwork: true), all) == .targetProtected)
+        #expect(try admission(standing(isOnHostNetwork: true), "guardrails: {hostNetwork: allowed}\n\(all)") == nil)
+        for annotations in [[:], ["squall.dev/chaos": "true"], ["squall.dev/chaos": "Allowed"], ["chaos": "allowed"]] {
+            #expect(try admission(standing(annotations: annotations), all) == .optInMissing)
+            #expect(try admission(standing(annotations: annotations), "guardrails: {optIn: none}\n\(all)") == nil)
+        }
+    }
+
+    @Test func `the agent's own namespace is protected whatever the policy says`() throws {
+        let text = "version: 1\nguardrails: {protectedNamespaces: []}\n\(all)"
+        let policy = try Policy(yaml: Array(text.utf8), faults: FaultCatalogue.parameters)
+        let tenant = try #require(Self.tenant)
+        try policy.gate(for: tenant).admit(standing(namespace: "chaos"))
+        let problem = #expect(throws: Problem.self) {
+            try policy.protecting(NamePattern("chaos")).gate(for: tenant).admit(standing(namespace: "chaos"))
+        }
+        #expect(problem?.code == .targetProtected)
+    }
+
+    @Test(arguments: [
+        ("/system.slice/nginx.service", true), ("/kubepods/besteffort/pod1", false),
+        ("/kubepods.slice/kubepods-pod1.slice", false),
+        ("/system.slice/docker-\(String(repeating: "0123456789abcdef", count: 4)).scope", false),
+        ("/k8s.io/\(String(repeating: "0123456789abcdef", count: 4))", false),
+        ("/k8s.io/\(String(repeating: "0123456789abcdef", count: 4))/child", false),
+        ("/user.slice/0123456789abcdef", true),
+    ])
+    func `a pod is no part of the node that a number or a path can name`(path: String, isAllowed: Bool) throws {
+        let text = "guardrails: {host: allowed}\ntenants: {shop: {faults: [\"*\"], host: allowed}}"
+        #expect(
+            try admission(standing(namespace: nil, annotations: [:], cgroup: path), text)
+                == (isAllowed ? nil : .targetProtected))
+    }
+
+    // MARK: How many
+
+    private func counted(_ tenant: String, _ container: String) throws -> CountedSession {
+        CountedSession(
+            tenant: try #require(Tenant(tenant)),
+            target: TargetFacts(
+                container: TargetFacts.Container(id: container, name: "c", pod: "p", namespace: "shop", podUID: "u"),
+                process: nil, network: nil, cgroup: TargetFacts.Cgroup(path: "/\(container)", id: 1)))
+    }
+
+    private func isFull(_ grant: String, guardrails: String = "{}", _ sessions: [CountedSession], containers: Int = 10)
+        throws -> Bool
+    {
+        let gate = try gate("guardrails: \(guardrails)\ntenants: {shop: {faults: [\"*\"], \(grant)}}")
+        let target = try counted("shop", "a").target
+        do throws(Problem) {
+            try gate.admit(target, beside: sessions, containers: containers)
+            return false
+        } catch {
+            #expect(error.code == .limitExceeded)
+            return true
+        }
+    }
+
+    @Test func `how many sessions there may be`() throws {
+        let sessions = [try counted("shop", "a"), try counted("shop", "b"), try counted("bank", "a")]
+        #expect(try !isFull("sessions: 3", sessions))
+        #expect(try isFull("sessions: 2", sessions))
+        #expect(try isFull("sessions: 0", []))
+        #expect(try !isFull("sessionsPerTarget: 2", sessions))
+        #expect(try isFull("sessionsPerTarget: 1", sessions))
+        #expect(try !isFull("sessions: 9", guardrails: "{sessions: 4}", sessions))
+        #expect(try isFull("sessions: 9", guardrails: "{sessions: 3}", sessions))
+    }
+
+    @Test func `how many containers may be hit at once`() throws {
+        let sessions = [try counted("shop", "b"), try counted("shop", "b"), try counted("bank", "c")]
+        #expect(try !isFull("containers: 20", sessions))
+        #expect(try isFull("containers: 19", sessions))
+        // One it may always hit, and the same one again.
+        #expect(try !isFull("containers: 1", []))
+        #expect(try !isFull("containers: 1", [try counted("shop", "a")]))
+    }
+}
