@@ -113,11 +113,13 @@ let package = Package(
             imports: ["ChaosModel", "Targets", "Steps", "Cgroups", "WorkerProtocol", "LinuxSystem"]),
         module("YAML", in: .chaos, imports: ["CLibyaml", "ChaosModel"]),
         module("Authorization", in: .chaos, imports: ["ChaosModel", "Signatures", "YAML", "LinuxSystem"]),
+        module("Audit", in: .chaos, imports: ["ChaosModel", "Signatures", "LinuxSystem"]),
         module("Journal", in: .chaos, imports: ["ChaosModel", "Authorization", "Steps", "LinuxSystem"]),
         module(
             "Sessions", in: .chaos,
             imports: [
-                "ChaosModel", "Targets", "Steps", "Faults", "Authorization", "Journal", "LinuxSystem", "Cgroups",
+                "ChaosModel", "Targets", "Steps", "Faults", "Authorization", "Journal", "Audit", "LinuxSystem",
+                "Cgroups",
             ]),
 
         // Agent: how the world reaches us.
@@ -134,7 +136,7 @@ let package = Package(
         module(
             "Engine", in: .agent,
             imports: [
-                "AgentAPI", "ChaosModel", "Authorization", "ContainerRuntimes", "Sessions", "Faults", "Steps",
+                "AgentAPI", "ChaosModel", "Authorization", "Audit", "ContainerRuntimes", "Sessions", "Faults", "Steps",
                 "Targets", "Journal", "Hardening", "LinuxSystem", "Netlink", "Cgroups", "Filesystems", "Namespaces",
                 "Processes", "DeadMan",
             ]),
@@ -144,7 +146,7 @@ let package = Package(
         program(
             "squalld",
             imports: [
-                "Keeper", "Engine", "Sessions", "Steps", "Authorization", "AgentAPI", "ChaosModel", "Journal",
+                "Keeper", "Engine", "Sessions", "Steps", "Authorization", "Audit", "AgentAPI", "ChaosModel", "Journal",
                 "Hardening", "Namespaces", "LinuxSystem",
             ]),
         program("squall-gateway", imports: ["Gateway", "Hardening", "LinuxSystem"]),
@@ -170,7 +172,8 @@ let package = Package(
         program(
             "squall",
             imports: [
-                "AgentClient", "AgentAPI", "ChaosModel", "Authorization", "Faults", "Journal", "Signatures", "Steps",
+                "AgentClient", "AgentAPI", "ChaosModel", "Authorization", "Audit", "Faults", "Journal", "Signatures",
+                "Steps",
                 "LinuxSystem", argumentParser,
             ]),
 
@@ -210,6 +213,7 @@ let package = Package(
         tests(
             of: "Journal", in: .chaos,
             imports: ["Journal", "Authorization", "Steps", "Cgroups", "ChaosModel", "LinuxSystem", "WorkerProtocol"]),
+        tests(of: "Audit", in: .chaos, imports: ["Audit", "ChaosModel", "Signatures", "LinuxSystem"]),
         tests(of: "Sessions", in: .chaos, imports: ["Sessions", "ChaosModel"]),
         tests(of: "AgentAPI", in: .agent, imports: ["AgentAPI", "ChaosModel"]),
         tests(

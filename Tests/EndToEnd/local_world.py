@@ -88,7 +88,8 @@ class LocalTarget:
         for directory in self.directories:
             directory.mkdir()
             for file in ("cpuset.cpus", "cpuset.mems"):
-                if (directory / file).exists():
+                # Version 2's root has none, and its children need none.
+                if (directory / file).exists() and (directory.parent / file).exists():
                     (directory / file).write_text((directory.parent / file).read_text())
         if memory:
             for file in ("memory.max", "memory.limit_in_bytes"):

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from conftest import PROGRAMS
@@ -34,6 +35,35 @@ def test_a_tenant_does_what_its_grant_says_and_nothing_else(agent, target, polic
     assert code(agent, target, parameters={"workers": 1}) == "intensity-denied"
     assert code(agent, target, tenant=agent.other_tenant) == "tenant-unknown"
     assert agent.other_tenant.list().status == 200
+
+
+def test_what_the_fault_says_itself_is_bounded_too(agent, target, policy):
+    policy(
+        shop=ALL
+        | {
+            "intensity": {
+                "memory-stress": {"size": "64MiB", "percent": 10, "of": ["limit"]},
+                "disk-fill": {"size": "64MiB", "percent": 10},
+                "cpu-stress": {"workers": 2},
+                "network-stress": {"sink": ["10.1.0.0/16"]},
+            }
+        }
+    )
+    assert code(agent, target, "memory-stress", {"size": "1MiB"}) is None
+    assert code(agent, target, "memory-stress", {}) == "intensity-denied"
+    assert code(agent, target, "memory-stress", {"percent": 1, "of": "node"}) == "intensity-denied"
+    assert code(agent, target, "disk-fill", {}) == "intensity-denied"
+    assert code(agent, target, "disk-fill", {"percent": 1, "of": "volume", "limit": "16TiB"}) == "intensity-denied"
+    assert code(agent, target, parameters={"load": 1, "workers": 2}) is None
+    assert code(agent, target, parameters={"load": 1}) == "intensity-denied"
+    assert code(agent, target, "network-stress", {"sink": "10.2.0.1:80"}) == "intensity-denied"
+
+
+def test_sessions_that_begin_at_once_are_counted(agent, target, policy):
+    policy(shop=ALL | {"sessions": 2})
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(lambda _: agent.tenant.inject("cpu-stress", target.selector, STRESS), range(10)))
+    assert sorted(answer.status for answer in answers) == [201] * 2 + [429] * 8, answers
 
 
 def test_sessions_are_counted(agent, target, policy):
@@ -168,6 +198,31 @@ def test_the_systems_namespace_is_protected(agent, world, policy):
         assert code(agent, system) == "target-protected"
     finally:
         system.remove()
+
+
+@pytest.mark.node
+def test_the_agents_own_namespace_is_protected_whatever_the_policy_says(agent, world, policy):
+    policy(guardrails={"protectedNamespaces": []}, shop=ALL | {"namespaces": ["*"]})
+    for namespace, expected in (("squall-system", "target-protected"), ("kube-system", None)):
+        target = world.make_target(namespace=namespace)
+        try:
+            assert code(agent, target) == expected
+        finally:
+            target.remove()
+
+
+@pytest.mark.node
+def test_a_session_that_follows_its_container_meets_the_policy_again(agent, world, policy):
+    with world.mortal_target() as target:
+        session = agent.tenant.begin("cpu-stress", target.selector, STRESS, duration="60s", onRestart="reinject")
+        policy(shop=ALL | {"faults": ["memory-stress"]})
+        target.kill()
+        agent.tenant.wait_until(session, "waiting")
+        target.start_again()
+        time.sleep(4)
+        assert agent.tenant.read(session).body["state"] == "waiting"
+        policy()
+        agent.tenant.wait_until(session, "active")
 
 
 @pytest.mark.node

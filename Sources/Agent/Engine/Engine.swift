@@ -1,3 +1,5 @@
+import AgentAPI
+import Audit
 import Authorization
 import Cgroups
 package import ChaosModel
@@ -24,11 +26,13 @@ package struct EngineError: Error, CustomStringConvertible {
 package final class Engine: Sendable {
     private let scheduler: Scheduler
     private let runner: StepRunner
+    private let audit: AuditLog
     private let server: EngineServer
 
-    private init(scheduler: Scheduler, runner: StepRunner, server: EngineServer) {
+    private init(scheduler: Scheduler, runner: StepRunner, audit: AuditLog, server: EngineServer) {
         self.scheduler = scheduler
         self.runner = runner
+        self.audit = audit
         self.server = server
     }
 
@@ -41,6 +45,7 @@ package final class Engine: Sendable {
         let runner: StepRunner
         let runtimes: RuntimeClient
         let scheduler: Scheduler
+        let audit: AuditLog
         /// Names the agent by its journal's directory.
         let mark: String
         let takenBack: [SessionID]
@@ -59,21 +64,23 @@ package final class Engine: Sendable {
         let gate = RequestGate(
             keys: KeyDirectory(watching: configuration.tenantsDirectory),
             policy: PolicyFile(watching: configuration.policyFile, faults: FaultCatalogue.parameters),
-            node: configuration.nodeName, ownNamespace: configuration.ownNamespace, scheduler: scheduler)
-        await gate.enforce()
+            node: configuration.nodeName, ownNamespace: configuration.ownNamespace, scheduler: scheduler,
+            audit: foundation.audit)
+        await gate.begin()
         Task { await gate.keepLooking() }
         let node = NodeReporter(
             name: configuration.nodeName, bootID: foundation.bootID, journal: foundation.journal,
             capabilities: try CapabilityReport(needed: configuration.capabilities), cgroups: foundation.cgroups,
-            runtimes: foundation.runtimes, scheduler: scheduler, gate: gate, features: features)
+            runtimes: foundation.runtimes, scheduler: scheduler, gate: gate, audit: foundation.audit,
+            features: features)
         let server = EngineServer(
             listener: OwnedDescriptor(adopting: configuration.listener),
-            service: RequestService(scheduler: scheduler, gate: gate, node: node),
+            service: RequestService(scheduler: scheduler, gate: gate, node: node, audit: foundation.audit),
             gatewayUser: configuration.gatewayUser)
         // Everything has been opened that needs more.
         try SystemCallFilter.engine.load()
         await server.start()
-        return Engine(scheduler: scheduler, runner: runner, server: server)
+        return Engine(scheduler: scheduler, runner: runner, audit: foundation.audit, server: server)
     }
 
     /// Takes back what an earlier engine left, and serves nobody.
@@ -82,6 +89,7 @@ package final class Engine: Sendable {
     package static func recoverOnly(_ configuration: EngineConfiguration) async throws -> [SessionReport] {
         let foundation = try await takeBack(configuration)
         await foundation.scheduler.drain()
+        foundation.audit.flush()
         return await foundation.scheduler.reports().filter { foundation.takenBack.contains($0.id) }
     }
 
@@ -94,8 +102,10 @@ package final class Engine: Sendable {
         let runtimes = RuntimeClient(path: configuration.runtimesSocket)
         let resolver = try TargetResolver(
             containers: RuntimeContainerDirectory(client: runtimes), cgroups: cgroups, thread: thread)
+        let audit = AuditLog(in: configuration.stateDirectory, bytes: configuration.auditBytes)
+        audit.record(AuditEvent(.started, [("version", .string(agentVersion)), ("boot", .string(bootID))]))
         let scheduler = try Scheduler(
-            journal: journal, runner: runner, directory: resolver, bootID: bootID,
+            journal: journal, runner: runner, directory: resolver, audit: audit, bootID: bootID,
             replay: ReplayStore(highWater: scan.highWater, taken: scan.tokens),
             limits: configuration.limits)
         await scheduler.start()
@@ -113,7 +123,7 @@ package final class Engine: Sendable {
         await predecessors.end(undone: Self.tags(of: scan.live, where: isUndone).subtracting(Self.tags(of: stuck)))
         return Foundation(
             bootID: bootID, cgroups: cgroups, thread: thread, journal: journal, runner: runner, runtimes: runtimes,
-            scheduler: scheduler, mark: mark, takenBack: scan.live.map(\.id))
+            scheduler: scheduler, audit: audit, mark: mark, takenBack: scan.live.map(\.id))
     }
 
     private static func recover(_ scan: JournalScan, with scheduler: Scheduler) async {
@@ -206,6 +216,7 @@ package final class Engine: Sendable {
     /// Reverts every session. Returns when nothing is left, or nothing but what cannot be undone now.
     package func stop() async -> Bool {
         await scheduler.drain()
+        audit.flush()
         let isDone = await scheduler.count(of: .stuck) == 0
         // With something left it stays, and undoes that at its deadline.
         if isDone { await runner.dismissDeadMan() }

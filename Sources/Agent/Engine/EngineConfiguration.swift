@@ -1,3 +1,4 @@
+import Audit
 package import Authorization
 package import Hardening
 import Journal
@@ -20,6 +21,8 @@ package struct EngineConfiguration: Sendable {
     package var gatewayUser: UInt32 = 65532
     /// Who is never hit by a fault on the network, beside those whom every node has.
     package var excluded: [ExcludedEndpoint] = []
+    /// What the audit log may have, in bytes.
+    package var auditBytes = AuditLog.standardBytes
     package var limits = Scheduler.Limits()
     /// The engine's listening socket, opened by the keeper.
     package var listener: Int32 = 3

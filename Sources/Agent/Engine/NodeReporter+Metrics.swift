@@ -1,4 +1,5 @@
 import AgentAPI
+import Audit
 import ChaosModel
 import Faults
 import Sessions
@@ -28,6 +29,10 @@ extension NodeReporter {
             "squall_undo_attempts", .counter, "Attempts to undo a step, by what they found.", by: "outcome",
             UndoOutcome.words.map { ($0, counts.undone[$0] ?? 0) })
         text.add("squall_journal_bytes", .gauge, "The length of the journal.", await scheduler.journalLength)
+        text.add(
+            "squall_audit_sequence", .gauge,
+            "The number of the audit log's last event: it only grows, unless the log was cut.",
+            Int(audit.head.sequence))
         return text.whole
     }
 }

@@ -1,4 +1,5 @@
 import AgentAPI
+import Audit
 import Cgroups
 import ChaosModel
 import ContainerRuntimes
@@ -23,13 +24,15 @@ actor NodeReporter {
     private let runtimes: RuntimeClient
     let scheduler: Scheduler
     private let gate: RequestGate
+    let audit: AuditLog
     private let features: [FeatureReport]
     private let questions = DispatchQueue(label: "squall.node", target: .global())
     private let startedAt = BootInstant.now
 
     init(
         name: String, bootID: String, journal: Journal, capabilities: CapabilityReport, cgroups: CgroupTree,
-        runtimes: RuntimeClient, scheduler: Scheduler, gate: RequestGate, features: [FeatureReport]
+        runtimes: RuntimeClient, scheduler: Scheduler, gate: RequestGate, audit: AuditLog,
+        features: [FeatureReport]
     ) {
         self.name = name
         self.bootID = bootID
@@ -39,6 +42,7 @@ actor NodeReporter {
         self.runtimes = runtimes
         self.scheduler = scheduler
         self.gate = gate
+        self.audit = audit
         self.features = features
     }
 
@@ -61,6 +65,7 @@ actor NodeReporter {
             ),
             ("tenants", ["problem": await gate.keysFailure.map(JSON.string) ?? .null]),
             ("policy", ["problem": await gate.policyFailure.map(JSON.string) ?? .null]),
+            ("audit", audit.json),
             ("halt", await scheduler.halt?.json),
             (
                 "sessions",
@@ -82,6 +87,7 @@ actor NodeReporter {
         if let trouble = await scheduler.journalTrouble() {
             reasons.append("no session can be made durable: \(trouble)")
         }
+        if let trouble = audit.failure { reasons.append("what is decided cannot be recorded: \(trouble)") }
         let stuck = await scheduler.count(of: .stuck)
         if stuck > 0 { reasons.append("\(stuck) sessions cannot be undone: see `squall session list`") }
         return reasons
@@ -113,4 +119,9 @@ actor NodeReporter {
         uname(&names)
         return withUnsafeBytes(of: &names.release) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
     }
+}
+
+extension AuditLog {
+    /// Whoever keeps the head elsewhere knows later whether the log was cut.
+    fileprivate var json: JSON { ["head": head.json, "problem": failure.map(JSON.string) ?? .null] }
 }

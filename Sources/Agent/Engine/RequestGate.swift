@@ -1,4 +1,5 @@
 import AgentAPI
+import Audit
 import Authorization
 import ChaosModel
 import LinuxSystem
@@ -11,14 +12,19 @@ actor RequestGate {
     private var policy: PolicyFile
     private let verifier: RequestVerifier
     private let scheduler: Scheduler
+    private let audit: AuditLog
     /// The agent's own namespace, which nobody hits.
     private let ownNamespace: NamePattern?
 
-    init(keys: KeyDirectory, policy: PolicyFile, node: String, ownNamespace: NamePattern?, scheduler: Scheduler) {
+    init(
+        keys: KeyDirectory, policy: PolicyFile, node: String, ownNamespace: NamePattern?, scheduler: Scheduler,
+        audit: AuditLog
+    ) {
         self.keys = keys
         self.policy = policy
         self.ownNamespace = ownNamespace
         self.scheduler = scheduler
+        self.audit = audit
         verifier = RequestVerifier(node: node)
     }
 
@@ -34,18 +40,35 @@ actor RequestGate {
         var hasChanged = false
         do {
             hasChanged = try keys.reloadIfChanged(at: .now)
+            if hasChanged { audit.record(AuditEvent(.keys, [("count", .integer(Int64(keys.keys.count)))])) }
         } catch {
+            hasChanged = true
             log("tenants' keys were not reloaded: \(error)")
+            audit.record(AuditEvent(.keys, [("problem", .string("\(error)"))]))
         }
         if policy.reloadIfChanged(at: .now) {
             hasChanged = true
+            recordPolicy()
             log(policy.failure.map { "the policy was not reloaded: \($0)" } ?? "the policy was reloaded")
         }
         if hasChanged { await enforce() }
     }
 
+    private func recordPolicy() {
+        audit.record(
+            AuditEvent(.policy, [("hash", policy.hash.map(JSON.string)), ("problem", policy.failure.map(JSON.string))]))
+    }
+
+    /// Says what there is to begin with.
+    func begin() async {
+        if let failure = keysFailure { log("tenants' keys were not loaded: \(failure)") }
+        if let failure = policyFailure { log("there is no policy, so nobody may do anything: \(failure)") }
+        recordPolicy()
+        await enforce()
+    }
+
     /// Makes the scheduler decide by what is in force.
-    func enforce() async {
+    private func enforce() async {
         await scheduler.use(policy.policy.protecting(ownNamespace), signers: keys.keys.signers)
     }
 

@@ -1,4 +1,5 @@
 import AgentAPI
+import Audit
 import Authorization
 import ChaosModel
 import Faults
@@ -13,11 +14,13 @@ struct RequestService: Sendable {
     private let scheduler: Scheduler
     private let gate: RequestGate
     private let node: NodeReporter
+    private let audit: AuditLog
 
-    init(scheduler: Scheduler, gate: RequestGate, node: NodeReporter) {
+    init(scheduler: Scheduler, gate: RequestGate, node: NodeReporter, audit: AuditLog) {
         self.scheduler = scheduler
         self.gate = gate
         self.node = node
+        self.audit = audit
     }
 
     func answer(_ frame: Frame, isOperator: Bool, reply: Reply) async {
@@ -64,8 +67,28 @@ struct RequestService: Sendable {
         guard let envelope = EnvelopeRequest(payload: frame.payload) else {
             throw Problem(.requestMalformed, "an envelope that is not ROUTE SESSION TOKEN")
         }
-        let request = try await gate.verify(envelope)
-        switch envelope.route {
+        let request: VerifiedRequest
+        do throws(Problem) {
+            request = try await gate.verify(envelope)
+        } catch {
+            // Whose it was is not known: nothing that the token says is true.
+            audit.recordDenial(AuditEvent(denied: error, envelope.route, to: []), of: "")
+            throw error
+        }
+        do throws(Problem) {
+            try await carryOut(request, by: envelope.route, reply: reply)
+        } catch {
+            audit.recordDenial(
+                AuditEvent(denied: error, envelope.route, to: Asker.tenant(request).members + request.demand.members),
+                of: request.tenant.name)
+            throw error
+        }
+    }
+
+    private func carryOut(
+        _ request: VerifiedRequest, by route: Route, reply: Reply
+    ) async throws(Problem) {
+        switch route {
         case .inject:
             _ = await reply(Answer(status: 201, body: try await scheduler.inject(request).json).frame)
         case .plan:
@@ -94,8 +117,10 @@ struct RequestService: Sendable {
         case .revert(let session):
             _ = await reply(Answer(status: 200, body: try await scheduler.revert(session).json).frame)
         case .halt(let reason):
+            audit.record(AuditEvent(.halted, [("reason", reason.map(JSON.string))]))
             _ = await reply(Self.list(try await scheduler.halt(reason: reason)).frame)
         case .resume:
+            audit.record(AuditEvent(.resumed))
             try await scheduler.resume()
             _ = await reply(Self.list([]).frame)
         case .events(let session):
@@ -129,5 +154,32 @@ struct RequestService: Sendable {
             guard await reply(Frame(.item, event.json.bytes)) else { return }
         }
         _ = await reply(Frame(.end, []))
+    }
+}
+
+extension AuditEvent {
+    fileprivate init(denied problem: Problem, _ route: Route, to asker: [(String, JSON?)]) {
+        self.init(
+            .denied,
+            [("operation", .string(route.operation.rawValue))] + asker + [
+                ("code", .string(problem.code.rawValue)), ("detail", .string(problem.message)),
+                ("field", problem.field.map(JSON.string)),
+            ])
+    }
+}
+
+extension VerifiedRequest.Demand {
+    /// What was asked for, as it was asked.
+    fileprivate var members: [(String, JSON?)] {
+        switch self {
+        case .inject(let injection), .plan(let injection):
+            [
+                ("fault", .string(injection.fault)), ("parameters", injection.parameters),
+                ("target", injection.target.json), ("durationSeconds", .integer(injection.duration.components.seconds)),
+                ("reason", injection.reason.map(JSON.string)),
+            ]
+        case .list: []
+        case .read(let session), .renew(let session), .end(let session): [("session", .string(session.text))]
+        }
     }
 }

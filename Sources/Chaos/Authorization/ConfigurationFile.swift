@@ -34,10 +34,12 @@ enum ConfigurationFile {
 /// What changes when a file is written or replaced, also behind a symbolic link.
 struct FileStamp: Hashable {
     let name: String
+    private let device: UInt64
     private let inode: UInt64
     private let size: Int
-    /// The bytes of a `timespec`: compared, never read.
+    /// The bytes of each `timespec`: compared, never read.
     private let modified: [UInt8]
+    private let changed: [UInt8]
 
     /// The corresponding system call is `stat(2)`.
     init(of name: String, in directory: String) throws(SystemCallError) {
@@ -53,8 +55,10 @@ struct FileStamp: Hashable {
         var status = stat()
         try systemCall("stat", on: path) { stat(path, &status) }
         self.name = name
+        device = UInt64(status.st_dev)
         inode = UInt64(status.st_ino)
         size = Int(status.st_size)
         modified = withUnsafeBytes(of: status.st_mtim) { Array($0) }
+        changed = withUnsafeBytes(of: status.st_ctim) { Array($0) }
     }
 }

@@ -44,7 +44,8 @@ package struct KeyDirectory: Sendable {
         nextLook = now + .seconds(1)
         do throws(KeyDirectoryError) {
             let current = try Self.stamps(in: path)
-            guard current != stamps else { return false }
+            // What could not be read for a moment is read again.
+            guard current != stamps || failure != nil else { return false }
             try load(current)
         } catch {
             guard error != failure else { return false }
@@ -66,7 +67,14 @@ package struct KeyDirectory: Sendable {
 
     private mutating func load(_ current: [FileStamp]) throws(KeyDirectoryError) {
         stamps = current
-        keys = try Self.load(current, in: path)
+        do throws(KeyDirectoryError) {
+            keys = try Self.load(current, in: path)
+        } catch {
+            // Whose file is gone is trusted no more, whatever is wrong with another's.
+            let names = Set(current.map(\.name))
+            keys.keep { names.contains($0.name + Self.suffix) }
+            throw error
+        }
         failure = nil
     }
 

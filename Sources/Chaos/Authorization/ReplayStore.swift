@@ -36,17 +36,23 @@ package struct ReplayStore: Sendable {
     }
 
     package let capacity: Int
+    /// What one tenant may have of it: the others' renewals have to find room.
+    package let capacityOfTenant: Int
     /// The latest wall time seen, seconds since 1970. What had expired by then stays expired when the clock is
     /// set back, for it may be forgotten.
     package private(set) var highWater: Int64
     private var taken: [Name: SessionID?] = [:]
+    private var counts: [Tenant: Int] = [:]
     /// Tokens live for a minute at most, so there are few keys here.
     private var namesByExpiry: [Int64: [Name]] = [:]
 
     /// - Parameters:
     ///   - taken: What the journal knows. All are kept that have not expired, also beyond the capacity.
-    package init(capacity: Int = 65536, highWater: Int64 = 0, taken: some Sequence<TakenToken> = []) {
+    package init(
+        capacity: Int = 65536, capacityOfTenant: Int = 8192, highWater: Int64 = 0, taken: some Sequence<TakenToken> = []
+    ) {
         self.capacity = capacity
+        self.capacityOfTenant = capacityOfTenant
         self.highWater = highWater
         for token in taken where token.expires > highWater { remember(token) }
     }
@@ -79,12 +85,14 @@ package struct ReplayStore: Sendable {
         }
         let token = TakenToken(
             tenant: request.tenant, tokenID: request.tokenID, expires: request.expires, session: session)
-        guard taken.count < capacity else {
+        let own = counts[request.tenant] ?? 0
+        guard taken.count < capacity, own < capacityOfTenant else {
             // A fault is ended whatever happens, and ending it twice is as good as once.
             if case .end = request.demand { return AuthorizedRequest(request: request, token: token) }
             let next = namesByExpiry.keys.min() ?? highWater
+            let whose = own < capacityOfTenant ? "\(taken.count) tokens" : "\(own) tokens of tenant \(request.tenant)"
             throw Problem(
-                .replayStoreFull, "\(taken.count) tokens that are still alive have been used on this node",
+                .replayStoreFull, "\(whose) that are still alive have been used on this node",
                 hint: "try again in \(max(1, next - highWater)) s, with tokens that live shorter")
         }
         remember(token)
@@ -105,7 +113,11 @@ package struct ReplayStore: Sendable {
         guard now > highWater else { return }
         highWater = now
         for expiry in namesByExpiry.keys where expiry <= now {
-            for name in namesByExpiry.removeValue(forKey: expiry) ?? [] { taken.removeValue(forKey: name) }
+            for name in namesByExpiry.removeValue(forKey: expiry) ?? [] {
+                taken.removeValue(forKey: name)
+                counts[name.tenant, default: 1] -= 1
+                if counts[name.tenant] == 0 { counts[name.tenant] = nil }
+            }
         }
     }
 
@@ -113,5 +125,6 @@ package struct ReplayStore: Sendable {
         let name = Name(tenant: token.tenant, tokenID: token.tokenID)
         guard taken.updateValue(token.session, forKey: name) == nil else { return }
         namesByExpiry[token.expires, default: []].append(name)
+        counts[token.tenant, default: 0] += 1
     }
 }

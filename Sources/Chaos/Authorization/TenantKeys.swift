@@ -38,6 +38,10 @@ package struct TenantKeys: Sendable {
     /// Everybody who is trusted.
     package var signers: Set<Signer> { Set(entries.values.map(Signer.init)) }
 
+    mutating func keep(where isWanted: (Tenant) -> Bool) {
+        entries = entries.filter { isWanted($0.value.tenant) }
+    }
+
     subscript(keyID: String) -> Entry? { entries[keyID] }
 
     /// Adds the keys of a JWK Set (RFC 7517, section 5). A `kid` that two keys share, also of two tenants, names

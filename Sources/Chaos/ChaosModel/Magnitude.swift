@@ -10,6 +10,14 @@ extension Parameter {
         }
     }
 
+    /// Whether a policy can say what it may be at the most, which of its words, or in which networks.
+    package var canBeBounded: Bool {
+        switch kind {
+        case .choice, .endpoint: true
+        default: hasMagnitude
+        }
+    }
+
     /// In nanoseconds, percent, bytes or bits a second; nil for what is no value of this parameter.
     package func magnitude(of value: JSON) -> Double? {
         switch kind {

@@ -76,6 +76,7 @@ package enum ProblemCode: String, CaseIterable, Sendable {
     // What this node can do now.
     case runtimeUnavailable = "runtime-unavailable"
     case journalUnavailable = "journal-unavailable"
+    case auditUnavailable = "audit-unavailable"
     case engineUnavailable = "engine-unavailable"
     case draining = "draining"
     case halted = "halted"
@@ -101,7 +102,9 @@ package enum ProblemCode: String, CaseIterable, Sendable {
         case .targetNotFound, .sessionNotFound, .notFound: 404
         case .targetGone: 410
         case .methodNotAllowed: 405
-        case .runtimeUnavailable, .journalUnavailable, .engineUnavailable, .draining, .halted, .targetBusy: 503
+        case .runtimeUnavailable, .journalUnavailable, .auditUnavailable, .engineUnavailable, .draining, .halted,
+            .targetBusy:
+            503
         case .applyFailed, .internalError: 500
         }
     }

@@ -30,6 +30,10 @@ package protocol Fault: Sendable {
     /// Of this one, where its parameters decide how far it reaches.
     var reach: Reach { get }
 
+    /// Parameters that are in force where the request says nothing of them and no standard value says it, or that mean
+    /// more than they say: for whoever compares them with bounds.
+    var implied: [JSON.Member] { get }
+
     /// What is to be known before it is done to this target: for people.
     func notes(on target: TargetObservation) -> [String]
 
@@ -44,6 +48,8 @@ extension Fault {
     package var reach: Reach { Self.reach }
 
     package func refuseTooShort(_ duration: Duration) throws(Problem) {}
+
+    package var implied: [JSON.Member] { [] }
 
     package func notes(on target: TargetObservation) -> [String] { [] }
 }

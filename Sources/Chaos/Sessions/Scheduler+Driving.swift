@@ -1,3 +1,4 @@
+import Audit
 import Authorization
 import ChaosModel
 import Dispatch
@@ -147,6 +148,7 @@ extension Scheduler {
         }
         counts.ended[ending, default: 0] += 1
         session.tell("ended", ending.words)
+        audit.record(AuditEvent(ended: session.report, as: ending))
         live[session.id] = nil
         past.append(session)
         if past.count > limits.remembered { past.removeFirst(past.count - limits.remembered) }
@@ -291,9 +293,16 @@ extension Scheduler {
     /// - Throws: Why the fault is not to be applied to it.
     private func move(_ session: LiveSession, to target: ResolvedTarget) async throws(Problem) -> Bool {
         try refuseBeyondUse()
-        try policy.gate(for: session.record.tenant).admit(target.standing)
-        let (fault, _) = try FaultCatalogue.fault(of: session.record.fault, parameters: session.record.parameters)
+        let record = session.record
+        let (fault, parameters) = try FaultCatalogue.fault(of: record.fault, parameters: record.parameters)
         let intents = try await runner.prepare(try fault.plan(for: try observe(target)), on: target)
+        let containers = try await containerCount(for: record.tenant)
+        // As if it were asked for now: the policy may be another one.
+        let gate = try policy.gate(for: record.tenant)
+        let length = BootInstant(nanoseconds: record.deadline) - BootInstant(nanoseconds: record.openedAt)
+        try gate.authorize(fault, parameters, for: length, onContainer: true)
+        try gate.admit(target.standing)
+        try gate.admit(target.facts, beside: countedSessions(but: session.id), containers: containers)
         try refuseBesideStuck(intents)
         guard !session.isToldToEnd else { return false }
         try await write([.moved(MovedSession(id: session.id, target: target.facts, intents: intents))])

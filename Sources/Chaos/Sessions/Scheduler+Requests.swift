@@ -1,3 +1,4 @@
+import Audit
 package import Authorization
 import Cgroups
 package import ChaosModel
@@ -49,20 +50,28 @@ extension Scheduler {
         _ injection: InjectionRequest, by request: VerifiedRequest
     ) async throws(Problem) -> LiveSession {
         try refuseIfClosed()
+        if let reason = audit.failure {
+            throw Problem(
+                .auditUnavailable, "nothing was changed, because what is decided cannot be recorded: \(reason)",
+                hint: "see `squall doctor` on the node")
+        }
         try refuseBeyondLimits()
+        let tenant = request.tenant
         let id = SessionID.random()
         let authorized = try take(request, session: id)
-        opening += 1
-        defer { opening -= 1 }
+        try policy.gate(for: tenant).refuseBeyondSessions(beside: countedSessions(but: id))
+        openings[id] = CountedSession(tenant: tenant, target: nil)
+        defer { openings[id] = nil }
 
-        let (target, plan) = try await prepare(injection, for: request.tenant)
-        let gate = try policy.gate(for: request.tenant)
-        let containers = gate.countsContainers ? try await directory.containerCount() : nil
-        // Said again: much may have happened while the runtime was asked.
+        let (target, plan) = try await prepare(injection, for: tenant)
+        let containers = try await containerCount(for: tenant)
+        // Said again: much may have happened while the runtime was asked, and nothing is waited for from here on.
         try refuseIfClosed()
-        try gate.admit(plan.target, beside: countedSessions, containers: containers)
-        reserved[id] = CountedSession(tenant: request.tenant, target: plan.target)
-        defer { reserved[id] = nil }
+        let gate = try policy.gate(for: tenant)
+        try authorize(injection, by: gate)
+        try gate.admit(target.standing)
+        try gate.admit(plan.target, beside: countedSessions(but: id), containers: containers)
+        openings[id] = CountedSession(tenant: tenant, target: plan.target)
         if plan.intents.contains(where: \.runsWorker) { try refuseBeyondWorkers() }
         let openedAt = BootInstant.now
         let record = OpenedSession(
@@ -76,8 +85,9 @@ extension Scheduler {
             record: record, signer: request.signer, target: target, openedAt: openedAt,
             machine: SessionMachine(stepCount: plan.intents.count))
         live[id] = session
-        reserved[id] = nil
+        openings[id] = nil
         counts.opened[plan.fault, default: 0] += 1
+        audit.record(AuditEvent(opened: record, by: request))
         session.tell("opened", "\(plan.summary), on \(plan.target.summary), for \(plan.duration.text)")
         for note in plan.notes { session.tell("note", note) }
         watch(session, target)
@@ -110,6 +120,7 @@ extension Scheduler {
         guard case .end(let id) = request.demand else { throw Self.mismatch }
         let session = try session(id, of: request.tenant)
         let token = try take(request, session: id).token
+        audit.record(AuditEvent(.endRequested, [("session", .string(id.text))] + Asker.tenant(request).members))
         // Ending comes first: a journal that cannot be written must not keep a fault in effect.
         let report = await end(session, .cancelled)
         do {
@@ -156,16 +167,33 @@ extension Scheduler {
         }
     }
 
-    private var countedSessions: [CountedSession] {
-        live.values.map { CountedSession(tenant: $0.record.tenant, target: $0.record.target) } + reserved.values
+    /// All that are under way, but one.
+    func countedSessions(but id: SessionID) -> [CountedSession] {
+        live.values.filter { $0.id != id }.map { CountedSession(tenant: $0.record.tenant, target: $0.record.target) }
+            + openings.filter { $0.key != id }.values
+    }
+
+    /// Nil where the tenant's policy does not count them.
+    func containerCount(for tenant: Tenant) async throws(Problem) -> Int? {
+        try policy.gate(for: tenant).countsContainers ? try await directory.containerCount() : nil
+    }
+
+    @discardableResult
+    private func authorize(
+        _ injection: InjectionRequest, by gate: TenantGate
+    ) throws(Problem) -> (fault: any Fault, parameters: JSON) {
+        let (fault, parameters) = try FaultCatalogue.fault(of: injection.fault, parameters: injection.parameters)
+        var isContainer = false
+        if case .container = injection.target { isContainer = true }
+        try gate.authorize(fault, parameters, for: injection.duration, onContainer: isContainer)
+        return (fault, parameters)
     }
 
     private func prepare(
         _ injection: InjectionRequest, for tenant: Tenant
     ) async throws(Problem) -> (target: ResolvedTarget, plan: Plan) {
-        let (fault, parameters) = try FaultCatalogue.fault(of: injection.fault, parameters: injection.parameters)
         let gate = try policy.gate(for: tenant)
-        try gate.authorize(injection, parameters: parameters, of: type(of: fault).parameters)
+        let (fault, parameters) = try authorize(injection, by: gate)
         if let feature = (type(of: fault).needs + [.deadMansProcess]).first(where: { missing[$0] != nil }),
             let reason = missing[feature]
         {
@@ -264,7 +292,9 @@ extension Scheduler {
     }
 
     package func revert(_ id: SessionID) async throws(Problem) -> SessionReport {
-        await end(try known(id), .cancelled)
+        let session = try known(id)
+        audit.record(AuditEvent(.endRequested, [("session", .string(id.text))] + Asker.operator.members))
+        return await end(session, .cancelled)
     }
 
     package var liveCount: Int { live.count }
@@ -317,5 +347,18 @@ extension ResolvedTarget {
     /// What a policy asks of it.
     var standing: TargetStanding {
         TargetStanding(facts: facts, annotations: annotations, isOnHostNetwork: isOnHostNetwork)
+    }
+}
+
+extension TenantGate {
+    /// - Throws: `fault-denied`, `duration-denied`, `intensity-denied`, `target-protected`.
+    func authorize(
+        _ fault: any Fault, _ parameters: JSON, for duration: Duration, onContainer isContainer: Bool
+    ) throws(Problem) {
+        let implied = fault.implied
+        let told = (parameters.members ?? []).filter { told in !implied.contains { $0.name == told.name } }
+        try authorize(
+            fault: type(of: fault).kind, for: duration, parameters: .object(told + implied),
+            of: type(of: fault).parameters, onContainer: isContainer)
     }
 }

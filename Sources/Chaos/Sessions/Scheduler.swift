@@ -1,3 +1,4 @@
+package import Audit
 package import Authorization
 import Cgroups
 package import ChaosModel
@@ -41,6 +42,7 @@ package actor Scheduler {
     let journal: Journal
     let runner: StepRunner
     let directory: any TargetDirectory
+    let audit: AuditLog
     let bootID: String
     let pidNamespace: UInt64?
     let limits: Limits
@@ -55,9 +57,8 @@ package actor Scheduler {
     var policy = Policy()
     var signers: Set<Signer> = []
     /// Places taken by requests that are not sessions yet.
-    var opening = 0
-    /// Those of them whose target is known.
-    var reserved: [SessionID: CountedSession] = [:]
+    var openings: [SessionID: CountedSession] = [:]
+    var opening: Int { openings.count }
     package internal(set) var isDraining = false
     /// While it is set no session is opened.
     package internal(set) var halt: Halt?
@@ -76,12 +77,13 @@ package actor Scheduler {
 
     /// - Throws: The error of `timerfd_create(2)`.
     package init(
-        journal: Journal, runner: StepRunner, directory: any TargetDirectory, bootID: String, replay: ReplayStore,
-        limits: Limits = Limits()
+        journal: Journal, runner: StepRunner, directory: any TargetDirectory, audit: AuditLog, bootID: String,
+        replay: ReplayStore, limits: Limits = Limits()
     ) throws(SystemCallError) {
         self.journal = journal
         self.runner = runner
         self.directory = directory
+        self.audit = audit
         self.bootID = bootID
         self.pidNamespace = try pidNamespaceInode()
         self.replay = replay

@@ -86,10 +86,7 @@ enum JWK {
     }
 
     static func thumbprint(of members: [JSON.Member]) throws(CryptoError) -> String {
-        let text = JSON.object(members).bytes
-        var digest = [UInt8](repeating: 0, count: Int(SHA256_DIGEST_LENGTH))
-        try cryptoCall("EVP_Digest") { EVP_Digest(text, text.count, &digest, nil, EVP_sha256(), nil) }
-        return Base64URL.encode(digest)
+        Base64URL.encode(try SHA256.digest(of: JSON.object(members).bytes))
     }
 
     private static func text(_ name: String, of jwk: JSON) throws(JWKError) -> String {

@@ -1,6 +1,6 @@
 package import ChaosModel
 
-/// A value in a YAML text (YAML 1.2, core schema), and the line that it begins on.
+/// A value in a YAML text, and the line that it begins on.
 ///
 /// Of YAML this takes what configurations need: no anchors, aliases, tags or merges, one document, keys that are texts
 /// and that appear once.
@@ -37,7 +37,8 @@ package struct YAMLNode: Hashable, Sendable {
 }
 
 extension JSON {
-    /// What an unquoted scalar means (YAML 1.2.2, section 10.3.2): `yes`, `on` and `1_000` are texts.
+    /// What an unquoted scalar means: as in YAML 1.2's core schema (section 10.3.2), but only decimal numbers are any. `yes`,
+    /// `on`, `1_000` and `0x1F` are texts.
     init(plainScalar text: String) throws(PlainScalarError) {
         switch text {
         case "", "~", "null", "Null", "NULL": self = .null

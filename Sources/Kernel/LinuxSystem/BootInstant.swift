@@ -35,6 +35,15 @@ package func wallSeconds() -> Int64 {
     Int64(time(nil))
 }
 
+/// Milliseconds since 1970, by a clock that anybody may set.
+///
+/// The corresponding system call is `clock_gettime(2)`.
+package func wallMilliseconds() -> Int64 {
+    var now = timespec()
+    clock_gettime(CLOCK_REALTIME, &now)
+    return Int64(now.tv_sec) * 1000 + Int64(now.tv_nsec) / 1_000_000
+}
+
 /// The running boot's identifier, `/proc/sys/kernel/random/boot_id`.
 package func bootIdentifier() throws(SystemCallError) -> String {
     let text = try TextFile.read("/proc/sys/kernel/random/boot_id")

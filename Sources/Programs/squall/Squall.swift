@@ -17,7 +17,8 @@ struct Squall: ParsableCommand {
         version: VersionCommand.text,
         subcommands: [
             InjectCommand.self, SessionCommand.self, TargetCommand.self, FaultCommand.self, DoctorCommand.self,
-            HaltCommand.self, ResumeCommand.self, RecoverCommand.self, JournalCommand.self, PolicyCommand.self,
+            HaltCommand.self, ResumeCommand.self, RecoverCommand.self, JournalCommand.self, AuditCommand.self,
+            PolicyCommand.self,
             KeygenCommand.self,
             TokenCommand.self,
             CompletionCommand.self, ExitCodesCommand.self, VersionCommand.self,

@@ -1,4 +1,5 @@
 import AgentAPI
+import Audit
 import Authorization
 import ChaosModel
 import Engine
@@ -33,12 +34,13 @@ struct AgentOptions {
     private let excluded: [IPNetwork]
     let isRecoveryOnly: Bool
     let limits: Scheduler.Limits
+    let auditBytes: Int
     let mostDescriptors: Int?
     /// Those among the arguments that are the engine's alone.
     private let limitArguments: [String]
 
     private static let limitNames = [
-        "max-sessions", "max-workers", "max-memory", "max-descriptors", "max-journal", "journal-bytes",
+        "max-sessions", "max-workers", "max-memory", "max-descriptors", "max-journal", "journal-bytes", "max-audit",
     ]
 
     init(_ arguments: [String]) throws(UsageError) {
@@ -60,7 +62,9 @@ struct AgentOptions {
         tenantsDirectory = given["tenants-directory"] ?? "/etc/squall/tenants"
         policyFile = given["policy"] ?? "/etc/squall/policy.yaml"
         ownNamespace = try (given["namespace"] ?? Self.ownNamespaceOfThisPod).map { (name) throws(UsageError) in
-            guard let pattern = NamePattern(name) else { throw UsageError("--namespace is no namespace: \(name)") }
+            guard let pattern = NamePattern(name), !name.contains("*") else {
+                throw UsageError("--namespace is no namespace: \(name)")
+            }
             return pattern
         }
         runtimeSockets = given.all("runtime-socket")
@@ -82,6 +86,7 @@ struct AgentOptions {
         limits.journal = try given.count("max-journal") ?? limits.journal
         limits.compaction = try given.count("journal-bytes") ?? limits.compaction
         self.limits = limits
+        auditBytes = try given.count("max-audit") ?? AuditLog.standardBytes
         mostDescriptors = try given.count("max-descriptors", in: Scheduler.Limits.fewestDescriptors...Int(Int32.max))
         limitArguments = Self.limitNames.flatMap { name in given[name].map { ["--\(name)", $0] } ?? [] }
     }
@@ -109,6 +114,7 @@ struct AgentOptions {
           --max-memory BYTES         memory of the engine (default: \(standard.memory))
           --max-descriptors NUMBER   open files of the engine (default: as many as the container allows)
           --max-journal BYTES        the journal's length (default: \(standard.journal))
+          --max-audit BYTES          the audit log's length; the oldest of its files makes room (default: \(AuditLog.standardBytes))
           --run-directory DIR        the API's socket squall.sock (default: /run/squall)
           --private-directory DIR    the engine's own socket engine.sock (default: /run/squalld)
           --gateway-user NUMBER      the gateway's user and group (default: 65532)
@@ -195,6 +201,7 @@ extension AgentOptions {
         configuration.runtimesSocket = "\(privateDirectory)/runtimes.sock"
         configuration.gatewayUser = gatewayUser
         configuration.limits = limits
+        configuration.auditBytes = auditBytes
         configuration.excluded =
             (apiServer.map { [ExcludedEndpoint($0, .apiServer)] } ?? [])
             + excluded.map { ExcludedEndpoint($0, .configured) }

@@ -86,6 +86,9 @@ def test_each_example_works(cli, gateway, engine, example):
         (cli.directory / "state").mkdir()
         (cli.directory / "state/journal").write_bytes(test_journal.line(test_journal.HEADER))
         words += ["--state-directory", "state"]
+    elif words[0] == "audit":
+        (cli.directory / "state/audit").mkdir(parents=True)
+        words += ["--state-directory", "state"]
     elif words[0] == "policy":
         (cli.directory / "policy.yaml").write_text("version: 1\ntenants: {}\n")
     elif words[0] != "keygen":

@@ -23,7 +23,7 @@ def test_the_example_is_read(cli, tmp_path):
     file = tmp_path / "policy.yaml"
     file.write_text(example)
     done = cli.run("policy", "check", file, connect=False)
-    assert done.returncode == 0 and "shop,shop-*" in done.stdout and "network-*,cpu-stress" in done.stdout, done
+    assert done.returncode == 0 and "shop,shop-*" in done.stdout and "network-latency,network-rate-limit,cpu-stress" in done.stdout, done
 
 
 @pytest.mark.parametrize(

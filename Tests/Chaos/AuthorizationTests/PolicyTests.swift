@@ -111,6 +111,14 @@ struct PolicyTests {
             "version: 1\ntenants:\n  shop: {faults: [], intensity: {cpu-stress: {load: {}}}}",
             "line 3: tenants.shop.intensity.cpu-stress.load: neither \"min\" nor \"max\""
         ),
+        (
+            "version: 1\ntenants:\n  shop: {faults: [], intensity: {network-rate-limit: {rate: {min: 2Mbit, max: 1Mbit}}}}",
+            "line 3: tenants.shop.intensity.network-rate-limit.rate: \"min\" is more than \"max\""
+        ),
+        (
+            "version: 1\ntenants:\n  shop: {faults: [], intensity: {cpu-stress: {base: [core]}}}",
+            "line 3: tenants.shop.intensity.cpu-stress.base: a list of words that are allowed, of cores, quota, node"
+        ),
         ("version: 1\nguardrails: {optIn: false}\ntenants: {}", "line 2: guardrails.optIn: none or required"),
         ("version: 1\nguardrails: {host: true}\ntenants: {}", "line 2: guardrails.host: allowed or refused"),
     ])

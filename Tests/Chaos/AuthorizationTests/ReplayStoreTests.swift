@@ -71,6 +71,16 @@ struct ReplayStoreTests {
         #expect(problem { try store.take(request("token-0002", life: 20), for: nil, now: now + 10) }?.code == .replayed)
     }
 
+    @Test func `one tenant does not fill it for others`() throws {
+        var store = ReplayStore(capacity: 10, capacityOfTenant: 2)
+        for number in 1...2 { _ = try store.take(request("token-000\(number)", life: 10), for: nil, now: now) }
+        let refusal = problem { try store.take(request("token-0003"), for: nil, now: now) }
+        #expect(refusal?.code == .replayStoreFull && refusal?.message.contains("2 tokens of tenant acme") == true)
+        _ = try store.take(request("token-0003", by: "umbrella"), for: nil, now: now)
+        _ = try store.take(request("token-0003"), for: nil, now: now + 10)
+        #expect(store.count == 2)
+    }
+
     @Test func `refuses what had expired before the clock was set back`() throws {
         var store = ReplayStore()
         _ = try store.take(request(), for: session, now: now)

@@ -14,17 +14,12 @@ struct TenantGateTests {
     }
 
     /// What a gate says to 10 s of cpu-stress.
-    private func code(
-        _ text: String, fault: String = "cpu-stress", load: JSON = 50, target: JSON = ["container": "0123456789ab"]
-    ) throws -> ProblemCode? {
-        let payload: JSON = [
-            "fault": .string(fault), "parameters": ["load": load], "target": target, "duration": "10s",
-        ]
-        var claims = try Claims(payload: payload.bytes)
-        let injection = try InjectionRequest(claims: &claims)
+    private func code(_ text: String, load: JSON = 50, isContainer: Bool = true) throws -> ProblemCode? {
         let gate = try gate(text)
         do throws(Problem) {
-            try gate.authorize(injection, parameters: injection.parameters, of: Self.parameters)
+            try gate.authorize(
+                fault: "cpu-stress", for: .seconds(10), parameters: ["load": load, "base": "cores", "workers": 1024],
+                of: Self.parameters, onContainer: isContainer)
             return nil
         } catch {
             return error.code
@@ -52,18 +47,20 @@ struct TenantGateTests {
         #expect(
             try code("tenants: {shop: {faults: [\"*\"], intensity: {cpu-stress: {load: {min: 51}}}}}")
                 == .intensityDenied)
-        #expect(
-            try code("tenants: {shop: {faults: [\"*\"], intensity: {memory-stress: {percent: 10}}}}") == nil)
+        #expect(try code("tenants: {shop: {faults: [\"*\"], intensity: {memory-stress: {percent: 10}}}}") == nil)
+        let words = { (words: String) in "tenants: {shop: {faults: [\"*\"], intensity: {cpu-stress: {base: \(words)}}}}"
+        }
+        #expect(try code(words("[quota, cores]")) == nil)
+        #expect(try code(words("[quota]")) == .intensityDenied)
     }
 
     @Test func `the node itself is hit where guardrails and grant both say so`() throws {
-        for target: JSON in [["cgroup": "/a"], ["process": ["pid": 2, "startTime": 1]]] {
-            for (guardrails, grant, isAllowed) in [
-                ("allowed", "allowed", true), ("allowed", "refused", false), ("refused", "allowed", false),
-            ] {
-                let text = "guardrails: {host: \(guardrails)}\ntenants: {shop: {faults: [\"*\"], host: \(grant)}}"
-                #expect(try code(text, target: target) == (isAllowed ? nil : .targetProtected))
-            }
+        for (guardrails, grant, isAllowed) in [
+            ("allowed", "allowed", true), ("allowed", "refused", false), ("refused", "allowed", false),
+        ] {
+            let text = "guardrails: {host: \(guardrails)}\ntenants: {shop: {faults: [\"*\"], host: \(grant)}}"
+            #expect(try code(text, isContainer: false) == (isAllowed ? nil : .targetProtected))
+            #expect(try code(text) == nil)
         }
     }
 
@@ -142,7 +139,8 @@ struct TenantGateTests {
         CountedSession(
             tenant: try #require(Tenant(tenant)),
             target: TargetFacts(
-                container: TargetFacts.Container(id: container, name: "c", pod: "p", namespace: "shop", podUID: "u"),
+                container: TargetFacts.Container(
+                    id: container, name: String(container.prefix(1)), pod: "p", namespace: "shop", podUID: "u"),
                 process: nil, network: nil, cgroup: TargetFacts.Cgroup(path: "/\(container)", id: 1)))
     }
 
@@ -150,7 +148,7 @@ struct TenantGateTests {
         throws -> Bool
     {
         let gate = try gate("guardrails: \(guardrails)\ntenants: {shop: {faults: [\"*\"], \(grant)}}")
-        let target = try counted("shop", "a").target
+        let target = try #require(try counted("shop", "a").target)
         do throws(Problem) {
             try gate.admit(target, beside: sessions, containers: containers)
             return false
@@ -169,6 +167,21 @@ struct TenantGateTests {
         #expect(try isFull("sessionsPerTarget: 1", sessions))
         #expect(try !isFull("sessions: 9", guardrails: "{sessions: 4}", sessions))
         #expect(try isFull("sessions: 9", guardrails: "{sessions: 3}", sessions))
+    }
+
+    @Test func `a container that took another one's place is the same target`() throws {
+        #expect(try isFull("sessionsPerTarget: 1", [try counted("shop", "a-before")]))
+        #expect(try !isFull("containers: 10", [try counted("shop", "a-before")]))
+    }
+
+    @Test(arguments: [(100, 29), (50, 58), (90, 70), (7, 100), (3, 34)])
+    func `a share is counted exactly`(containers: Int, percent: Int) throws {
+        let most = containers * percent / 100
+        let others = try (0..<most).map { try counted("shop", "\(UnicodeScalar(UInt8(0x62 + $0 % 90)))\($0)") }
+        let distinct = Set(others.map { "\($0)" }).count
+        try #require(distinct == most)
+        #expect(try isFull("containers: \(percent)", others, containers: containers))
+        #expect(try !isFull("containers: \(percent)", Array(others.dropLast()), containers: containers))
     }
 
     @Test func `how many containers may be hit at once`() throws {

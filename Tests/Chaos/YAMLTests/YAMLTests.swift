@@ -40,7 +40,7 @@ struct YAMLTests {
         (".inf", .string(".inf")), ("nan", .string("nan")), ("--1", .string("--1")),
         ("\"7\"", .string("7")), ("'true'", .string("true")), ("\"\"", .string("")),
     ])
-    func `an unquoted scalar means what YAML 1.2 says`(text: String, value: JSON) throws {
+    func `an unquoted scalar is a null, a truth value, a decimal number or a text`(text: String, value: JSON) throws {
         #expect(try json("a: \(text)") == ["a": value])
         #expect(try json("[\(text)]") == [value])
     }

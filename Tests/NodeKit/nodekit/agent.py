@@ -12,6 +12,8 @@ EMPTY_IMAGE = "node.local/empty:1"
 PROGRAM_COPIES = "/run/squall-node/programs"
 PROGRAMS = images.AGENT_PROGRAMS
 NAMESPACE, NAME = "kube-system", "squall"
+# Which it is told to be in: another one than is protected without that.
+OWN_NAMESPACE = "squall-system"
 RUN, PRIVATE_RUN, STATE, CONFIGURATION = "/run/squall", "/run/squalld", "/var/lib/squall", "/etc/squall"
 
 
@@ -64,7 +66,7 @@ class Agent:
         return {
             "name": NAME,
             "image": image,
-            "command": ["/squalld", "--node-name", self.node_name, *arguments],
+            "command": ["/squalld", "--node-name", self.node_name, "--namespace", OWN_NAMESPACE, *arguments],
             "drop_capabilities": ["ALL"],
             "add_capabilities": self.capabilities,
             "readonly_root": True,

@@ -59,10 +59,13 @@ package struct Grant: Hashable, Sendable {
 
     package init() {}
 
-    /// What a parameter may be, at the least and at the most, in the parameter's own unit.
+    /// What a parameter may be: at the least and at the most, in the parameter's own unit, or one of some words, or in
+    /// some networks.
     package struct Bounds: Hashable, Sendable {
-        package let least: Double?
-        package let most: Double?
+        package var least: Double?
+        package var most: Double?
+        package var words: [String]?
+        package var networks: [IPNetwork]?
         /// As the operator has written them.
         let text: String
     }

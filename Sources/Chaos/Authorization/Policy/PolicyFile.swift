@@ -1,5 +1,6 @@
 import ChaosModel
 package import LinuxSystem
+import Signatures
 import YAML
 
 /// The policy as a file, looked at again while the agent runs. A bad file is refused whole: then what was in force
@@ -9,6 +10,8 @@ package struct PolicyFile: Sendable {
     package private(set) var policy = Policy()
     /// Why the file as it is now is not in force; nil when it is.
     package private(set) var failure: String?
+    /// SHA-256 of the file in force, in hexadecimal digits; nil before there is one.
+    package private(set) var hash: String?
     private let faults: FaultParameters
     private var stamp: FileStamp?
     private var nextLook: BootInstant
@@ -37,9 +40,12 @@ package struct PolicyFile: Sendable {
             do throws(YAMLError) {
                 policy = try Policy(yaml: bytes, faults: faults)
                 failure = nil
+                // Without memory nothing else goes on, either.
+                hash = try? SHA256.hex(of: bytes)
                 return true
             } catch {
-                failure = "\(path), \(error)"
+                // Told to whoever asks, and no longer than that fits.
+                failure = "\(path), \(error)".cut(to: 512)
             }
         } catch {
             // Looked at again in any case.

@@ -1,3 +1,4 @@
+import LinuxSystem
 package import ChaosModel
 
 /// What the kernel and the runtime say about a target, as far as a policy asks.
@@ -17,9 +18,10 @@ package struct TargetStanding: Hashable, Sendable {
 /// A session that is under way or about to be, as far as a policy counts it.
 package struct CountedSession: Hashable, Sendable {
     let tenant: Tenant
-    let target: TargetFacts
+    let target: TargetFacts?
 
-    package init(tenant: Tenant, target: TargetFacts) {
+    /// - Parameter target: Nil while it is looked for.
+    package init(tenant: Tenant, target: TargetFacts?) {
         self.tenant = tenant
         self.target = target
     }
@@ -43,7 +45,10 @@ extension Policy {
     package func gate(for tenant: Tenant) throws(Problem) -> TenantGate {
         guard let grant = tenants[tenant] else {
             throw Problem(
-                .tenantUnknown, "this node's policy allows tenant \(tenant) nothing",
+                .tenantUnknown,
+                tenants.isEmpty
+                    ? "this node has no policy, and so allows nothing"
+                    : "this node's policy allows tenant \(tenant) nothing",
                 hint: "have the tenant added to the policy on this node")
         }
         return TenantGate(tenant: tenant, guardrails: guardrails, grant: grant)
@@ -56,41 +61,70 @@ extension TenantGate {
     /// - Parameters:
     ///   - parameters: Those in force, with the fault's own where the request is silent.
     ///   - known: The fault's.
+    ///   - isContainer: Whether the target is named as one.
     /// - Throws: `fault-denied`, `duration-denied`, `intensity-denied`, `target-protected`.
     package func authorize(
-        _ injection: InjectionRequest, parameters: JSON, of known: [Parameter]
+        fault: String, for duration: Duration, parameters: JSON, of known: [Parameter], onContainer isContainer: Bool
     ) throws(Problem) {
-        guard grant.faults.match(injection.fault) else {
+        guard grant.faults.match(fault) else {
             throw Problem(
-                .faultDenied, "tenant \(tenant) may not use \(injection.fault)", field: "fault",
-                hint: "allowed: \(grant.faults.map(\.text).joined(separator: ", "))")
+                .faultDenied, "tenant \(tenant) may not use \(fault)", field: "fault",
+                hint: "allowed: \(Self.words(grant.faults))")
         }
         let longest = min(grant.longestDuration ?? guardrails.longestDuration, guardrails.longestDuration)
-        guard injection.duration <= longest else {
+        guard duration <= longest else {
             throw Problem(
-                .durationDenied, "\"duration\" is \(injection.duration.text)", field: "duration",
+                .durationDenied, "\"duration\" is \(duration.text)", field: "duration",
                 hint: "at most \(longest.text) for tenant \(tenant)")
         }
-        for (name, bounds) in grant.intensities[injection.fault] ?? [:] {
-            guard let parameter = known.first(where: { $0.name == name }), let value = parameters[name],
-                let magnitude = parameter.magnitude(of: value)
-            else { continue }
-            guard magnitude >= bounds.least ?? -.infinity, magnitude <= bounds.most ?? .infinity else {
+        for (name, bounds) in grant.intensities[fault] ?? [:] {
+            guard let parameter = known.first(where: { $0.name == name }), let value = parameters[name] else {
+                continue
+            }
+            guard bounds.allow(value, of: parameter) else {
                 throw Problem(
                     .intensityDenied, "\"\(name)\" is \(value.text)", field: "parameters.\(name)",
                     hint: "\(bounds.text) for tenant \(tenant)")
             }
         }
-        switch injection.target {
-        case .container: break
-        case .process, .cgroup:
-            // Before anything is looked at: who may not hit the node learns nothing of its processes.
-            guard guardrails.allowsHost && grant.mayHitHost else {
-                throw Problem(
-                    .targetProtected, "tenant \(tenant) may hit containers only", field: "target",
-                    hint: "name a container; processes and cgroups of the node need \"host: allowed\" in the policy")
-            }
+        // Before anything is looked at: who may not hit the node learns nothing of its processes.
+        guard isContainer || guardrails.allowsHost && grant.mayHitHost else {
+            throw Problem(
+                .targetProtected, "tenant \(tenant) may hit containers only", field: "target",
+                hint: "name a container; processes and cgroups of the node need \"host: allowed\" in the policy")
         }
+    }
+
+    /// Before much is asked for it: a tenant that has enough takes no place from others.
+    ///
+    /// - Throws: `limit-exceeded`.
+    package func refuseBeyondSessions(beside sessions: [CountedSession]) throws(Problem) {
+        try refuse(sessions.count, beyond: guardrails.sessions, "this node")
+        try refuse(sessions.count { $0.tenant == tenant }, beyond: grant.sessions, "tenant \(tenant)")
+    }
+
+    private func refuse(_ count: Int, beyond limit: Int?, _ what: String) throws(Problem) {
+        guard let limit, count >= limit else { return }
+        throw Problem(
+            .limitExceeded, "\(what): \(count) sessions under way, at most \(limit)",
+            hint: "wait until sessions have ended, or have the policy changed")
+    }
+
+    private static func words(_ patterns: [NamePattern]) -> String {
+        patterns.isEmpty ? "none" : patterns.map(\.text).joined(separator: ", ")
+    }
+}
+
+extension Grant.Bounds {
+    func allow(_ value: JSON, of parameter: Parameter) -> Bool {
+        if let words { return value.stringValue.map(words.contains) ?? false }
+        if let networks {
+            guard let address = value.stringValue.flatMap(InternetAddress.init(text:))
+            else { return false }
+            return networks.contains { $0.contains(IPNetwork(of: address)) }
+        }
+        guard let magnitude = parameter.magnitude(of: value) else { return false }
+        return magnitude >= least ?? -.infinity && magnitude <= most ?? .infinity
     }
 }
 
@@ -104,11 +138,12 @@ extension TenantGate {
             // Whose it is, is nobody's business.
             throw Problem(
                 .namespaceDenied, "the target's namespace is none of tenant \(tenant)'s", field: "target",
-                hint: "allowed: \(grant.namespaces.map(\.text).joined(separator: ", "))")
+                hint: "allowed: \(Self.words(grant.namespaces))")
         }
         guard !guardrails.protectedNamespaces.match(container.namespace) else {
             throw Problem(
-                .targetProtected, "namespace \(container.namespace) is protected on this node", field: "target")
+                .targetProtected, "namespace \(container.namespace) is protected on this node", field: "target",
+                hint: "nobody hits it, whatever a grant says: name a container of another one")
         }
         guard guardrails.allowsHostNetwork || !target.isOnHostNetwork else {
             throw Problem(
@@ -136,7 +171,7 @@ extension TenantGate {
     /// hexadecimal digits.
     private static func isOfPod(_ path: String) -> Bool {
         path.split(separator: "/").contains { part in
-            part.hasPrefix("kubepods")
+            part.contains("kubepods")
                 || part.split(whereSeparator: { !$0.isHexDigit || !$0.isASCII }).contains { $0.utf8.count == 64 }
         }
     }
@@ -145,36 +180,35 @@ extension TenantGate {
     package var countsContainers: Bool { grant.containerShare != nil }
 
     /// - Parameters:
-    ///   - sessions: All that are under way.
+    ///   - sessions: All others that are under way.
     ///   - containers: How many run on this node; nil when they need not be counted.
     /// - Throws: `limit-exceeded`.
     package func admit(
         _ target: TargetFacts, beside sessions: [CountedSession], containers: Int?
     ) throws(Problem) {
-        func refuse(_ count: Int, beyond limit: Int?, _ what: String) throws(Problem) {
-            guard let limit, count >= limit else { return }
-            throw Problem(
-                .limitExceeded, "\(what): \(count) sessions under way, at most \(limit)",
-                hint: "wait until sessions have ended, or have the policy changed")
-        }
-        try refuse(sessions.count, beyond: guardrails.sessions, "this node")
-        let own = sessions.filter { $0.tenant == tenant }
-        try refuse(own.count, beyond: grant.sessions, "tenant \(tenant)")
-        let onTarget = own.count { $0.target.isSameTarget(as: target) }
-        try refuse(onTarget, beyond: grant.sessionsPerTarget, "tenant \(tenant), on this target")
+        try refuseBeyondSessions(beside: sessions)
+        let own = sessions.filter { $0.tenant == tenant }.compactMap(\.target)
+        try refuse(
+            own.count { $0.isSameTarget(as: target) }, beyond: grant.sessionsPerTarget,
+            "tenant \(tenant), on this target")
         guard let share = grant.containerShare, let containers, let container = target.container else { return }
-        let most = max(1, Int(Double(containers) * share.fraction))
-        let hit = Set(own.compactMap(\.target.container?.id)).union([container.id])
-        guard hit.count <= most else {
+        let most = max(1, Int((Double(containers) * share.value / 100).rounded(.down)))
+        let hit = Set(own.compactMap(\.container?.place))
+        guard hit.union([container.place]).count <= most else {
             throw Problem(
-                .limitExceeded, "tenant \(tenant) hits \(hit.count - 1) containers, at most \(most) of \(containers)",
+                .limitExceeded, "tenant \(tenant) hits \(hit.count) containers, at most \(most) of \(containers)",
                 field: "target", hint: "wait until sessions have ended, or have the policy changed")
         }
     }
 }
 
+extension TargetFacts.Container {
+    /// The container, or whichever takes its place in its pod.
+    fileprivate var place: [String] { podUID.isEmpty ? [id] : [podUID, name] }
+}
+
 extension TargetFacts {
     fileprivate func isSameTarget(as other: TargetFacts) -> Bool {
-        container != nil || other.container != nil ? container?.id == other.container?.id : cgroup == other.cgroup
+        container != nil || other.container != nil ? container?.place == other.container?.place : cgroup == other.cgroup
     }
 }

@@ -80,33 +80,48 @@ extension Grant {
     private static func bounds(_ limits: Section, of parameters: [Parameter]) throws(YAMLError) -> [String: Bounds] {
         var all: [String: Bounds] = [:]
         for (name, place) in limits.places {
-            guard let parameter = parameters.first(where: { $0.name == name }), parameter.hasMagnitude else {
-                let known = parameters.filter(\.hasMagnitude).map(\.name)
+            guard let parameter = parameters.first(where: { $0.name == name }), parameter.canBeBounded else {
+                let known = parameters.filter(\.canBeBounded).map(\.name)
                 throw place.refusal(
                     "no parameter that can be bounded; there are \(known.isEmpty ? "none" : known.joined(separator: ", "))"
                 )
             }
-            func magnitude(_ place: Place?) throws(YAMLError) -> Double? {
-                guard let place else { return nil }
-                guard let value = parameter.magnitude(of: place.json) else {
-                    throw place.refusal("\(place.json.text) is no value of it: \(parameter.range)")
-                }
-                return value
-            }
-            if place.isMapping {
-                var section = try place.section()
-                let (least, most) = (section.take("min"), section.take("max"))
-                try section.refuseUntaken()
-                guard least != nil || most != nil else { throw place.refusal("neither \"min\" nor \"max\"") }
-                let text = [least.map { "at least \($0.json.text)" }, most.map { "at most \($0.json.text)" }]
-                all[name] = Bounds(
-                    least: try magnitude(least), most: try magnitude(most),
-                    text: text.compactMap(\.self).joined(separator: " and "))
-            } else {
-                all[name] = Bounds(least: nil, most: try magnitude(place), text: "at most \(place.json.text)")
-            }
+            all[name] = try Bounds(place, of: parameter)
         }
         return all
+    }
+}
+
+extension Grant.Bounds {
+    fileprivate init(_ place: Place, of parameter: Parameter) throws(YAMLError) {
+        if case .choice(let known) = parameter.kind {
+            guard let words = place.json.arrayValue?.compactMap(\.stringValue), !words.isEmpty,
+                words.count == place.json.arrayValue?.count, words.allSatisfy(known.contains)
+            else { throw place.refusal("a list of words that are allowed, of \(known.joined(separator: ", "))") }
+            self.init(words: words, text: words.joined(separator: " or "))
+        } else if case .endpoint = parameter.kind {
+            let texts = place.json.arrayValue ?? []
+            let networks = texts.compactMap { $0.stringValue.flatMap(IPNetwork.init(text:)) }
+            guard !networks.isEmpty, networks.count == texts.count else {
+                throw place.refusal("a list of networks that it may be in, as [10.1.0.0/16]")
+            }
+            self.init(networks: networks, text: "in \(networks.map { "\($0)" }.joined(separator: " or "))")
+        } else if place.isMapping {
+            var section = try place.section()
+            let (least, most) = (section.take("min"), section.take("max"))
+            try section.refuseUntaken()
+            guard least != nil || most != nil else { throw place.refusal("neither \"min\" nor \"max\"") }
+            let text = [least.map { "at least \($0.json.text)" }, most.map { "at most \($0.json.text)" }]
+            self.init(
+                least: try least.map { (place) throws(YAMLError) in try place.magnitude(of: parameter) },
+                most: try most.map { (place) throws(YAMLError) in try place.magnitude(of: parameter) },
+                text: text.compactMap(\.self).joined(separator: " and "))
+            guard self.least ?? -.infinity <= self.most ?? .infinity else {
+                throw place.refusal("\"min\" is more than \"max\"")
+            }
+        } else {
+            self.init(most: try place.magnitude(of: parameter), text: "at most \(place.json.text)")
+        }
     }
 }
 
@@ -123,6 +138,13 @@ private struct Place {
     }
 
     func section() throws(YAMLError) -> Section { try Section(node, at: path) }
+
+    func magnitude(of parameter: Parameter) throws(YAMLError) -> Double {
+        guard let value = parameter.magnitude(of: json) else {
+            throw refusal("\(json.text.cut(to: 64)) is no value of it: \(parameter.range)")
+        }
+        return value
+    }
 
     func patterns() throws(YAMLError) -> [NamePattern] {
         guard case .sequence(let nodes) = node.value, nodes.count <= 1000 else {

@@ -1,8 +1,8 @@
 package import ChaosModel
 
 extension Policy {
-    /// The policy's JSON Schema (draft 2020-12): an editor's help. What the reader refuses beyond it are names of faults in
-    /// patterns that match none.
+    /// The policy's JSON Schema (draft 2020-12): an editor's help. The reader also refuses patterns that match no fault,
+    /// and lengths of time, bytes and rates that are out of range.
     package static func schema(faults: FaultParameters) -> JSON {
         .object([
             ("$schema", "https://json-schema.org/draft/2020-12/schema"),
@@ -71,8 +71,8 @@ extension Policy {
                 "intensity": [
                     "type": "object",
                     "description": .string(
-                        "By fault and parameter: the most that it may ask for, or {min, max}. "
-                            + "What a request leaves out, and the fault has no value of its own for, is not bounded."),
+                        "By fault and parameter: the most that it may ask for, or {min, max}, or a list of words or networks."
+                    ),
                     "additionalProperties": false,
                     "properties": .object(
                         faults.sorted { $0.key < $1.key }.map { JSON.Member($0.key, intensitySchema($0.value)) }),
@@ -86,11 +86,21 @@ extension Policy {
             "type": "object",
             "additionalProperties": false,
             "properties": .object(
-                parameters.filter(\.hasMagnitude).map { parameter in
+                parameters.filter(\.canBeBounded).map { parameter in
                     switch parameter.kind {
                     case .duration: JSON.Member(parameter.name, ["$ref": "#/$defs/duration"])
                     case .bytes: JSON.Member(parameter.name, ["$ref": "#/$defs/bytes"])
                     case .rate: JSON.Member(parameter.name, ["$ref": "#/$defs/rate"])
+                    case .endpoint:
+                        JSON.Member(
+                            parameter.name,
+                            [
+                                "type": "array", "minItems": 1,
+                                "items": ["type": "string", "pattern": "^[0-9a-fA-F.:]+(/[0-9]+)?$"],
+                            ])
+                    case .choice:
+                        JSON.Member(
+                            parameter.name, ["type": "array", "minItems": 1, "items": valueSchema(of: parameter)])
                     default: JSON.Member(parameter.name, bounds(valueSchema(of: parameter)))
                     }
                 }),

@@ -24,7 +24,7 @@ package struct CPUStress: Fault {
                 + "time that the tightest quota gives the target, or its CPUs where there is none; node, all CPUs of the "
                 + "node; of quota and node the workers share the load"),
         Parameter(
-            "workers", .integer(0...1024), standard: 0,
+            "workers", .integer(0...mostWorkers), standard: 0,
             meaning: "worker threads; 0 is one for each CPU that the target may run on"),
         Parameter(
             "ramp", .duration(.zero...(.seconds(7200))), standard: "0s",
@@ -42,6 +42,7 @@ package struct CPUStress: Fault {
         case node
     }
 
+    private static let mostWorkers: Int64 = 1024
     private let load: Percentage
     private let base: Base
     private let workers: Int
@@ -65,6 +66,11 @@ package struct CPUStress: Fault {
             workers == 0 ? "one thread for each of the target's CPUs" : "\(workers) thread\(workers == 1 ? "" : "s")"
         return "burn \(load) of \(whole) with \(threads) in the target's cgroup"
             + (ramp > .zero ? ", reached within \(ramp.text)" : "")
+    }
+
+    /// One for each CPU may be any number.
+    package var implied: [JSON.Member] {
+        workers == 0 ? [JSON.Member("workers", .integer(Self.mostWorkers))] : []
     }
 
     /// - Throws: `field-invalid` for more than the target can run at once.

@@ -47,13 +47,16 @@ package struct DiskFillFault: Fault {
     }
 
     private let fill: DiskFill
+    package let implied: [JSON.Member]
     package let summary: String
 
     package init(_ values: ParameterValues) throws(Problem) {
         let limit = values.optionalBytes("limit")
         guard let whole = Whole(rawValue: values.text("of")) else { preconditionFailure("a choice beside its words") }
         let directory = values.text("path")
-        let given = try values.amount() ?? .size(Self.standardSize)
+        let told = try values.amount()
+        var size = told == nil ? Self.standardSize : nil
+        let given = told ?? .size(Self.standardSize)
         let amount: DiskFill.Amount
         let field: String
         switch (given, whole, limit) {
@@ -74,7 +77,10 @@ package struct DiskFillFault: Fault {
                 .fieldInvalid, "the file system knows its own size", field: "parameters.limit",
                 hint: "leave it out, or say of=volume or of=ephemeral-limit")
         case (.percent(let percent), .volume, let limit?), (.percent(let percent), .ephemeralLimit, let limit?):
-            amount = .bytes(ByteCount(Int64(Double(limit.value) * percent.fraction)))
+            let bytes = ByteCount(Int64(Double(limit.value) * percent.fraction))
+            amount = .bytes(bytes)
+            // Whose limit it is, only who asks says.
+            size = bytes
             field = "parameters.percent"
             let owner = whole == .volume ? "the volume's" : "the pod's ephemeral-storage"
             summary = "take \(percent) of \(owner) limit of \(limit) in \(directory)"
@@ -83,6 +89,7 @@ package struct DiskFillFault: Fault {
                 .fieldMissing, "of=\(whole.rawValue) needs the limit, which only Kubernetes knows",
                 field: "parameters.limit", hint: "copy it from the pod's specification, as limit=2Gi")
         }
+        implied = size.map { [JSON.Member("size", .string($0.text))] } ?? []
         fill = DiskFill(
             directory: directory, amount: amount, reserve: values.percentage("reserve"),
             isVisible: values.boolean("visible"), amountField: field)

@@ -56,6 +56,14 @@ package struct IOThrottle: Fault {
 
     private static let standard: Int64 = 1 << 20
 
+    package var implied: [JSON.Member] {
+        limits.compactMap { quantity, amount in
+            Self.quantities.first { $0.quantity == quantity }.map { name, _ in
+                JSON.Member(name, quantity.isOfBytes ? .string(ByteCount(amount).text) : .integer(amount))
+            }
+        }
+    }
+
     package var summary: String {
         let words = limits.map { quantity, amount in
             let amount = quantity.isOfBytes ? "\(ByteCount(amount))" : "\(amount) requests"

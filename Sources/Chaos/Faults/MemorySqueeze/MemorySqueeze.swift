@@ -44,6 +44,11 @@ package struct MemorySqueeze: Fault {
         }
     }
 
+    package var implied: [JSON.Member] {
+        guard case .ofUse(let share) = amount else { return [] }
+        return [JSON.Member("percent", .number(share.value))]
+    }
+
     package var summary: String {
         switch amount {
         case .bytes(let size): "squeeze the target's memory to \(size)"

@@ -98,12 +98,17 @@ package struct MemoryStress: Fault {
     private let isHot: Bool
     private let backing: Backing
 
+    package let implied: [JSON.Member]
+
     package init(_ values: ParameterValues) throws(Problem) {
         let whole = Whole(rawValue: values.text("of")) ?? .limit
+        var implied: [JSON.Member] = []
         switch try values.amount() {
         case .size(let size): amount = .size(size)
         case .percent(let share): amount = .share(share, of: whole)
-        case nil: amount = .share(.standardShare, of: whole)
+        case nil:
+            amount = .share(.standardShare, of: whole)
+            implied.append(JSON.Member("percent", .number(Percentage.standardShare.value)))
         }
         ramp = values.duration("ramp")
         isHot = values.boolean("hot")
@@ -118,12 +123,16 @@ package struct MemoryStress: Fault {
             backing = .pageCache(
                 directory: values.optionalText("path") ?? "/tmp",
                 reserve: values.optionalPercentage("reserve") ?? .standardReserve)
+            if values.optionalPercentage("reserve") == nil {
+                implied.append(JSON.Member("reserve", .number(Percentage.standardReserve.value)))
+            }
         case .anonymous?:
             try Self.refuse("path", values.optionalText("path"))
             try Self.refuse("reserve", values.optionalPercentage("reserve"))
             backing = .anonymous(outOfMemoryScore: outOfMemoryScore)
         case nil: preconditionFailure("a choice beside its words")
         }
+        self.implied = implied
     }
 
     /// The kernel kills it before all others.

@@ -8,7 +8,9 @@ struct NodeReport {
         self.node = node
     }
 
-    var checks: [Check] { features + faults + capabilities + runtimes + tenants + policy + journal + stuckSessions }
+    var checks: [Check] {
+        features + faults + capabilities + runtimes + tenants + policy + journal + audit + stuckSessions
+    }
 
     private var features: [Check] {
         entries("features").map { entry in
@@ -85,6 +87,17 @@ struct NodeReport {
             Check(
                 "policy", .missing, problem,
                 remedy: "the policy in force is the one from before, or none, which allows nothing: mend the file")
+        ]
+    }
+
+    private var audit: [Check] {
+        guard let audit = node["audit"] else { return [] }
+        guard let problem = audit["problem"]?.stringValue else { return [Check("audit log", .ok, "can be written")] }
+        return [
+            Check(
+                "audit log", .missing, problem,
+                remedy:
+                    "no session can begin until it can be written: see that its volume has room and is not read-only")
         ]
     }
 

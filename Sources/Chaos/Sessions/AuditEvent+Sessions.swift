@@ -1,0 +1,53 @@
+import Audit
+package import Authorization
+package import ChaosModel
+import Journal
+
+/// Who wants something.
+package enum Asker {
+    case tenant(VerifiedRequest)
+    /// Root on the node, on the engine's own socket.
+    case `operator`
+
+    package var members: [(String, JSON?)] {
+        switch self {
+        case .tenant(let request):
+            [
+                ("tenant", .string(request.tenant.name)), ("key", .string(request.signer.keyID)),
+                ("token", .string(request.tokenID)), ("subject", request.subject.map(JSON.string)),
+            ]
+        case .operator: [("operator", true)]
+        }
+    }
+}
+
+extension AuditEvent {
+    /// What is written is what the session was opened with: fault, parameters in force, and the target as it was found.
+    init(opened session: OpenedSession, by request: VerifiedRequest) {
+        self.init(
+            .opened,
+            [("session", .string(session.id.text))] + Asker.tenant(request).members + [
+                ("fault", .string(session.fault)), ("parameters", session.parameters), ("target", session.target.json),
+                ("durationSeconds", .integer((session.deadline - session.openedAt) / 1_000_000_000)),
+                ("lease", session.lease.map { .string($0.text) }), ("onRestart", session.onRestart.json),
+                ("reason", session.reason.map(JSON.string)),
+            ])
+    }
+
+    init(ended report: SessionReport, as ending: Ending) {
+        self.init(
+            .ended,
+            [
+                ("session", .string(report.id.text)), ("tenant", .string(report.tenant.name)),
+                ("fault", .string(report.fault)), ("ending", .string(ending.rawValue)),
+                ("target", .string(report.target.summary)), ("revertVerified", .boolean(report.revertVerified)),
+                (
+                    "steps",
+                    .array(
+                        report.steps.map { step in
+                            .object([("summary", .string(step.summary)), ("undo", step.undo?.json)])
+                        })
+                ),
+            ])
+    }
+}
