@@ -1,5 +1,6 @@
 """Who may do what: the node's policy, which is looked at again while the agent runs."""
 
+import contextlib
 import json
 import subprocess
 import time
@@ -86,6 +87,27 @@ def test_sessions_on_one_target_are_counted(agent, target, policy):
     agent.tenant.begin("cpu-stress", target.selector, STRESS)
     answer = agent.tenant.inject("memory-stress", target.selector, {"size": "1MiB"})
     assert (answer.status, answer.code) == (429, "limit-exceeded") and "this target" in answer.body["detail"], answer
+
+
+def test_requests_are_counted_by_the_second(agent, target, policy):
+    session = agent.tenant.begin("cpu-stress", target.selector, STRESS, duration="60s")
+    policy(shop=ALL | {"requestsPerSecond": 1})
+    answers = [agent.tenant.read(session) for _ in range(20)]
+    refused = [answer for answer in answers if answer.status == 429]
+    assert 5 <= len(refused) <= 10 and {answer.code for answer in refused} == {"rate-exceeded"}, answers
+    assert agent.other_tenant.list().status == 200
+    # What is in effect can be taken back at any time.
+    assert agent.tenant.end(session).body["revertVerified"]
+
+
+def test_so_many_follow_a_session(agent, target):
+    session = agent.tenant.begin("cpu-stress", target.selector, STRESS, duration="60s")
+    with contextlib.ExitStack() as followers:
+        for _ in range(16):
+            next(followers.enter_context(agent.tenant.stream(session)))
+        answer = agent.tenant.call("GET", f"/v1/sessions/{session}/events", agent.tenant.token("read", session=session))
+        assert (answer.status, answer.code) == (429, "limit-exceeded"), answer
+        assert agent.tenant.read(session).status == 200
 
 
 def test_a_bad_policy_is_refused_whole_and_the_old_one_kept(agent, target, policy):

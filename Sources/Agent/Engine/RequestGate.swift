@@ -11,6 +11,7 @@ actor RequestGate {
     private var keys: KeyDirectory
     private var policy: PolicyFile
     private let verifier: RequestVerifier
+    private var rates = RequestRates()
     private let scheduler: Scheduler
     private let audit: AuditLog
     /// The agent's own namespace, which nobody hits.
@@ -31,8 +32,11 @@ actor RequestGate {
     func verify(_ request: EnvelopeRequest) async throws(Problem) -> VerifiedRequest {
         await look()
         let envelope = try SignedEnvelope(token: request.token)
-        return try verifier.verify(
+        let verified = try verifier.verify(
             envelope, with: keys.keys, for: request.route.operation, session: request.session, now: wallSeconds())
+        let grant = policy.policy.tenants[verified.tenant] ?? Grant()
+        try rates.take(verified, perSecond: grant.requestsPerSecond, at: .now)
+        return verified
     }
 
     /// Takes keys and policy as they are now. What is bad leaves in force what was good.

@@ -50,6 +50,7 @@ package enum ProblemCode: String, CaseIterable, Sendable {
     case operationMismatch = "operation-mismatch"
     case replayed = "replayed"
     case replayStoreFull = "replay-store-full"
+    case rateExceeded = "rate-exceeded"
     case notOperator = "not-operator"
     // What the node's policy allows.
     case tenantUnknown = "tenant-unknown"
@@ -96,7 +97,7 @@ package enum ProblemCode: String, CaseIterable, Sendable {
             .intensityDenied, .namespaceDenied, .targetProtected, .optInMissing:
             403
         case .replayed, .sessionEnded: 409
-        case .replayStoreFull, .limitExceeded: 429
+        case .replayStoreFull, .rateExceeded, .limitExceeded: 429
         case .requestMalformed: 400
         case .fieldUnknown, .fieldMissing, .fieldInvalid, .faultUnknown, .faultUnsupported, .targetUnresolvable: 422
         case .targetNotFound, .sessionNotFound, .notFound: 404

@@ -39,6 +39,8 @@ final class LiveSession {
     private static let firstOfPast = 16
     private static let lastOfPast = 48
     private static let mostBytesOfMessage = 2048
+    /// How many follow a session's events at once, and all of a tenant's sessions' together.
+    static let mostSubscribers = (ofSession: 16, ofTenant: 64)
     private var subscribers: [Int: AsyncStream<SessionEvent>.Continuation] = [:]
     private var nextSubscriber = 0
 
@@ -181,6 +183,8 @@ final class LiveSession {
             }
         }
     }
+
+    var subscriberCount: Int { subscribers.count }
 
     func announceChange() {
         let waiting = observers

@@ -151,7 +151,7 @@ extension Scheduler {
         audit.record(AuditEvent(ended: session.report, as: ending))
         live[session.id] = nil
         past.append(session)
-        if past.count > limits.remembered { past.removeFirst(past.count - limits.remembered) }
+        if past.count > limits.remembered { forgetOne() }
         session.close()
         session.announceChange()
         armTimer()

@@ -49,6 +49,15 @@ extension Scheduler {
         }
     }
 
+    /// Forgets the oldest session that is over of the tenant that has most: no tenant pushes out what others want to know.
+    func forgetOne() {
+        let counts = past.reduce(into: [:]) { $0[$1.record.tenant, default: 0] += 1 }
+        guard let most = counts.values.max(),
+            let index = past.firstIndex(where: { counts[$0.record.tenant] == most })
+        else { return }
+        past.remove(at: index)
+    }
+
     func refuseBeyondWorkers() throws(Problem) {
         // Others that are being opened may want one too.
         let workers = live.values.reduce(opening - 1) { $0 + $1.record.intents.count(where: \.runsWorker) }

@@ -137,7 +137,16 @@ extension Scheduler {
     }
 
     package func events(_ request: VerifiedRequest) throws(Problem) -> AsyncStream<SessionEvent> {
-        try readable(request).subscribe(on: executor.queue)
+        let session = try readable(request)
+        let own = live.values.reduce(0) { $0 + ($1.record.tenant == request.tenant ? $1.subscriberCount : 0) }
+        let most = LiveSession.mostSubscribers
+        guard session.subscriberCount < most.ofSession, own < most.ofTenant else {
+            throw Problem(
+                .limitExceeded, "\(session.subscriberCount) follow the session, and \(own) all of the tenant's",
+                hint:
+                    "at most \(most.ofSession) follow one session, \(most.ofTenant) all of a tenant's: read it instead")
+        }
+        return session.subscribe(on: executor.queue)
     }
 
     /// The tenant's own sessions, the newest first.

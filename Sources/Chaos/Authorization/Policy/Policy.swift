@@ -49,6 +49,8 @@ package struct Grant: Hashable, Sendable {
     /// Whether it may name processes and cgroups that are no pod's.
     package var mayHitHost = false
     package var longestDuration: Duration?
+    /// Requests a second, ten times as many at once.
+    package var requestsPerSecond = 100
     /// Sessions at once.
     package var sessions: Int?
     package var sessionsPerTarget: Int?

@@ -64,6 +64,7 @@ extension Grant {
         longestDuration = try section.duration("duration")
         sessions = try section.count("sessions")
         sessionsPerTarget = try section.count("sessionsPerTarget")
+        requestsPerSecond = try section.count("requestsPerSecond") ?? requestsPerSecond
         containerShare = try section.take("containers").map { (place) throws(YAMLError) in
             guard let percent = place.json.doubleValue, percent > 0, let share = Percentage(percent) else {
                 throw place.refusal("a share of the node's containers is a number of percent, above 0 and up to 100")

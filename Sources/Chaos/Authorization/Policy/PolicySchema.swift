@@ -62,6 +62,8 @@ extension Policy {
                 "duration": duration("The longest that its sessions may last."),
                 "sessions": count("Its sessions at once."),
                 "sessionsPerTarget": count("Its sessions at once on one container, or on one cgroup that is no pod's."),
+                "requestsPerSecond": count(
+                    "Its requests in a second, ten times as many at once; 100 unless told. To end a session is none."),
                 "containers": [
                     "type": "number", "exclusiveMinimum": 0, "maximum": 100,
                     "description": .string(
