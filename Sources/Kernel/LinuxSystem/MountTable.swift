@@ -31,11 +31,18 @@ package struct MountEntry: Hashable, Sendable {
         options = fields[dash + 3].split(separator: ",").map(String.init)
     }
 
+    /// Of a target. Some 20,000 mounts: in a namespace of its own it may have made as many as it likes.
+    private static let longestTable = 4 << 20
+
     /// The mounts that a process sees, each before those that may cover it.
     ///
-    /// - Throws: `EACCES` without the right to trace the process, `ENOENT` when there is no such process.
+    /// - Throws: `EACCES` without the right to trace the process, `ENOENT` when there is no such process, `EFBIG` for more
+    ///   than anybody needs.
     package static func all(seenBy process: String = "self") throws(SystemCallError) -> [MountEntry] {
-        try TextFile.read("/proc/\(process)/mountinfo").split(separator: "\n").compactMap { MountEntry(line: $0) }
+        try TextFile.read("/proc/\(process)/mountinfo", atMost: ["1", "self"].contains(process) ? .max : longestTable)
+            .split(separator: "\n").compactMap {
+                MountEntry(line: $0)
+            }
     }
 
     /// `makedev(3)` of glibc.

@@ -57,8 +57,12 @@ extension OwnedDescriptor {
 
     /// Everything from the current position to the end of the file.
     ///
+    /// - Throws: `EFBIG` for more than is allowed.
+    ///
     /// The corresponding system call is `read(2)`.
-    package func readToEnd(subject: @autoclosure () -> String) throws(SystemCallError) -> [UInt8] {
+    package func readToEnd(
+        subject: @autoclosure () -> String, atMost most: Int = .max
+    ) throws(SystemCallError) -> [UInt8] {
         let raw = rawValue
         var bytes: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 4096)
@@ -68,6 +72,7 @@ extension OwnedDescriptor {
             }
             if count == 0 { return bytes }
             bytes.append(contentsOf: chunk[..<count])
+            if bytes.count > most { throw SystemCallError("read", on: subject(), errno: Errno(rawValue: EFBIG)) }
         }
     }
 

@@ -2,10 +2,10 @@ import Glibc
 
 /// Small files of the kernel (`/proc`, `/sys`), read and written whole.
 package enum TextFile {
-    /// - Throws: The error of `open(2)` or `read(2)`, with the path.
-    package static func read(_ path: String) throws(SystemCallError) -> String {
+    /// - Throws: The error of `open(2)` or `read(2)`, with the path; `EFBIG` for more than is allowed.
+    package static func read(_ path: String, atMost most: Int = .max) throws(SystemCallError) -> String {
         let file = try OwnedDescriptor.open(path, O_RDONLY)
-        return String(decoding: try file.readToEnd(subject: path), as: UTF8.self)
+        return String(decoding: try file.readToEnd(subject: path, atMost: most), as: UTF8.self)
     }
 
     package static func read(_ name: String, in directory: borrowing OwnedDescriptor) throws(SystemCallError) -> String

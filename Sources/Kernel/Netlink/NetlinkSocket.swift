@@ -112,20 +112,34 @@ extension NetlinkSocket {
             request.call, on: subject, errno: .busy, kernelMessage: "the list kept changing while it was read")
     }
 
+    /// More than anybody has who does not want to hold others up: a target may be root in its own network.
+    private static let mostElements = 65_536
+
     /// Nil when something changed during the dump, so that it may lack elements or hold one twice.
+    ///
+    /// - Throws: `E2BIG` for more elements than anybody needs, once all have been read: what is not taken off the socket would
+    ///   be in the way of the next request.
     private func receiveDump(_ call: String, on subject: String) throws(NetlinkError) -> [NetlinkMessage]? {
         var collected: [NetlinkMessage] = []
         var isConsistent = true
+        var count = 0
         while true {
             for message in try receive(call, on: subject) {
                 if message.flags & NLM_F_DUMP_INTR != 0 { isConsistent = false }
                 switch Int32(message.type) {
                 case NLMSG_DONE, NLMSG_ERROR:
                     try check(message, call, on: subject)
+                    guard count <= Self.mostElements else {
+                        throw NetlinkError(
+                            call, on: subject, errno: Errno(rawValue: E2BIG),
+                            kernelMessage: "\(count) entries, more than \(Self.mostElements)")
+                    }
                     return isConsistent ? collected : nil
                 case NLMSG_NOOP: continue
                 case NLMSG_OVERRUN: throw NetlinkError(call, on: subject, errno: Errno(rawValue: ENOBUFS))
-                default: collected.append(message)
+                default:
+                    count += 1
+                    if count <= Self.mostElements { collected.append(message) } else { collected = [] }
                 }
             }
         }

@@ -106,13 +106,13 @@ extension NetlinkSocket {
         let listed = try dump(.listFilters(of: interface, at: hook), on: "\(hook) of interface \(interface)") {
             Filter($0, hook: hook)
         }
+        // As many as a target likes to have: each place is looked for once.
+        let filled = Set(listed.filter { $0.handle != 0 }.map(\.place))
         var filters: [Filter] = []
         for filter in listed {
             filters.append(filter)
             let isPlace = filter.handle == 0 && filter.kind == "matchall"
-            if isPlace, !listed.contains(where: { $0.place == filter.place && $0.handle != 0 }),
-                let lost = try matchall(at: filter.place)
-            {
+            if isPlace, !filled.contains(filter.place), let lost = try matchall(at: filter.place) {
                 filters.append(lost)
             }
         }
