@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -185,6 +186,28 @@ def test_the_node_itself_is_hit_by_whom_the_operator_lets(agent, host_target, po
     assert agent.tenant.inject("cpu-stress", host_target.process_selector, STRESS).code == "target-protected"
     policy()
     assert agent.tenant.inject("cpu-stress", host_target.process_selector, STRESS).status == 201
+
+
+def test_what_the_node_suffers_is_taken_back(agent, target, policy):
+    session = agent.tenant.begin("cpu-stress", target.selector, STRESS, duration="60s")
+    # No disk is free altogether.
+    policy(guardrails={"abort": {"freeDisk": 100}})
+    report = agent.tenant.wait_until_ended(session)
+    assert (report["ending"], report["revertVerified"]) == ("node-unhealthy", True)
+    answer = agent.tenant.inject("cpu-stress", target.selector, STRESS)
+    assert (answer.status, answer.code) == (503, "node-unhealthy") and "% of the disk" in answer.body["detail"], answer
+    assert "% of the disk" in agent.tenant.call("GET", "/v1/node").body["health"]["problem"]
+    policy(guardrails={"abort": {"freeDisk": 0.001}})
+    assert code(agent, target) is None
+
+
+def test_pressure_is_looked_at_or_counts_as_too_high(agent, target, policy):
+    policy(guardrails={"abort": {"memoryPressure": 99, "ioPressure": 100}})
+    answer = agent.tenant.inject("cpu-stress", target.selector, STRESS)
+    if os.path.exists("/proc/pressure/memory"):
+        assert answer.status == 201, answer
+    else:
+        assert answer.code == "node-unhealthy" and "/proc/pressure/memory" in answer.body["detail"], answer
 
 
 # MARK: Pods

@@ -66,6 +66,7 @@ actor NodeReporter {
             ("tenants", ["problem": await gate.keysFailure.map(JSON.string) ?? .null]),
             ("policy", ["problem": await gate.policyFailure.map(JSON.string) ?? .null]),
             ("audit", audit.json),
+            ("health", ["problem": await scheduler.crossing.map(JSON.string) ?? .null]),
             ("halt", await scheduler.halt?.json),
             (
                 "sessions",

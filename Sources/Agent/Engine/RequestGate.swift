@@ -76,12 +76,15 @@ actor RequestGate {
         await scheduler.use(policy.policy.protecting(ownNamespace), signers: keys.keys.signers)
     }
 
-    /// Looks once a second while there are sessions: a key that is taken away takes them with it.
+    /// Looks once a second while there are sessions: a key that is taken away takes them with it, and so does a node that
+    /// fares too badly.
     func keepLooking() async {
         while !Task.isCancelled {
             // Cancelled, which is seen above.
             try? await Task.sleep(for: .seconds(1))
-            if await scheduler.liveCount > 0 { await look() }
+            guard await scheduler.liveCount > 0 else { continue }
+            await look()
+            await scheduler.checkHealth()
         }
     }
 

@@ -82,6 +82,7 @@ package enum ProblemCode: String, CaseIterable, Sendable {
     case draining = "draining"
     case halted = "halted"
     case targetBusy = "target-busy"
+    case nodeUnhealthy = "node-unhealthy"
     case applyFailed = "apply-failed"
     case notFound = "not-found"
     case methodNotAllowed = "method-not-allowed"
@@ -104,7 +105,7 @@ package enum ProblemCode: String, CaseIterable, Sendable {
         case .targetGone: 410
         case .methodNotAllowed: 405
         case .runtimeUnavailable, .journalUnavailable, .auditUnavailable, .engineUnavailable, .draining, .halted,
-            .targetBusy:
+            .targetBusy, .nodeUnhealthy:
             503
         case .applyFailed, .internalError: 500
         }

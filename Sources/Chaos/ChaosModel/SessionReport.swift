@@ -40,6 +40,8 @@ package enum Ending: String, CaseIterable, Sendable {
     case halted
     /// Its key, or its tenant's place in the policy, was taken away.
     case revoked
+    /// The node fared worse than the policy lets it.
+    case nodeUnhealthy = "node-unhealthy"
 
     /// For people.
     package var words: String {
@@ -54,6 +56,7 @@ package enum Ending: String, CaseIterable, Sendable {
         case .recovered: "the agent was restarted"
         case .drained: "the agent is stopping"
         case .halted: "an operator halted the node"
+        case .nodeUnhealthy: "the node fared worse than its policy lets it"
         case .revoked: "its key is trusted no more, or the policy allows its tenant nothing any more"
         }
     }

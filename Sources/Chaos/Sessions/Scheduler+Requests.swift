@@ -168,6 +168,7 @@ extension Scheduler {
     }
 
     private func refuseIfClosed() throws(Problem) {
+        try refuseUnhealthy()
         if isDraining { throw Problem(.draining, "the agent is stopping and takes no new session") }
         if let halt {
             throw Problem(

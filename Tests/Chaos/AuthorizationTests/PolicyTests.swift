@@ -93,7 +93,7 @@ struct PolicyTests {
         ("version: 1\ntenants:\n  shop: {faults: [], host: yes}", "line 3: tenants.shop.host: allowed or refused"),
         (
             "version: 1\ntenants:\n  shop: {faults: [], containers: 0}",
-            "line 3: tenants.shop.containers: a share of the node's containers is a number of percent, above 0 and up to 100"
+            "line 3: tenants.shop.containers: a number of percent, above 0 and up to 100"
         ),
         (
             "version: 1\ntenants:\n  shop: {faults: [], intensity: {cpu: {load: 1}}}",

@@ -35,6 +35,7 @@ package struct Guardrails: Hashable, Sendable {
     /// Whether processes and cgroups that are no pod's may be hit: the node itself.
     package var allowsHost = false
     package var longestDuration = InjectionRequest.durations.upperBound
+    package var abortLine = AbortLine()
     /// Sessions at once, of all tenants; nil for no bound but the agent's own.
     package var sessions: Int?
 

@@ -1,4 +1,5 @@
 package import ChaosModel
+import LinuxSystem
 package import YAML
 
 /// What a policy may name: the faults there are, each with its parameters.
@@ -44,10 +45,24 @@ extension Guardrails {
         allowsHost = try section.choice("host", Self.permission) ?? allowsHost
         longestDuration = try section.duration("duration") ?? longestDuration
         sessions = try section.count("sessions") ?? sessions
+        abortLine =
+            try section.section("abort").map { (section) throws(YAMLError) in try AbortLine(section) } ?? abortLine
         try section.refuseUntaken()
     }
 
     private static let permission = ["allowed": true, "refused": false]
+}
+
+extension AbortLine {
+    fileprivate init(_ given: Section) throws(YAMLError) {
+        var section = given
+        self.init()
+        pressures[.cpu] = try section.percentage("cpuPressure")
+        pressures[.memory] = try section.percentage("memoryPressure")
+        pressures[.io] = try section.percentage("ioPressure")
+        freeDisk = try section.percentage("freeDisk")
+        try section.refuseUntaken()
+    }
 }
 
 extension Grant {
@@ -65,12 +80,7 @@ extension Grant {
         sessions = try section.count("sessions")
         sessionsPerTarget = try section.count("sessionsPerTarget")
         requestsPerSecond = try section.count("requestsPerSecond") ?? requestsPerSecond
-        containerShare = try section.take("containers").map { (place) throws(YAMLError) in
-            guard let percent = place.json.doubleValue, percent > 0, let share = Percentage(percent) else {
-                throw place.refusal("a share of the node's containers is a number of percent, above 0 and up to 100")
-            }
-            return share
-        }
+        containerShare = try section.percentage("containers")
         for (fault, limits) in try section.section("intensity")?.sections() ?? [] {
             guard let parameters = faults[fault] else { throw limits.refusal("no fault is called \"\(fault)\"") }
             intensities[fault] = try Self.bounds(limits, of: parameters)
@@ -229,6 +239,14 @@ private struct Section {
             throw place.refusal("a duration with its unit, \(range.lowerBound.text) to \(range.upperBound.text)")
         }
         return duration
+    }
+
+    mutating func percentage(_ name: String) throws(YAMLError) -> Percentage? {
+        guard let place = take(name) else { return nil }
+        guard let percent = place.json.doubleValue, percent > 0, let percentage = Percentage(percent) else {
+            throw place.refusal("a number of percent, above 0 and up to 100")
+        }
+        return percentage
     }
 
     mutating func count(_ name: String) throws(YAMLError) -> Int? {

@@ -46,6 +46,20 @@ extension Policy {
                 "host": permission("Whether processes and cgroups that are no pod's may be hit: the node itself."),
                 "duration": duration("The longest that a session may last."),
                 "sessions": count("Sessions at once, of all tenants."),
+                "abort": [
+                    "type": "object",
+                    "description": "Beyond any of these every session is taken back, and none begins.",
+                    "additionalProperties": false,
+                    "properties": [
+                        "cpuPressure": percentage(
+                            "The most time of the last ten seconds in which something waited for a CPU."),
+                        "memoryPressure": percentage(
+                            "The most time of the last ten seconds in which nobody got on for want of memory."),
+                        "ioPressure": percentage(
+                            "The most time of the last ten seconds in which nobody got on for input or output."),
+                        "freeDisk": percentage("The least that is free of the file system of the agent's state."),
+                    ],
+                ],
             ],
         ]
     }
@@ -64,12 +78,8 @@ extension Policy {
                 "sessionsPerTarget": count("Its sessions at once on one container, or on one cgroup that is no pod's."),
                 "requestsPerSecond": count(
                     "Its requests in a second, ten times as many at once; 100 unless told. To end a session is none."),
-                "containers": [
-                    "type": "number", "exclusiveMinimum": 0, "maximum": 100,
-                    "description": .string(
-                        "The share of the containers that run on the node that it may hit at once, in percent; "
-                            + "one it may always hit."),
-                ],
+                "containers": percentage(
+                    "The share of the containers that run on the node that it may hit at once; one it may always hit."),
                 "intensity": [
                     "type": "object",
                     "description": .string(
@@ -157,6 +167,10 @@ extension Policy {
             "type": "string", "pattern": "^([0-9]+(\\.[0-9]+)?(ns|us|ms|s|m|h))+$",
             "description": .string("\(description) \(range.lowerBound.text) to \(range.upperBound.text)."),
         ]
+    }
+
+    private static func percentage(_ description: String) -> JSON {
+        ["type": "number", "exclusiveMinimum": 0, "maximum": 100, "description": .string("\(description) In percent.")]
     }
 
     private static func count(_ description: String) -> JSON {

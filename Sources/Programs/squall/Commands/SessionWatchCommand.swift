@@ -36,7 +36,8 @@ struct SessionWatchCommand: ReportingCommand {
     private static func status(of session: SessionText) -> ExitStatus {
         switch session.ending.flatMap({ Ending(rawValue: $0) }) {
         case .expired, .cancelled, .completed: session.isVerified ? .success : .notAsAsked
-        case .leaseLapsed, .targetGone, .applyFailed, .faultEnded, .recovered, .drained, .halted, .revoked, nil:
+        case .leaseLapsed, .targetGone, .applyFailed, .faultEnded, .recovered, .drained, .halted, .revoked,
+            .nodeUnhealthy, nil:
             .notAsAsked
         }
     }
