@@ -2,6 +2,7 @@
 of its own, with throw-away targets. The same tests run on both; what one cannot do is skipped, and says why."""
 
 import contextlib
+import itertools
 import os
 import re
 import shutil
@@ -113,16 +114,21 @@ def target(world):
     return world.target
 
 
+numbers = itertools.count()
+
+
 @pytest.fixture
-def host_target(world):
+def host_target(agent, world):
     """A process in a cgroup of its own that is no container's."""
     if not IN_NODE:
         yield world.target
         return
     from local_world import LocalTarget
 
-    target = LocalTarget(f"squall-test-{os.getpid()}")
+    target = LocalTarget(f"squall-test-{os.getpid()}-{next(numbers)}")
     yield target
+    # A cgroup with a worker in it cannot be removed.
+    agent.end_all_sessions()
     target.remove()
 
 
