@@ -1,4 +1,4 @@
-@testable import Authorization
+import Authorization
 import ChaosModel
 import Faults
 import Testing
