@@ -135,22 +135,23 @@ struct TenantGateTests {
 
     // MARK: How many
 
+    private func target(_ container: String) -> TargetFacts {
+        TargetFacts(
+            container: TargetFacts.Container(
+                id: container, name: String(container.prefix(1)), pod: "p", namespace: "shop", podUID: "u"),
+            process: nil, network: nil, cgroup: TargetFacts.Cgroup(path: "/\(container)", id: 1))
+    }
+
     private func counted(_ tenant: String, _ container: String) throws -> CountedSession {
-        CountedSession(
-            tenant: try #require(Tenant(tenant)),
-            target: TargetFacts(
-                container: TargetFacts.Container(
-                    id: container, name: String(container.prefix(1)), pod: "p", namespace: "shop", podUID: "u"),
-                process: nil, network: nil, cgroup: TargetFacts.Cgroup(path: "/\(container)", id: 1)))
+        CountedSession(tenant: try #require(Tenant(tenant)), target: target(container))
     }
 
     private func isFull(_ grant: String, guardrails: String = "{}", _ sessions: [CountedSession], containers: Int = 10)
         throws -> Bool
     {
         let gate = try gate("guardrails: \(guardrails)\ntenants: {shop: {faults: [\"*\"], \(grant)}}")
-        let target = try #require(try counted("shop", "a").target)
         do throws(Problem) {
-            try gate.admit(target, beside: sessions, containers: containers)
+            try gate.admit(target("a"), beside: sessions, containers: containers)
             return false
         } catch {
             #expect(error.code == .limitExceeded)
