@@ -65,7 +65,7 @@ actor NodeReporter {
             ),
             ("tenants", ["problem": await gate.keysFailure.map(JSON.string) ?? .null]),
             ("policy", ["problem": await gate.policyFailure.map(JSON.string) ?? .null]),
-            ("audit", audit.json),
+            ("audit", await auditReport()),
             ("health", ["problem": await scheduler.crossing.map(JSON.string) ?? .null]),
             ("halt", await scheduler.halt?.json),
             (
@@ -88,7 +88,7 @@ actor NodeReporter {
         if let trouble = await scheduler.journalTrouble() {
             reasons.append("no session can be made durable: \(trouble)")
         }
-        if let trouble = audit.failure { reasons.append("what is decided cannot be recorded: \(trouble)") }
+        if let trouble = await audit.trouble() { reasons.append("what is decided cannot be recorded: \(trouble)") }
         let stuck = await scheduler.count(of: .stuck)
         if stuck > 0 { reasons.append("\(stuck) sessions cannot be undone: see `squall session list`") }
         return reasons
@@ -101,6 +101,12 @@ actor NodeReporter {
             ("works", .boolean(missing.isEmpty)),
             ("reason", missing.first?.reason.map(JSON.string)),
         ])
+    }
+
+    /// Whoever keeps the head elsewhere knows later whether the log was cut.
+    private func auditReport() async -> JSON {
+        let problem = await audit.trouble()
+        return ["head": audit.head.json, "problem": problem.map(JSON.string) ?? .null]
     }
 
     private func runtimeReport() async -> JSON {
@@ -120,9 +126,4 @@ actor NodeReporter {
         uname(&names)
         return withUnsafeBytes(of: &names.release) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
     }
-}
-
-extension AuditLog {
-    /// Whoever keeps the head elsewhere knows later whether the log was cut.
-    fileprivate var json: JSON { ["head": head.json, "problem": failure.map(JSON.string) ?? .null] }
 }

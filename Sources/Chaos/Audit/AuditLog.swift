@@ -38,8 +38,16 @@ package final class AuditLog: Sendable {
     /// The last event that was written.
     package var head: AuditHead { state.withLock { $0.head } }
 
-    /// Why the last event was not written; nil when it was.
-    package var failure: String? { state.withLock { $0.failure } }
+    /// Why nothing can be written; nil when it can. What could not be for a moment is tried again before this says so.
+    package func trouble() async -> String? {
+        guard state.withLock({ $0.failure }) != nil else { return nil }
+        return await withCheckedContinuation { continuation in
+            queue.async {
+                self.tryAgain()
+                continuation.resume(returning: self.state.withLock { $0.failure })
+            }
+        }
+    }
 
     package func record(_ event: AuditEvent) {
         let time = wallMilliseconds()
@@ -71,6 +79,26 @@ package final class AuditLog: Sendable {
     /// Returns when all that was recorded before is on the disk, or could not be written.
     package func flush() {
         queue.sync { synchronize() }
+    }
+
+    private func tryAgain() {
+        let lost = state.withLock { state in
+            defer { state.lost = 0 }
+            return state.lost
+        }
+        do throws(AuditError) {
+            if lost > 0 { try writer.append(AuditEvent(.lost, [("count", .integer(lost))]), at: wallMilliseconds()) }
+            try writer.synchronize()
+            state.withLock { state in
+                state.failure = nil
+                state.head = writer.head ?? .none
+            }
+        } catch {
+            state.withLock { state in
+                state.failure = error.description
+                state.lost += lost
+            }
+        }
     }
 
     private func write(_ event: AuditEvent, at time: Int64) {

@@ -49,12 +49,12 @@ extension Scheduler {
     private func open(
         _ injection: InjectionRequest, by request: VerifiedRequest
     ) async throws(Problem) -> LiveSession {
-        try refuseIfClosed()
-        if let reason = audit.failure {
+        if let reason = await audit.trouble() {
             throw Problem(
                 .auditUnavailable, "nothing was changed, because what is decided cannot be recorded: \(reason)",
                 hint: "see `squall doctor` on the node")
         }
+        try refuseIfClosed()
         try refuseBeyondLimits()
         let tenant = request.tenant
         let id = SessionID.random()
