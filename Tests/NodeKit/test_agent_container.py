@@ -78,7 +78,7 @@ def test_shares_only_the_nodes_process_ids(agent):
 
 def test_sees_what_it_needs_and_writes_where_it_may(agent):
     lines = agent.logs().splitlines()
-    assert lines[0] == "started as --node-name node-7"
+    assert lines[0] == "started as --node-name node-7 --namespace squall-system"
     assert lines[2:] == ["state is writable", "writes the node's cgroups", "sees the runtime"]
 
 
