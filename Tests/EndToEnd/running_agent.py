@@ -25,12 +25,13 @@ class RunningAgent:
     def write_policy(self, guardrails=None, **tenants):
         """As an operator would: what the tests' own tenants may do is what most tests need, unless it is told here."""
         everything = {"namespaces": ["shop"], "faults": ["*"], "host": "allowed", "requestsPerSecond": 10000}
-        grants = {name: everything for name in ("shop", "bank", "quickstart", "payments", "late", "new")} | {
-            name: grant for name, grant in tenants.items() if grant is not None
+        names = ("shop", "bank", "quickstart", "payments", "late", "new")
+        grants = dict.fromkeys(names, everything) | tenants
+        policy = {
+            "version": 1,
+            "guardrails": {"host": "allowed"} | (guardrails or {}),
+            "tenants": {name: grant for name, grant in grants.items() if grant is not None},
         }
-        for name in [name for name, grant in tenants.items() if grant is None]:
-            del grants[name]
-        policy = {"version": 1, "guardrails": {"host": "allowed"} | (guardrails or {}), "tenants": grants}
         self.policy_file.parent.mkdir(parents=True, exist_ok=True)
         fresh = self.policy_file.with_suffix(".new")
         fresh.write_text(json.dumps(policy, indent=2))  # Which is YAML, too.

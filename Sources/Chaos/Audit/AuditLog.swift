@@ -13,6 +13,8 @@ package final class AuditLog: Sendable {
     package static let standardBytes = 64 << 20
     /// Events that wait for a slow disk; more are lost, and counted.
     private static let mostWaiting = 10_000
+    /// Refusals of one asker that are written.
+    private static let mostRefusals = (atOnce: 100.0, perSecond: 5.0)
 
     private struct State {
         var head = AuditHead.none
@@ -20,7 +22,7 @@ package final class AuditLog: Sendable {
         var waiting = 0
         var lost: Int64 = 0
         var isSynchronizing = false
-        var buckets: [String: Bucket] = [:]
+        var buckets: [String: TokenBucket] = [:]
     }
 
     private let queue = DispatchQueue(label: "squall.audit")
@@ -67,9 +69,12 @@ package final class AuditLog: Sendable {
     ///
     /// - Parameter asker: The tenant, or what all share who are none.
     package func recordDenial(_ event: AuditEvent, of asker: String) {
+        let (refusals, now) = (Self.mostRefusals, BootInstant.now)
         let isWritten = state.withLock { state in
             // Names of tenants are known to be few; whoever is none shares one.
-            let isWritten = state.buckets[asker, default: Bucket()].take(at: .now)
+            let full = TokenBucket(depth: refusals.atOnce, at: now)
+            let isWritten = state.buckets[asker, default: full].take(
+                depth: refusals.atOnce, perSecond: refusals.perSecond, at: now)
             if !isWritten { state.lost += 1 }
             return isWritten
         }
@@ -82,50 +87,50 @@ package final class AuditLog: Sendable {
     }
 
     private func tryAgain() {
-        let lost = state.withLock { state in
-            defer { state.lost = 0 }
-            return state.lost
-        }
         do throws(AuditError) {
-            if lost > 0 { try writer.append(AuditEvent(.lost, [("count", .integer(lost))]), at: wallMilliseconds()) }
+            try writeLost(at: wallMilliseconds())
             try writer.synchronize()
-            state.withLock { state in
-                state.failure = nil
-                state.head = writer.head ?? .none
-            }
+            tellSuccess()
         } catch {
-            state.withLock { state in
-                state.failure = error.description
-                state.lost += lost
-            }
+            state.withLock { $0.failure = error.description }
         }
     }
 
+    private func tellSuccess() {
+        state.withLock { state in
+            state.failure = nil
+            state.head = writer.head ?? .none
+        }
+    }
+
+    /// Says how many events could not be written since it was last said.
+    private func writeLost(at time: Int64) throws(AuditError) {
+        let lost = state.withLock { $0.lost }
+        guard lost > 0 else { return }
+        try writer.append(AuditEvent(.lost, [("count", .integer(lost))]), at: time)
+        state.withLock { $0.lost -= lost }
+    }
+
     private func write(_ event: AuditEvent, at time: Int64) {
-        let lost = state.withLock { state in
-            defer { state.lost = 0 }
-            return state.lost
+        defer {
+            state.withLock { $0.waiting -= 1 }
+            synchronizeLater()
         }
         do throws(AuditError) {
-            if lost > 0 { try writer.append(AuditEvent(.lost, [("count", .integer(lost))]), at: time) }
+            try writeLost(at: time)
         } catch {
-            state.withLock { $0.lost += lost }
+            // They are counted as before. After half a line another file is begun, where the event may find room.
+            state.withLock { $0.failure = error.description }
         }
         do throws(AuditError) {
             try writer.append(event, at: time)
-            state.withLock { state in
-                state.failure = nil
-                state.waiting -= 1
-                state.head = writer.head ?? .none
-            }
+            tellSuccess()
         } catch {
             state.withLock { state in
                 state.failure = error.description
-                state.waiting -= 1
                 state.lost += 1
             }
         }
-        synchronizeLater()
     }
 
     private func synchronizeLater() {
@@ -143,22 +148,5 @@ package final class AuditLog: Sendable {
         } catch {
             state.withLock { $0.failure = error.description }
         }
-    }
-}
-
-/// So many at once, and so many more each second.
-private struct Bucket {
-    private static let depth = 100.0
-    private static let perSecond = 5.0
-
-    private var level = depth
-    private var filled = BootInstant.now
-
-    mutating func take(at now: BootInstant) -> Bool {
-        level = min(Self.depth, level + (now - filled) / .seconds(1) * Self.perSecond)
-        filled = now
-        guard level >= 1 else { return false }
-        level -= 1
-        return true
     }
 }

@@ -39,7 +39,7 @@ package struct AuditScan: Sendable {
         let files = AuditFiles(directory: "\(stateDirectory)/\(AuditLog.directoryName)")
         // Before the files: what is appended meanwhile is beyond it.
         let kept = try files.head()
-        var hashes: [Int64: String] = [:]
+        var hash: String?
         for path in try files.paths() {
             fileCount += 1
             let lines = Lines(of: try AuditFiles.bytes(of: path))
@@ -47,7 +47,7 @@ package struct AuditScan: Sendable {
                 lineCount += 1
                 check(line, at: index + 1, of: path)
                 guard let json = line.json else { continue }
-                if json["sequence"]?.integerValue == kept?.sequence, let kept { hashes[kept.sequence] = line.hash }
+                if let kept, json["sequence"]?.integerValue == kept.sequence { hash = line.hash }
                 each(json)
             }
             if lines.tornBytes > 0 {
@@ -58,7 +58,7 @@ package struct AuditScan: Sendable {
         let last = files.directory
         if (head?.sequence ?? 0) < kept.sequence {
             find(.missing, last, 0, "the log ends at event \(head?.sequence ?? 0), and had \(kept.sequence)")
-        } else if let hash = hashes[kept.sequence], hash != kept.hash {
+        } else if let hash, hash != kept.hash {
             find(.altered, last, 0, "event \(kept.sequence) is another one than was written")
         }
     }

@@ -13,21 +13,7 @@ enum ConfigurationFile {
             throw SystemCallError("read", on: path, errno: .invalidArgument)
         }
         // The file may grow while it is read: the length is bounded here, not by `fstat`.
-        var bytes = [UInt8](repeating: 0, count: maximumLength + 1)
-        var count = 0
-        while count < bytes.count {
-            let more = try systemCall("read", on: path) {
-                bytes.withUnsafeMutableBytes {
-                    Glibc.read(file.rawValue, $0.baseAddress?.advanced(by: count), $0.count - count)
-                }
-            }
-            if more == 0 { break }
-            count += more
-        }
-        guard count <= maximumLength else {
-            throw SystemCallError("read", on: path, errno: Errno(rawValue: EFBIG))
-        }
-        return Array(bytes[..<count])
+        return try file.readToEnd(subject: path, atMost: maximumLength)
     }
 }
 

@@ -52,8 +52,7 @@ package struct InjectionRequest: Hashable, Sendable {
                 .fieldInvalid, "\"onRestart\" is \(word.text)", field: "onRestart",
                 hint: RestartPolicy.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: " or "))
         }
-        if case .container = target { return policy }
-        guard policy == .end else {
+        guard policy == .end || target.isContainer else {
             throw Problem(
                 .fieldInvalid, "\"onRestart\" is \(word.text), but only a container is started again",
                 field: "onRestart", hint: "name the container as the target, or leave it out")

@@ -129,7 +129,7 @@ extension Percentage {
 /// A request's parameters, checked against a fault's own list: nothing unknown, everything in range,
 /// the standard value where the request is silent.
 package struct ParameterValues: Sendable {
-    private enum Value {
+    fileprivate enum Value {
         case duration(Duration)
         case percentage(Percentage)
         case integer(Int64)
@@ -173,7 +173,7 @@ package struct ParameterValues: Sendable {
         json = .object(inForce)
     }
 
-    private static func read(_ value: JSON, as parameter: Parameter) throws(Problem) -> Value {
+    fileprivate static func read(_ value: JSON, as parameter: Parameter) throws(Problem) -> Value {
         let wanted: String
         switch parameter.kind {
         case .duration(let range):
@@ -324,5 +324,19 @@ extension ParameterValues {
     private static func declared<Value>(_ value: Value?, _ name: String) -> Value {
         guard let value else { preconditionFailure("parameter \(name) is not declared with this kind") }
         return value
+    }
+}
+
+extension Parameter {
+    /// In nanoseconds, percent, bytes or bits a second; nil for what is no value of this parameter, or has no order.
+    package func magnitude(of value: JSON) -> Double? {
+        switch try? ParameterValues.read(value, as: self) {
+        case .duration(let duration): Double(duration.wholeNanoseconds)
+        case .percentage(let percentage): percentage.value
+        case .integer(let integer): Double(integer)
+        case .bytes(let bytes): Double(bytes.value)
+        case .rate(let rate): Double(rate.bitsPerSecond)
+        case .boolean, .text, .endpoint, .networks, .ports, .names, .hosts, nil: nil
+        }
     }
 }

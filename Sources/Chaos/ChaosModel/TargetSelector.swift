@@ -9,6 +9,8 @@ package enum TargetSelector: Hashable, Sendable {
 }
 
 extension TargetSelector {
+    package var isContainer: Bool { if case .container = self { true } else { false } }
+
     /// Reads `{"container": "…"}`, `{"process": {"pid": 1, "startTime": 2}}` or `{"cgroup": "/…"}`.
     package init(_ json: JSON, field: String = "target") throws(Problem) {
         guard let members = json.members else {

@@ -63,6 +63,7 @@ package struct OpenedSession: Sendable {
     }
 
     package var tenant: Tenant { token.tenant }
+    package var duration: Duration { .nanoseconds(deadline - openedAt) }
 }
 
 /// Where a session is now whose target has come back as another.

@@ -22,13 +22,17 @@ package enum Asker {
 }
 
 extension AuditEvent {
+    init(endOf session: SessionID, askedBy asker: Asker) {
+        self.init(.endRequested, [("session", .string(session.text))] + asker.members)
+    }
+
     /// What is written is what the session was opened with: fault, parameters in force, and the target as it was found.
     init(opened session: OpenedSession, by request: VerifiedRequest) {
         self.init(
             .opened,
             [("session", .string(session.id.text))] + Asker.tenant(request).members + [
                 ("fault", .string(session.fault)), ("parameters", session.parameters), ("target", session.target.json),
-                ("durationSeconds", .integer((session.deadline - session.openedAt) / 1_000_000_000)),
+                ("durationSeconds", .integer(session.duration.components.seconds)),
                 ("lease", session.lease.map { .string($0.text) }), ("onRestart", session.onRestart.json),
                 ("reason", session.reason.map(JSON.string)),
             ])

@@ -227,7 +227,7 @@ final class LiveSession {
         SessionReport(
             id: record.id, tenant: record.tenant, fault: record.fault, parameters: record.parameters,
             summary: record.summary, reason: record.reason, target: record.target, openedAt: record.openedAtWall,
-            duration: BootInstant(nanoseconds: record.deadline) - BootInstant(nanoseconds: record.openedAt),
+            duration: record.duration,
             lease: record.lease, onRestart: record.onRestart, state: machine.state,
             remaining: [.active, .waiting].contains(machine.state) ? deadline - .now : nil, ending: machine.ending,
             steps: steps + drifted)

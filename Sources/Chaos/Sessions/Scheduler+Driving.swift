@@ -298,11 +298,8 @@ extension Scheduler {
         let intents = try await runner.prepare(try fault.plan(for: try observe(target)), on: target)
         let containers = try await containerCount(for: record.tenant)
         // As if it were asked for now: the policy may be another one.
-        let gate = try policy.gate(for: record.tenant)
-        let length = BootInstant(nanoseconds: record.deadline) - BootInstant(nanoseconds: record.openedAt)
-        try gate.authorize(fault, parameters, for: length, onContainer: true)
-        try gate.admit(target.standing)
-        try gate.admit(target.facts, beside: countedSessions(but: session.id), containers: containers)
+        try requireAllowed(
+            fault, parameters, for: record.duration, on: target, as: record.id, of: record.tenant, among: containers)
         try refuseBesideStuck(intents)
         guard !session.isToldToEnd else { return false }
         try await write([.moved(MovedSession(id: session.id, target: target.facts, intents: intents))])

@@ -63,14 +63,12 @@ extension Scheduler {
         openings[id] = CountedSession(tenant: tenant, target: nil)
         defer { openings[id] = nil }
 
-        let (target, plan) = try await prepare(injection, for: tenant)
+        let (fault, target, plan) = try await prepare(injection, for: tenant)
         let containers = try await containerCount(for: tenant)
         // Said again: much may have happened while the runtime was asked, and nothing is waited for from here on.
         try refuseIfClosed()
-        let gate = try policy.gate(for: tenant)
-        try authorize(injection, by: gate)
-        try gate.admit(target.standing)
-        try gate.admit(plan.target, beside: countedSessions(but: id), containers: containers)
+        try requireAllowed(
+            fault, plan.parameters, for: plan.duration, on: target, as: id, of: tenant, among: containers)
         openings[id] = CountedSession(tenant: tenant, target: plan.target)
         if plan.intents.contains(where: \.runsWorker) { try refuseBeyondWorkers() }
         let openedAt = BootInstant.now
@@ -120,7 +118,7 @@ extension Scheduler {
         guard case .end(let id) = request.demand else { throw Self.mismatch }
         let session = try session(id, of: request.tenant)
         let token = try take(request, session: id).token
-        audit.record(AuditEvent(.endRequested, [("session", .string(id.text))] + Asker.tenant(request).members))
+        audit.record(AuditEvent(endOf: id, askedBy: .tenant(request)))
         // Ending comes first: a journal that cannot be written must not keep a fault in effect.
         let report = await end(session, .cancelled)
         do {
@@ -188,22 +186,25 @@ extension Scheduler {
         try policy.gate(for: tenant).countsContainers ? try await directory.containerCount() : nil
     }
 
-    @discardableResult
-    private func authorize(
-        _ injection: InjectionRequest, by gate: TenantGate
-    ) throws(Problem) -> (fault: any Fault, parameters: JSON) {
-        let (fault, parameters) = try FaultCatalogue.fault(of: injection.fault, parameters: injection.parameters)
-        var isContainer = false
-        if case .container = injection.target { isContainer = true }
-        try gate.authorize(fault, parameters, for: injection.duration, onContainer: isContainer)
-        return (fault, parameters)
+    /// Asks the policy as it is now for all that can be asked when the target is known.
+    ///
+    /// - Parameter containers: How many run on this node; nil where they are not counted.
+    func requireAllowed(
+        _ fault: any Fault, _ parameters: JSON, for duration: Duration, on target: ResolvedTarget, as id: SessionID,
+        of tenant: Tenant, among containers: Int?
+    ) throws(Problem) {
+        let gate = try policy.gate(for: tenant)
+        try gate.authorize(fault, parameters, for: duration, onContainer: target.facts.container != nil)
+        try gate.admit(target.standing)
+        try gate.admit(target.facts, beside: countedSessions(but: id), containers: containers)
     }
 
     private func prepare(
         _ injection: InjectionRequest, for tenant: Tenant
-    ) async throws(Problem) -> (target: ResolvedTarget, plan: Plan) {
+    ) async throws(Problem) -> (fault: any Fault, target: ResolvedTarget, plan: Plan) {
+        let (fault, parameters) = try FaultCatalogue.fault(of: injection.fault, parameters: injection.parameters)
         let gate = try policy.gate(for: tenant)
-        let (fault, parameters) = try authorize(injection, by: gate)
+        try gate.authorize(fault, parameters, for: injection.duration, onContainer: injection.target.isContainer)
         if let feature = (type(of: fault).needs + [.deadMansProcess]).first(where: { missing[$0] != nil }),
             let reason = missing[feature]
         {
@@ -222,7 +223,7 @@ extension Scheduler {
             fault: injection.fault, summary: fault.summary, parameters: parameters, target: target.facts,
             intents: intents, notes: fault.notes(on: observation), duration: injection.duration,
             reach: fault.reach)
-        return (target, plan)
+        return (fault, target, plan)
     }
 
     /// What is stuck in what sessions share is taken out at its deadline by whoever can, with all that is beside it.
@@ -303,7 +304,7 @@ extension Scheduler {
 
     package func revert(_ id: SessionID) async throws(Problem) -> SessionReport {
         let session = try known(id)
-        audit.record(AuditEvent(.endRequested, [("session", .string(id.text))] + Asker.operator.members))
+        audit.record(AuditEvent(endOf: id, askedBy: .operator))
         return await end(session, .cancelled)
     }
 

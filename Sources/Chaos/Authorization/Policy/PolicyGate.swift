@@ -119,9 +119,8 @@ extension Grant.Bounds {
     func allow(_ value: JSON, of parameter: Parameter) -> Bool {
         if let words { return value.stringValue.map(words.contains) ?? false }
         if let networks {
-            guard let address = value.stringValue.flatMap(InternetAddress.init(text:))
-            else { return false }
-            return networks.contains { $0.contains(IPNetwork(of: address)) }
+            let address = value.stringValue.flatMap(InternetAddress.init(text:)).map(IPNetwork.init(of:))
+            return address.map { address in networks.contains { $0.contains(address) } } ?? false
         }
         guard let magnitude = parameter.magnitude(of: value) else { return false }
         return magnitude >= least ?? -.infinity && magnitude <= most ?? .infinity

@@ -41,16 +41,14 @@ extension Guardrails {
         self.init()
         protectedNamespaces = try section.patterns("protectedNamespaces") ?? protectedNamespaces
         requiresOptIn = try section.choice("optIn", ["required": true, "none": false]) ?? requiresOptIn
-        allowsHostNetwork = try section.choice("hostNetwork", Self.permission) ?? allowsHostNetwork
-        allowsHost = try section.choice("host", Self.permission) ?? allowsHost
+        allowsHostNetwork = try section.permission("hostNetwork") ?? allowsHostNetwork
+        allowsHost = try section.permission("host") ?? allowsHost
         longestDuration = try section.duration("duration") ?? longestDuration
         sessions = try section.count("sessions") ?? sessions
         abortLine =
             try section.section("abort").map { (section) throws(YAMLError) in try AbortLine(section) } ?? abortLine
         try section.refuseUntaken()
     }
-
-    private static let permission = ["allowed": true, "refused": false]
 }
 
 extension AbortLine {
@@ -75,7 +73,7 @@ extension Grant {
         for pattern in self.faults where !faults.keys.contains(where: pattern.matches) {
             throw place.refusal("no fault is called \"\(pattern)\"")
         }
-        mayHitHost = try section.choice("host", ["allowed": true, "refused": false]) ?? false
+        mayHitHost = try section.permission("host") ?? mayHitHost
         longestDuration = try section.duration("duration")
         sessions = try section.count("sessions")
         sessionsPerTarget = try section.count("sessionsPerTarget")
@@ -230,6 +228,10 @@ private struct Section {
             throw place.refusal(meanings.keys.sorted().joined(separator: " or "))
         }
         return meaning
+    }
+
+    mutating func permission(_ name: String) throws(YAMLError) -> Bool? {
+        try choice(name, ["allowed": true, "refused": false])
     }
 
     mutating func duration(_ name: String) throws(YAMLError) -> Duration? {

@@ -35,7 +35,8 @@ extension Policy {
             "additionalProperties": false,
             "properties": [
                 "protectedNamespaces": names(
-                    "Pods in these are never hit; the agent's own namespace is always one of them.", ["kube-system"]),
+                    "Pods in these are never hit; the agent's own, where it is told, is always one of them.",
+                    ["kube-system"]),
                 "optIn": [
                     "enum": ["required", "none"], "default": "required",
                     "description": .string(

@@ -33,36 +33,26 @@ package struct FlowerMatch: Hashable, Sendable {
 
     package static let icmpv6: UInt8 = 58
 
-    /// All types of messages that begin with the same bits.
-    package struct ICMPTypes: Hashable, Sendable {
-        package let lowest: UInt8
-        /// A power of two, up to 128.
-        package let count: UInt8
+    /// All numbers that begin with the same bits, by value and mask.
+    package struct Block<Number: FixedWidthInteger & UnsignedInteger & Sendable>: Hashable, Sendable {
+        package let lowest: Number
+        /// A power of two, up to half of all.
+        package let count: Number
 
-        package init(lowest: UInt8, count: UInt8) {
-            precondition(count.nonzeroBitCount == 1 && lowest % count == 0, "types that have no mask")
+        package init(lowest: Number, count: Number) {
+            precondition(count.nonzeroBitCount == 1 && lowest % count == 0, "numbers that have no mask")
             self.lowest = lowest
             self.count = count
         }
 
-        fileprivate var mask: UInt8 { ~(count - 1) }
+        fileprivate var mask: Number { ~(count - 1) }
     }
 
-    /// All ports that begin with the same bits, by value and mask. flower knows ranges too, but many kernels match none
-    /// whose packet has to have a single port at its other end.
-    package struct Ports: Hashable, Sendable {
-        package let lowest: UInt16
-        /// A power of two, up to 32768.
-        package let count: UInt16
+    /// Types of messages.
+    package typealias ICMPTypes = Block<UInt8>
 
-        package init(lowest: UInt16, count: UInt16) {
-            precondition(count.nonzeroBitCount == 1 && lowest % count == 0, "ports that have no mask")
-            self.lowest = lowest
-            self.count = count
-        }
-
-        fileprivate var mask: UInt16 { ~(count - 1) }
-    }
+    /// flower knows ranges of ports too, but many kernels match none whose packet has to have a single port at its other end.
+    package typealias Ports = Block<UInt16>
 
     /// The first bits of an address of 4 or 16 bytes; the others are zero.
     package struct Prefix: Hashable, Sendable {

@@ -41,14 +41,35 @@ struct NodeReport {
     }
 
     private var journal: [Check] {
-        guard let journal = node["journal"] else { return [] }
-        guard let problem = journal["problem"]?.stringValue else { return [Check("journal", .ok, "can be written")] }
-        return [
-            Check(
-                "journal", .missing, problem,
-                remedy:
-                    "no session can begin until it can be written: see that its volume has room and is not read-only")
-        ]
+        problem(
+            of: "journal", otherwise: "can be written",
+            remedy: "no session can begin until it can be written: see that its volume has room and is not read-only")
+    }
+
+    private var audit: [Check] {
+        problem(
+            of: "audit", as: "audit log", otherwise: "can be written",
+            remedy: "no session can begin until it can be written: see that its volume has room and is not read-only")
+    }
+
+    private var tenants: [Check] {
+        problem(of: "tenants", remedy: "the keys in force are those from before: mend the file")
+    }
+
+    private var policy: [Check] {
+        problem(
+            of: "policy",
+            remedy: "the policy in force is the one from before, or none, which allows nothing: mend the file")
+    }
+
+    /// What the node says of one of its parts: nothing, or what is wrong with it.
+    private func problem(
+        of part: String, as name: String? = nil, otherwise words: String = "", remedy: String
+    ) -> [Check] {
+        guard let report = node[part] else { return [] }
+        let name = name ?? part
+        guard let problem = report["problem"]?.stringValue else { return [Check(name, .ok, words)] }
+        return [Check(name, .missing, problem, remedy: remedy)]
     }
 
     /// A node has one runtime, looked for in several places. Without any, processes and cgroups can still be hit.
@@ -71,33 +92,6 @@ struct NodeReport {
             Check(
                 name, .warning, places.isEmpty ? "none" : "no socket at \(places)",
                 remedy: "containers cannot be targets: mount the runtime's socket, or name it to squalld")
-        ]
-    }
-
-    private var tenants: [Check] {
-        guard let tenants = node["tenants"] else { return [] }
-        guard let problem = tenants["problem"]?.stringValue else { return [Check("tenants", .ok)] }
-        return [Check("tenants", .missing, problem, remedy: "the keys in force are those from before: mend the file")]
-    }
-
-    private var policy: [Check] {
-        guard let policy = node["policy"] else { return [] }
-        guard let problem = policy["problem"]?.stringValue else { return [Check("policy", .ok)] }
-        return [
-            Check(
-                "policy", .missing, problem,
-                remedy: "the policy in force is the one from before, or none, which allows nothing: mend the file")
-        ]
-    }
-
-    private var audit: [Check] {
-        guard let audit = node["audit"] else { return [] }
-        guard let problem = audit["problem"]?.stringValue else { return [Check("audit log", .ok, "can be written")] }
-        return [
-            Check(
-                "audit log", .missing, problem,
-                remedy:
-                    "no session can begin until it can be written: see that its volume has room and is not read-only")
         ]
     }
 

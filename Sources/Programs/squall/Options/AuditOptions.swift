@@ -1,6 +1,7 @@
 import ArgumentParser
 import Audit
 import ChaosModel
+import Journal
 import LinuxSystem
 
 /// Which audit log.
@@ -8,7 +9,7 @@ struct AuditOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp("The agent's state directory, which the audit log is in.", valueName: "path"),
         completion: .directory)
-    var stateDirectory = "/var/lib/squall"
+    var stateDirectory = Journal.standardDirectory
 
     func read(_ each: (JSON) -> Void = { _ in }) throws(Failure) -> AuditScan {
         do throws(SystemCallError) {

@@ -67,7 +67,7 @@ struct JournalText {
 
     /// What was opened, on what and for how long, then each step.
     private static func words(_ session: OpenedSession) -> [String] {
-        let length = BootInstant(nanoseconds: session.deadline) - BootInstant(nanoseconds: session.openedAt)
+        let length = session.duration
         let deadline = session.openedAtWall + length.components.seconds
         var lines = ["opened by \(session.tenant): \(session.fault): \(session.summary)"]
         lines.append("on \(session.target.summary), for \(length.text), until \(utc(deadline))")
