@@ -10,11 +10,14 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 
 KERNEL_OPTIONS = "console=hvc0 panic=-1 mitigations=off quiet nokaslr tsc=reliable random.trust_cpu=on".split()
 MEMORY_MIB = 2048
+BOOT_SECONDS = 150
+BOOT_ATTEMPTS = 3
 # Folders of build's kernel step, named for their Debian suites. Only the older has all controllers for cgroup v1.
 KERNEL, KERNEL_FOR_CGROUP_V1 = "trixie", "bookworm"
 # Bookworm's; QEMU 10 ships none.
@@ -160,36 +163,57 @@ class Machine:
 
     def boot(self, options=(), kernel=KERNEL):
         """Boots from root.img; changes to the disk are dropped."""
-        extra = []
         if self.share:
             options = [*options, "squall.share=1"]
-            extra = ["-chardev", f"socket,id=share,path={self._serve_share()}", "-device", self._share_device()]
-        with self._locked():
-            self._launch(
-                memory=f"memory-backend-memfd,id=memory,size={MEMORY_MIB}M,share=on",
-                disk=f"file={self.node}/root.img,format=raw,snapshot=on",
-                kernel=kernel,
-                options=options,
-                extra=extra,
-            )
-        self.commands.wait_until_ready(time.monotonic() + 120)
+
+        def launch():
+            extra = []
+            if self.share:
+                extra = ["-chardev", f"socket,id=share,path={self._serve_share()}", "-device", self._share_device()]
+            with self._locked():
+                self._launch(
+                    memory=f"memory-backend-memfd,id=memory,size={MEMORY_MIB}M,share=on",
+                    disk=f"file={self.node}/root.img,format=raw,snapshot=on",
+                    kernel=kernel,
+                    options=options,
+                    extra=extra,
+                )
+
+        self._boot(launch)
         if self.scratch_mib:
             self._plug_scratch()
 
     def boot_to_save(self):
         """Boots so that save() can keep the machine: with its disk and its memory in files."""
-        for name in ("warm.qcow2", "warm.memory"):
-            if os.path.exists(f"{self.node}/{name}"):
-                os.unlink(f"{self.node}/{name}")
-        # The relative name keeps the folder movable.
-        create = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", "root.img", "-F", "raw", "warm.qcow2"]
-        subprocess.run(create, cwd=self.node, check=True)
-        self._launch(
-            memory=f"memory-backend-file,id=memory,size={MEMORY_MIB}M,share=on,mem-path={self.node}/warm.memory",
-            disk=f"file={self.node}/warm.qcow2,format=qcow2",
-            options=["squall.containerd=1"],
-        )
-        self.commands.wait_until_ready(time.monotonic() + 120)
+
+        def launch():
+            for name in ("warm.qcow2", "warm.memory"):
+                if os.path.exists(f"{self.node}/{name}"):
+                    os.unlink(f"{self.node}/{name}")
+            # The relative name keeps the folder movable.
+            create = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", "root.img", "-F", "raw", "warm.qcow2"]
+            subprocess.run(create, cwd=self.node, check=True)
+            self._launch(
+                memory=f"memory-backend-file,id=memory,size={MEMORY_MIB}M,share=on,mem-path={self.node}/warm.memory",
+                disk=f"file={self.node}/warm.qcow2,format=qcow2",
+                options=["squall.containerd=1"],
+            )
+
+        self._boot(launch)
+
+    def _boot(self, launch):
+        """Starts over when the machine does not come up: under emulation a kernel hangs now and then before it has
+        said anything. It takes 20 s otherwise."""
+        for attempt in range(1, BOOT_ATTEMPTS + 1):
+            launch()
+            try:
+                return self.commands.wait_until_ready(time.monotonic() + BOOT_SECONDS)
+            except TimeoutError:
+                if attempt == BOOT_ATTEMPTS:
+                    raise
+                print(f"vm: not up after {BOOT_SECONDS} s; once more\n{self.post_mortem()}", end="", file=sys.stderr)
+                self.qemu.kill()
+                self.qemu.wait()
 
     def save(self):
         """Saves everything but the memory, which is in its file already, and ends the machine."""
@@ -330,6 +354,8 @@ class Machine:
 
     def _serve_share(self):
         path = f"{self.temporary}/share"
+        if os.path.exists(path):
+            os.unlink(path)
         process = self._start(
             [
                 *(VIRTIOFSD, f"--socket-path={path}", "-o", f"source={os.path.abspath(self.share)}"),
