@@ -21,6 +21,8 @@ let strict: [SwiftSetting] = [
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
+let nioTLS: Target.Dependency = .product(name: "NIOTLS", package: "swift-nio")
 let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let nioHTTP2: Target.Dependency = .product(name: "NIOHTTP2", package: "swift-nio-http2")
 let nioHPACK: Target.Dependency = .product(name: "NIOHPACK", package: "swift-nio-http2")
@@ -73,6 +75,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
         .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-http2", exact: "1.46.0"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", exact: "2.37.6"),
         .package(url: "https://github.com/apple/swift-protobuf", exact: "1.39.0", traits: []),
     ],
     targets: [
@@ -124,7 +127,9 @@ let package = Package(
 
         // Agent: how the world reaches us.
         module("AgentAPI", in: .agent, imports: ["ChaosModel", "LinuxSystem"]),
-        module("Gateway", in: .agent, imports: ["AgentAPI", "ChaosModel", "LinuxSystem", nioCore, nioPosix, nioHTTP1]),
+        module(
+            "Gateway", in: .agent,
+            imports: ["AgentAPI", "ChaosModel", "LinuxSystem", nioCore, nioPosix, nioHTTP1, nioSSL, nioTLS]),
         module("AgentClient", in: .agent, imports: ["AgentAPI", "ChaosModel", "Signatures", "LinuxSystem"]),
         module("ContainerRuntimes", in: .agent, imports: ["AgentAPI", "ChaosModel", "LinuxSystem"]),
         module(

@@ -82,8 +82,11 @@ class Tenant:
     def sign(self, claims, **headers):
         return jwt.encode(claims, self.key, algorithm=self.algorithm, headers={"kid": self.key_id} | headers)
 
+    def connection(self):
+        return UnixConnection(self.socket_path)
+
     def call(self, method, path, token=None, body=None, headers=None):
-        connection = UnixConnection(self.socket_path)
+        connection = self.connection()
         headers = dict(headers or {})
         if token:
             headers["Authorization"] = f"Bearer {token}"

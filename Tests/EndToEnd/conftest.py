@@ -68,9 +68,8 @@ def agent(world):
     world.agent.end_all_sessions()
 
 
-@pytest.fixture
-def make_agent():
-    """Makes an agent with a state directory of its own, or of `size` on a file system of its own."""
+@contextlib.contextmanager
+def agents():
     if IN_NODE:
         pytest.skip("needs an agent that the test may stop and start")
     from local_world import LocalAgent
@@ -96,6 +95,20 @@ def make_agent():
         if size:
             subprocess.run(["umount", "--lazy", agent.state_directory], check=True)
         shutil.rmtree(agent.root)
+
+
+@pytest.fixture
+def make_agent():
+    """Makes an agent with a state directory of its own, or of `size` on a file system of its own."""
+    with agents() as make:
+        yield make
+
+
+@pytest.fixture(scope="module")
+def make_module_agent():
+    """The same, for all tests of a file."""
+    with agents() as make:
+        yield make
 
 
 @pytest.fixture

@@ -17,6 +17,8 @@ package struct Frame: Hashable, Sendable {
         case query = 3
         /// A question to the runtimes process, JSON.
         case question = 4
+        /// What the gateway serves TLS with: `CredentialsQuery`; only from the gateway's user.
+        case credentials = 5
 
         // Replies.
         /// The only reply: `Answer`.

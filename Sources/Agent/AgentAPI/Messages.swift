@@ -25,34 +25,54 @@ package enum Route: String, CaseIterable, Sendable {
     }
 }
 
-/// The payload of an `envelope` frame: `ROUTE SESSION TOKEN`, single blanks between, `-` for no session.
+/// The payload of an `envelope` frame: `ROUTE SESSION TOKEN`, single blanks between, `-` for no session. Of what came by
+/// TLS ` tls` follows, and the client's identities, each after a blank.
 package struct EnvelopeRequest: Hashable, Sendable {
+    /// A certificate's first ones count.
+    package static let mostIdentities = 16
+
     package let route: Route
     package let session: SessionID?
     /// A JWS in compact form, unverified.
     package let token: String
+    /// Who the client is by its certificate; nil where it was asked for none.
+    package let identities: [PeerIdentity]?
 
-    package init(route: Route, session: SessionID?, token: String) {
+    package init(route: Route, session: SessionID?, token: String, identities: [PeerIdentity]? = nil) {
         self.route = route
         self.session = session
         self.token = token
+        self.identities = identities
     }
 
     /// Nil for what `payload` cannot have made.
     package init?(payload: some Collection<UInt8>) {
         let parts = payload.split(separator: 0x20, omittingEmptySubsequences: false)
-        guard parts.count == 3, let route = Route(rawValue: String(decoding: parts[0], as: UTF8.self)),
+        guard parts.count >= 3, let route = Route(rawValue: String(decoding: parts[0], as: UTF8.self)),
             !parts[2].isEmpty, parts[2].allSatisfy({ (0x21...0x7E).contains($0) })
         else { return nil }
         let name = String(decoding: parts[1], as: UTF8.self)
         let session = SessionID(name)
         guard route.namesSession ? session != nil : name == "-" else { return nil }
-        self.init(route: route, session: session, token: String(decoding: parts[2], as: UTF8.self))
+        var identities: [PeerIdentity]?
+        if let mark = parts.dropFirst(3).first {
+            let names = parts.dropFirst(4)
+            let read = names.compactMap { PeerIdentity(String(decoding: $0, as: UTF8.self)) }
+            guard String(decoding: mark, as: UTF8.self) == Self.tlsMark, read.count == names.count,
+                read.count <= Self.mostIdentities
+            else { return nil }
+            identities = read
+        }
+        self.init(
+            route: route, session: session, token: String(decoding: parts[2], as: UTF8.self), identities: identities)
     }
 
     package var payload: [UInt8] {
-        Array("\(route.rawValue) \(session?.text ?? "-") \(token)".utf8)
+        let names = identities.map { ([Self.tlsMark] + $0.map(\.text)).map { " \($0)" }.joined() } ?? ""
+        return Array("\(route.rawValue) \(session?.text ?? "-") \(token)\(names)".utf8)
     }
+
+    private static let tlsMark = "tls"
 }
 
 /// What anybody may ask without a token.

@@ -48,7 +48,7 @@ package struct OperatorClient: Sendable {
                         throw notTheProtocol("a malformed answer")
                     }
                     return answer
-                case .envelope, .command, .query, .question: throw notTheProtocol("a request")
+                case .envelope, .command, .query, .question, .credentials: throw notTheProtocol("a request")
                 }
             }
             let bytes = try connection.receive()

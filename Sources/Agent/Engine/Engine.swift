@@ -68,14 +68,15 @@ package final class Engine: Sendable {
             audit: foundation.audit)
         await gate.begin()
         Task { await gate.keepLooking() }
+        let tls = configuration.tlsFiles.map(TLSReporter.init)
         let node = NodeReporter(
             name: configuration.nodeName, bootID: foundation.bootID, journal: foundation.journal,
             capabilities: try CapabilityReport(needed: configuration.capabilities), cgroups: foundation.cgroups,
             runtimes: foundation.runtimes, scheduler: scheduler, gate: gate, audit: foundation.audit,
-            features: features)
+            tls: tls, features: features)
         let server = EngineServer(
             listener: OwnedDescriptor(adopting: configuration.listener),
-            service: RequestService(scheduler: scheduler, gate: gate, node: node, audit: foundation.audit),
+            service: RequestService(scheduler: scheduler, gate: gate, node: node, tls: tls, audit: foundation.audit),
             gatewayUser: configuration.gatewayUser)
         // Everything has been opened that needs more.
         try SystemCallFilter.engine.load()

@@ -11,6 +11,8 @@ package struct EngineConfiguration: Sendable {
     package var stateDirectory = Journal.standardDirectory
     package var tenantsDirectory = "/etc/squall/tenants"
     package var policyFile = "/etc/squall/policy.yaml"
+    /// What the gateway serves TLS with; nil where it does not.
+    package var tlsFiles: TLSFiles.Paths?
     /// The namespace of the agent's pod, which is never hit; nil where there is none.
     package var ownNamespace: NamePattern?
     package var runtimesSocket = "/run/squalld/runtimes.sock"

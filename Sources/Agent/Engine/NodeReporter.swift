@@ -25,6 +25,7 @@ actor NodeReporter {
     let scheduler: Scheduler
     private let gate: RequestGate
     let audit: AuditLog
+    private let tls: TLSReporter?
     private let features: [FeatureReport]
     private let questions = DispatchQueue(label: "squall.node", target: .global())
     private let startedAt = BootInstant.now
@@ -32,7 +33,7 @@ actor NodeReporter {
     init(
         name: String, bootID: String, journal: Journal, capabilities: CapabilityReport, cgroups: CgroupTree,
         runtimes: RuntimeClient, scheduler: Scheduler, gate: RequestGate, audit: AuditLog,
-        features: [FeatureReport]
+        tls: TLSReporter?, features: [FeatureReport]
     ) {
         self.name = name
         self.bootID = bootID
@@ -43,6 +44,7 @@ actor NodeReporter {
         self.scheduler = scheduler
         self.gate = gate
         self.audit = audit
+        self.tls = tls
         self.features = features
     }
 
@@ -66,6 +68,7 @@ actor NodeReporter {
             ("tenants", ["problem": await gate.keysFailure.map(JSON.string) ?? .null]),
             ("policy", ["problem": await gate.policyFailure.map(JSON.string) ?? .null]),
             ("audit", await auditReport()),
+            ("tls", await tls?.report),
             ("health", ["problem": await scheduler.crossing.map(JSON.string) ?? .null]),
             ("halt", await scheduler.halt?.json),
             (

@@ -32,8 +32,10 @@ actor RequestGate {
     func verify(_ request: EnvelopeRequest) async throws(Problem) -> VerifiedRequest {
         await look()
         let envelope = try SignedEnvelope(token: request.token)
-        let verified = try verifier.verify(
-            envelope, with: keys.keys, for: request.route.operation, session: request.session, now: wallSeconds())
+        let verified = try policy.policy.recognize(
+            try verifier.verify(
+                envelope, with: keys.keys, for: request.route.operation, session: request.session, now: wallSeconds()),
+            by: request.identities)
         let grant = policy.policy.tenants[verified.tenant] ?? Grant()
         try rates.take(verified, perSecond: grant.requestsPerSecond, at: .now)
         return verified

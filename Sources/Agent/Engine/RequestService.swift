@@ -14,12 +14,15 @@ struct RequestService: Sendable {
     private let scheduler: Scheduler
     private let gate: RequestGate
     private let node: NodeReporter
+    /// Nil where no TLS is served.
+    private let tls: TLSReporter?
     private let audit: AuditLog
 
-    init(scheduler: Scheduler, gate: RequestGate, node: NodeReporter, audit: AuditLog) {
+    init(scheduler: Scheduler, gate: RequestGate, node: NodeReporter, tls: TLSReporter?, audit: AuditLog) {
         self.scheduler = scheduler
         self.gate = gate
         self.node = node
+        self.tls = tls
         self.audit = audit
     }
 
@@ -31,6 +34,12 @@ struct RequestService: Sendable {
             case .command:
                 guard isOperator else { throw Problem(.notOperator, "only the agent's own user may command it") }
                 try await command(frame, reply: reply)
+            case .credentials:
+                // The private key is the gateway's alone.
+                guard !isOperator, let tls, let query = CredentialsQuery(payload: frame.payload) else {
+                    throw Problem(.requestMalformed, "a question for the gateway alone, where it serves TLS")
+                }
+                _ = await reply(await tls.answer(query).frame)
             case .question, .answer, .item, .end:
                 throw Problem(.requestMalformed, "a frame that the engine does not take")
             }

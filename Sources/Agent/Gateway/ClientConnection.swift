@@ -2,6 +2,8 @@ import AgentAPI
 import ChaosModel
 import NIOCore
 import NIOHTTP1
+import NIOSSL
+import NIOTLS
 
 /// One client's connection: a request in, its response out, then the next.
 ///
@@ -25,6 +27,10 @@ final class ClientConnection: ChannelInboundHandler {
     private let engine: EngineAccess
     private let deadline: ConnectionDeadline
     private let onClose: () -> Void
+    /// Says whether this client may ask for something more now.
+    private let admits: () -> Bool
+    /// Who the client is by its certificate; nil where it needs none.
+    private var identities: [PeerIdentity]?
 
     private var context: ChannelHandlerContext?
     private var state = State.idle
@@ -32,10 +38,16 @@ final class ClientConnection: ChannelInboundHandler {
     private var isInputClosed = false
     private var lastItem: EventLoopFuture<Void>?
 
-    init(reader: RequestReader, engine: EngineAccess, deadline: ConnectionDeadline, onClose: @escaping () -> Void) {
+    init(
+        reader: RequestReader, engine: EngineAccess, deadline: ConnectionDeadline, isTLS: Bool,
+        admits: @escaping () -> Bool, onClose: @escaping () -> Void
+    ) {
         self.reader = reader
         self.engine = engine
         self.deadline = deadline
+        // Until its certificate is seen it is nobody.
+        identities = isTLS ? [] : nil
+        self.admits = admits
         self.onClose = onClose
     }
 
@@ -63,6 +75,7 @@ final class ClientConnection: ChannelInboundHandler {
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case .handshakeCompleted? = event as? TLSUserEvent { return handshakeCompleted(context) }
         guard case ChannelEvent.inputClosed = event else { return context.fireUserInboundEventTriggered(event) }
         // The client sends no more, but may still read.
         isInputClosed = true
@@ -70,6 +83,18 @@ final class ClientConnection: ChannelInboundHandler {
         switch state {
         case .idle, .receiving, .closing: context.close(promise: nil)
         case .asking, .streaming, .sending: break
+        }
+    }
+
+    private func handshakeCompleted(_ context: ChannelHandlerContext) {
+        do {
+            guard let certificate = try context.channel.pipeline.syncOperations.nioSSL_peerCertificate() else {
+                return context.close(promise: nil)
+            }
+            identities = certificate.identities
+            deadline.enter(.idle)
+        } catch {
+            context.close(promise: nil)
         }
     }
 
@@ -105,7 +130,10 @@ final class ClientConnection: ChannelInboundHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        guard let error = error as? HTTPParserError else { return context.close(promise: nil) }
+        guard let error = error as? HTTPParserError else {
+            if error is NIOSSLError || error is BoringSSLError { engine.troubles.report("a TLS client: \(error)") }
+            return context.close(promise: nil)
+        }
         let head: HTTPRequestHead?
         switch state {
         case .idle: head = nil
@@ -129,7 +157,8 @@ final class ClientConnection: ChannelInboundHandler {
 
     private func answer(_ head: HTTPRequestHead, bodyBytes: Int) {
         do throws(Refusal) {
-            switch try reader.decision(on: head, bodyBytes: bodyBytes) {
+            guard admits() else { throw Self.tooManyRequests }
+            switch try reader.decision(on: head, bodyBytes: bodyBytes, of: identities) {
             case .alive: send(.alive, to: head)
             case .ask(let frame): ask(frame, for: head, format: nil)
             case .follow(let frame, let format): ask(frame, for: head, format: format)
@@ -138,6 +167,10 @@ final class ClientConnection: ChannelInboundHandler {
             send(Response(error), to: head)
         }
     }
+
+    private static let tooManyRequests = Refusal(
+        problem: Problem(
+            .rateExceeded, "this client asks for too many things in a second", hint: "wait a second, and ask for less"))
 
     // MARK: Replies
 

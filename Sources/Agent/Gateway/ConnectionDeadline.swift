@@ -8,6 +8,8 @@ final class ConnectionDeadline: ChannelInboundHandler {
     typealias InboundOut = ByteBuffer
 
     enum Phase {
+        /// Of TLS.
+        case handshaking
         /// Between requests.
         case idle
         /// A request has begun to arrive.
@@ -21,17 +23,18 @@ final class ConnectionDeadline: ChannelInboundHandler {
     }
 
     private let limits: Limits
-    private var phase = Phase.idle
+    private var phase: Phase
     private var timer: Scheduled<Void>?
     private var context: ChannelHandlerContext?
 
-    init(limits: Limits) {
+    init(limits: Limits, from phase: Phase) {
         self.limits = limits
+        self.phase = phase
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
-        enter(.idle)
+        enter(phase)
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
@@ -56,6 +59,7 @@ final class ConnectionDeadline: ChannelInboundHandler {
 
     private func time(for phase: Phase) -> Duration? {
         switch phase {
+        case .handshaking: limits.handshakeTime
         case .idle: limits.idleTime
         case .receiving: limits.requestTime
         case .answering: nil

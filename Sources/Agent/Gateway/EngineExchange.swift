@@ -106,7 +106,7 @@ final class EngineExchange {
         case .item: deliver(.item(reply.payload))
         case .answer: finish(.answer(reply.payload))
         case .end: finish(.end)
-        case .envelope, .command, .query, .question: receivedNonsense("a request")
+        case .envelope, .command, .query, .question, .credentials: receivedNonsense("a request")
         }
     }
 

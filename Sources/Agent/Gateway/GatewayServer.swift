@@ -17,10 +17,11 @@ package final class GatewayServer: Sendable {
     ///
     /// - Parameters:
     ///   - api: A listening socket for the whole API.
+    ///   - tls: A listening socket for the same, by mutual TLS 1.3.
     ///   - probes: A listening socket for the probes alone.
     package init(
-        api: consuming OwnedDescriptor, probes: consuming OwnedDescriptor?, engineSocket: String,
-        limits: Limits = Limits()
+        api: consuming OwnedDescriptor, tls: consuming OwnedDescriptor? = nil,
+        probes: consuming OwnedDescriptor? = nil, engineSocket: String, limits: Limits = Limits()
     ) throws {
         drainTime = limits.drainTime
         let loop = group.next()
@@ -29,11 +30,24 @@ package final class GatewayServer: Sendable {
                 EngineAccess(socketPath: engineSocket, limits: limits, troubles: TroubleLog()), eventLoop: loop)
         }.wait()
         var entrances = [
-            try Self.open(api, serving: Resource.allCases, atMost: limits.connections, engine, on: loop)
+            try Self.open(api, on: loop) {
+                Listener(serving: Resource.allCases, atMost: limits.connections, engine: engine.value, on: loop)
+            }
         ]
+        if let tls {
+            let opened = try Self.open(tls, on: loop) {
+                let access = TLSAccess(engine: engine.value, on: loop)
+                access.follow()
+                return Listener(
+                    serving: Resource.allCases, atMost: limits.connections, engine: engine.value, tls: access, on: loop)
+            }
+            entrances.append(opened)
+        }
         if let probes {
-            entrances.append(
-                try Self.open(probes, serving: Resource.probes, atMost: limits.probeConnections, engine, on: loop))
+            let opened = try Self.open(probes, on: loop) {
+                Listener(serving: Resource.probes, atMost: limits.probeConnections, engine: engine.value, on: loop)
+            }
+            entrances.append(opened)
         }
         self.entrances = entrances
     }
@@ -56,14 +70,10 @@ package final class GatewayServer: Sendable {
     }
 
     private static func open(
-        _ socket: consuming OwnedDescriptor, serving resources: [Resource], atMost limit: Int,
-        _ engine: NIOLoopBound<EngineAccess>, on loop: any EventLoop
+        _ socket: consuming OwnedDescriptor, on loop: any EventLoop, _ make: @escaping @Sendable () -> Listener
     ) throws -> Entrance {
         try requireListening(socket)
-        let listener = try loop.submit {
-            NIOLoopBound(
-                Listener(serving: resources, atMost: limit, engine: engine.value, on: loop), eventLoop: loop)
-        }.wait()
+        let listener = try loop.submit { NIOLoopBound(make(), eventLoop: loop) }.wait()
         let channel = try ServerBootstrap(group: loop)
             .childChannelOption(.allowRemoteHalfClosure, value: true)
             .childChannelInitializer { channel in

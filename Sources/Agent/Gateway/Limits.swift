@@ -3,6 +3,10 @@ package struct Limits: Sendable {
     /// How many connections are served at once, each with at most one connection to the engine.
     package var connections = 256
     package var probeConnections = 16
+    /// Of these, how many one peer may have: a process on the Unix socket, an address on the others.
+    package var connectionsPerPeer = 64
+    /// Requests of one peer in a second, twice as many at once.
+    package var requestsPerSecond = 500
     /// How many connections beyond those are told so at once; the rest are closed without a word.
     package var refusals = 64
 
@@ -21,6 +25,11 @@ package struct Limits: Sendable {
     /// How long a connection that is being closed still takes, and drops, what the client sends:
     /// a reset would destroy the response that it has not read yet.
     package var lingerTime = Duration.seconds(1)
+
+    /// From a connection's first moment to the end of its TLS handshake.
+    package var handshakeTime = Duration.seconds(10)
+    /// How often the engine is asked for what TLS is served with.
+    package var credentialsInterval = Duration.seconds(1)
 
     package var connectTime = Duration.seconds(5)
     /// Until the engine's first reply.

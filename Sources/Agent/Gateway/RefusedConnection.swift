@@ -5,15 +5,17 @@ final class RefusedConnection: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
+    private let response: Response
     private let lingerTime: Duration
     private var timer: Scheduled<Void>?
 
-    init(lingerTime: Duration) {
+    init(_ response: Response, lingerTime: Duration) {
+        self.response = response
         self.lingerTime = lingerTime
     }
 
     func channelActive(context: ChannelHandlerContext) {
-        let bytes = context.channel.allocator.buffer(bytes: Response.overloaded.closingBytes)
+        let bytes = context.channel.allocator.buffer(bytes: response.closingBytes)
         context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
         context.close(mode: .output, promise: nil)
         let context = NIOLoopBound(context, eventLoop: context.eventLoop)

@@ -42,7 +42,10 @@ struct RequestReader {
     let resources: [Resource]
     let tokenBytes: Int
 
-    func decision(on head: HTTPRequestHead, bodyBytes: Int) throws(Refusal) -> Decision {
+    /// - Parameter identities: Who asks, by their certificate; nil where none is asked for.
+    func decision(
+        on head: HTTPRequestHead, bodyBytes: Int, of identities: [PeerIdentity]?
+    ) throws(Refusal) -> Decision {
         let (endpoint, identifier) = try endpoint(of: head)
         guard bodyBytes == 0 else { throw Self.bodyRefusal }
         switch endpoint {
@@ -56,7 +59,8 @@ struct RequestReader {
                 session = SessionID(identifier)
                 guard session != nil else { throw Refusal(problem: Self.noSuchSession) }
             }
-            let request = EnvelopeRequest(route: route, session: session, token: try token(in: head.headers))
+            let request = EnvelopeRequest(
+                route: route, session: session, token: try token(in: head.headers), identities: identities)
             let frame = Frame(.envelope, request.payload)
             return route == .events ? .follow(frame, StreamFormat(accepted: head.headers)) : .ask(frame)
         }

@@ -75,6 +75,10 @@ struct Response {
     static let overloaded = Response(
         Problem(.engineUnavailable, "the gateway has as many connections as it serves"))
 
+    static let greedy = Response(
+        Problem(.rateExceeded, "this client has as many connections as one may have", hint: "use one for many requests")
+    )
+
     /// The bytes of a response that ends its connection, for a connection without a codec.
     var closingBytes: [UInt8] {
         var text = "HTTP/1.1 \(status) \(HTTPResponseStatus(statusCode: status).reasonPhrase)\r\n"

@@ -14,6 +14,9 @@ package final class Keeper {
     private let apiSocket: ListeningSocket
     private let engineSocket: ListeningSocket
     private let runtimesSocket: ListeningSocket
+    /// Descriptors of the sockets on the network; open as long as the keeper lives.
+    private let tlsSocket: Int32?
+    private let probeSocket: Int32?
     private let programs: [Child.Role: Executable]
     private var signals = sigset_t()
     private var isStopping = false
@@ -41,12 +44,19 @@ package final class Keeper {
         apiSocket = try ListeningSocket(at: configuration.apiSocket, mode: 0o666, group: group)
         engineSocket = try ListeningSocket(at: configuration.engineSocket, mode: 0o660, group: group)
         runtimesSocket = try ListeningSocket(at: configuration.runtimesSocket, mode: 0o600, group: group)
+        tlsSocket = try Self.listen(at: configuration.tlsAddress)
+        probeSocket = try Self.listen(at: configuration.probeAddress)
         programs = [
             .engine: try Executable(opening: "/proc/self/exe"),
             .gateway: try Executable(opening: "\(configuration.programDirectory)/squall-gateway"),
             .runtimes: try Executable(opening: "\(configuration.programDirectory)/squall-runtimes"),
         ]
         children = Child.Role.allCases.map(Child.init)
+    }
+
+    private static func listen(at address: InternetAddress?) throws(SystemCallError) -> Int32? {
+        guard let address else { return nil }
+        return try OwnedDescriptor.listening(at: address, backlog: ListeningSocket.backlog).release()
     }
 
     /// Keeps the programs running until the agent is told to stop and the engine has taken everything back.
@@ -91,11 +101,19 @@ package final class Keeper {
                 .init(source: lock.rawValue, target: 4),
             ]
         case .gateway:
-            order = SpawnOrder(
-                executable: executable,
-                arguments: ["squall-gateway", "--api-fd", "3", "--engine-socket", configuration.engineSocket])
+            var arguments = ["squall-gateway", "--api-fd", "3", "--engine-socket", configuration.engineSocket]
+            var descriptors = [SpawnOrder.Descriptor(source: apiSocket.descriptor.rawValue, target: 3)]
+            if let tls = tlsSocket {
+                arguments += ["--tls-fd", "4"]
+                descriptors.append(.init(source: tls, target: 4))
+            }
+            if let probes = probeSocket {
+                arguments += ["--probe-fd", "5"]
+                descriptors.append(.init(source: probes, target: 5))
+            }
+            order = SpawnOrder(executable: executable, arguments: arguments)
             order.user = .init(user: configuration.gatewayUser, group: configuration.gatewayUser)
-            order.descriptors = [.init(source: apiSocket.descriptor.rawValue, target: 3)]
+            order.descriptors = descriptors
         case .runtimes:
             order = SpawnOrder(
                 executable: executable,

@@ -1,3 +1,5 @@
+package import LinuxSystem
+
 /// Where the agent lives on its node.
 package struct KeeperConfiguration: Sendable {
     /// The API's socket lies here; experiment pods see this directory.
@@ -11,6 +13,10 @@ package struct KeeperConfiguration: Sendable {
     /// User and group of the gateway. The runtimes process is the next user, in root's group.
     package var gatewayUser: UInt32 = 65532
     package var runtimeSockets: [String] = []
+    /// Where the gateway serves the API by TLS; nil: nowhere.
+    package var tlsAddress: InternetAddress?
+    /// Where it serves the probes; nil: on the API's socket only.
+    package var probeAddress: InternetAddress?
     /// What the engine is told besides its role.
     package var engineArguments: [String] = []
     /// What the engine may do, as a mask of capabilities.

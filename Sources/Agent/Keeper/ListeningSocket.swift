@@ -4,6 +4,8 @@ import LinuxSystem
 /// A Unix socket that the keeper binds and keeps, so that whoever connects while its server is being started
 /// again waits in the backlog and is not refused.
 struct ListeningSocket: ~Copyable {
+    /// Connections that wait to be accepted.
+    static let backlog: Int32 = 512
     let descriptor: OwnedDescriptor
 
     /// Replaces whatever socket an earlier agent left at the path: the caller holds the agent's lock.
@@ -34,7 +36,7 @@ struct ListeningSocket: ~Copyable {
                 }
             }
         }
-        try systemCall("listen", on: path) { listen(raw, 512) }
+        try systemCall("listen", on: path) { listen(raw, Self.backlog) }
         self.descriptor = descriptor
     }
 }

@@ -20,6 +20,8 @@ package struct VerifiedRequest: Hashable, Sendable {
     package let issuedAt: Int64
     package let expires: Int64
     package let demand: Demand
+    /// By which the client's certificate speaks for the tenant; nil for what came by no TLS.
+    package internal(set) var identity: PeerIdentity?
 
     init(
         signer: Signer, tokenID: String, subject: String?, issuedAt: Int64, expires: Int64,

@@ -48,6 +48,7 @@ package enum ProblemCode: String, CaseIterable, Sendable {
     case tokenNotYetValid = "token-not-yet-valid"
     case tokenLifetimeTooLong = "token-lifetime-too-long"
     case operationMismatch = "operation-mismatch"
+    case identityMismatch = "identity-mismatch"
     case replayed = "replayed"
     case replayStoreFull = "replay-store-full"
     case rateExceeded = "rate-exceeded"
@@ -94,7 +95,8 @@ package enum ProblemCode: String, CaseIterable, Sendable {
         case .tokenMissing, .tokenMalformed, .algorithmRefused, .keyUnknown, .signatureInvalid, .issuerMismatch,
             .audienceMismatch, .tokenExpired, .tokenNotYetValid, .tokenLifetimeTooLong:
             401
-        case .operationMismatch, .notOperator, .targetRefused, .tenantUnknown, .faultDenied, .durationDenied,
+        case .operationMismatch, .identityMismatch, .notOperator, .targetRefused, .tenantUnknown, .faultDenied,
+            .durationDenied,
             .intensityDenied, .namespaceDenied, .targetProtected, .optInMissing:
             403
         case .replayed, .sessionEnded: 409

@@ -15,6 +15,7 @@ package enum Asker {
             [
                 ("tenant", .string(request.tenant.name)), ("key", .string(request.signer.keyID)),
                 ("token", .string(request.tokenID)), ("subject", request.subject.map(JSON.string)),
+                ("identity", request.identity.map { .string($0.text) }),
             ]
         case .operator: [("operator", true)]
         }

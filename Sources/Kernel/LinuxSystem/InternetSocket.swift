@@ -99,6 +99,30 @@ extension OwnedDescriptor {
         return descriptor
     }
 
+    /// A TCP socket that takes connections, and never blocks. At `[::]` it takes those of IPv4, too.
+    ///
+    /// - Throws: `EADDRINUSE`, `EADDRNOTAVAIL` where no interface has the address, `EACCES` for a privileged port.
+    ///
+    /// The corresponding system calls are `socket(2)`, `bind(2)` and `listen(2)`.
+    package static func listening(
+        at address: InternetAddress, backlog: Int32
+    ) throws(SystemCallError) -> OwnedDescriptor {
+        let type = SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue
+        let descriptor = OwnedDescriptor(
+            adopting: try systemCall("socket", on: "\(address)") {
+                socket(Int32(address.family), Int32(type), Int32(IPPROTO_TCP))
+            })
+        let raw = descriptor.rawValue
+        // Connections of an earlier agent that are not quite over do not hold the address.
+        let yes = Int32(1)
+        try systemCall("setsockopt", on: "SO_REUSEADDR") {
+            withUnsafeBytes(of: yes) { setsockopt(raw, SOL_SOCKET, SO_REUSEADDR, $0.baseAddress, socklen_t($0.count)) }
+        }
+        try systemCall("bind", on: "\(address)") { address.withSocketAddress { bind(raw, $0, $1) } }
+        try systemCall("listen", on: "\(address)") { listen(raw, backlog) }
+        return descriptor
+    }
+
     /// What waits in a socket is charged to who made it, however slow its peer is.
     private func limitBuffer(_ option: Int32) throws(SystemCallError) {
         let raw = rawValue

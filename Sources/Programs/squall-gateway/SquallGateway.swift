@@ -10,6 +10,7 @@ enum SquallGateway {
         Started by squalld, which binds and keeps the sockets.
 
           --api-fd NUMBER         the inherited listening socket for the API (default: 3)
+          --tls-fd NUMBER         an inherited listening socket that serves the API by mutual TLS
           --probe-fd NUMBER       an inherited listening socket that serves only /livez, /readyz and /metrics
           --engine-socket PATH    the engine's socket (default: /run/squalld/engine.sock)
           --help
@@ -19,10 +20,12 @@ enum SquallGateway {
         setProgramName("squall-gateway")
         do {
             let given = try ProgramArguments(
-                CommandLine.arguments.dropFirst(), options: ["api-fd", "probe-fd", "engine-socket"], flags: ["help"])
+                CommandLine.arguments.dropFirst(), options: ["api-fd", "tls-fd", "probe-fd", "engine-socket"],
+                flags: ["help"])
             if given.has("help") { return StandardStream.output.writeLine(help) }
             try serve(
-                api: try given.number("api-fd") ?? 3, probes: try given.number("probe-fd"),
+                api: try given.number("api-fd") ?? 3, tls: try given.number("tls-fd"),
+                probes: try given.number("probe-fd"),
                 engineSocket: given["engine-socket"] ?? "/run/squalld/engine.sock")
         } catch let error as UsageError {
             printToStandardError("\(error.message); see squall-gateway --help")
@@ -33,7 +36,7 @@ enum SquallGateway {
         }
     }
 
-    private static func serve(api: Int32, probes: Int32?, engineSocket: String) throws {
+    private static func serve(api: Int32, tls: Int32?, probes: Int32?, engineSocket: String) throws {
         let capabilities = try CapabilitySet.permitted()
         guard capabilities.isEmpty else { throw Overprivileged(capabilities: capabilities) }
 
@@ -46,7 +49,8 @@ enum SquallGateway {
         signal(SIGTERM) { _ in }
 
         let server = try GatewayServer(
-            api: OwnedDescriptor(adopting: api), probes: probes.map { OwnedDescriptor(adopting: $0) },
+            api: OwnedDescriptor(adopting: api), tls: tls.map { OwnedDescriptor(adopting: $0) },
+            probes: probes.map { OwnedDescriptor(adopting: $0) },
             engineSocket: engineSocket)
         try SystemCallFilter.gateway.load()
         printToStandardError("serving; the engine is at \(engineSocket)")

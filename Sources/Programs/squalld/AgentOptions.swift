@@ -32,6 +32,9 @@ struct AgentOptions {
     let runtimeSockets: [String]
     private let apiServer: IPNetwork?
     private let excluded: [IPNetwork]
+    private let tlsAddress: InternetAddress?
+    private let probeAddress: InternetAddress?
+    private let tlsFiles: TLSFiles.Paths
     let isRecoveryOnly: Bool
     let limits: Scheduler.Limits
     let auditBytes: Int
@@ -49,8 +52,8 @@ struct AgentOptions {
             role == .keeper ? arguments[...] : arguments.dropFirst(),
             options: Set([
                 "node-name", "state-directory", "run-directory", "private-directory", "tenants-directory", "policy",
-                "namespace",
-                "gateway-user", "runtime-socket", "api-server", "exclude",
+                "namespace", "gateway-user", "runtime-socket", "api-server", "exclude", "tls-bind-address",
+                "probe-bind-address", "tls-cert-file", "tls-private-key-file", "client-ca-file",
             ]).union(Self.limitNames),
             flags: ["recover-only", "help", "version"])
         if given.has("help") { throw UsageError(Self.help, status: 0) }
@@ -75,6 +78,12 @@ struct AgentOptions {
         var excluded: [IPNetwork] = []
         for text in given.all("exclude") { excluded.append(try Self.network(text, option: "exclude")) }
         self.excluded = excluded
+        tlsAddress = try Self.address(given, option: "tls-bind-address")
+        probeAddress = try Self.address(given, option: "probe-bind-address")
+        tlsFiles = TLSFiles.Paths(
+            certificate: given["tls-cert-file"] ?? "/etc/squall/tls/tls.crt",
+            privateKey: given["tls-private-key-file"] ?? "/etc/squall/tls/tls.key",
+            clientAuthorities: given["client-ca-file"] ?? "/etc/squall/tls/ca.crt")
         isRecoveryOnly = given.has("recover-only")
         let user = try given.number("gateway-user") ?? 65532
         guard user > 0 else { throw UsageError("--gateway-user is not root") }
@@ -107,6 +116,11 @@ struct AgentOptions {
           --api-server ADDRESS       Kubernetes' API server, which no fault on the network hits
                                      (default: $KUBERNETES_SERVICE_HOST)
           --exclude NETWORK          another address or network that none hits; may be repeated
+          --tls-bind-address ADDRESS:PORT    serve the API by mutual TLS 1.3 (default: not at all)
+          --tls-cert-file FILE       the server's certificate and those above it (default: /etc/squall/tls/tls.crt)
+          --tls-private-key-file FILE        (default: /etc/squall/tls/tls.key)
+          --client-ca-file FILE      authorities of clients' certificates (default: /etc/squall/tls/ca.crt)
+          --probe-bind-address ADDRESS:PORT  serve /livez, /readyz and /metrics by HTTP (default: not at all)
           --state-directory DIR      the journal (default: \(Journal.standardDirectory))
           --journal-bytes NUMBER     when the journal is compacted, at the least (default: \(standard.compaction))
           --max-sessions NUMBER      sessions at once; beyond this and each bound below a new one is refused (default: \(standard.sessions))
@@ -141,6 +155,14 @@ struct AgentOptions {
             throw UsageError("--\(option) is an address or a network, as 10.0.0.1 or 10.1.0.0/16")
         }
         return network
+    }
+
+    private static func address(_ given: ProgramArguments, option: String) throws(UsageError) -> InternetAddress? {
+        guard let text = given[option] else { return nil }
+        guard let address = InternetAddress(text: text) else {
+            throw UsageError("--\(option) is an address and a port, as 0.0.0.0:9443 or [::]:9443")
+        }
+        return address
     }
 
     private static func hostName() -> String {
@@ -180,14 +202,25 @@ extension AgentOptions {
         configuration.stateDirectory = stateDirectory
         configuration.gatewayUser = gatewayUser
         configuration.runtimeSockets = runtimeSockets
+        configuration.tlsAddress = tlsAddress
+        configuration.probeAddress = probeAddress
         configuration.engineArguments =
             [
                 "--node-name", nodeName, "--state-directory", stateDirectory, "--private-directory", privateDirectory,
                 "--tenants-directory", tenantsDirectory, "--policy", policyFile, "--gateway-user", "\(gatewayUser)",
             ] + limitArguments + (ownNamespace.map { ["--namespace", $0.text] } ?? [])
             + (apiServer.map { ["--api-server", "\($0)"] } ?? [])
-            + excluded.flatMap { ["--exclude", "\($0)"] }
+            + excluded.flatMap { ["--exclude", "\($0)"] } + tlsArguments
         return configuration
+    }
+
+    /// The engine reads the files and listens nowhere.
+    private var tlsArguments: [String] {
+        guard let tlsAddress else { return [] }
+        return [
+            "--tls-bind-address", "\(tlsAddress)", "--tls-cert-file", tlsFiles.certificate,
+            "--tls-private-key-file", tlsFiles.privateKey, "--client-ca-file", tlsFiles.clientAuthorities,
+        ]
     }
 
     var engine: EngineConfiguration {
@@ -198,6 +231,7 @@ extension AgentOptions {
         configuration.tenantsDirectory = tenantsDirectory
         configuration.policyFile = policyFile
         configuration.ownNamespace = ownNamespace
+        configuration.tlsFiles = tlsAddress == nil ? nil : tlsFiles
         configuration.runtimesSocket = "\(privateDirectory)/runtimes.sock"
         configuration.gatewayUser = gatewayUser
         configuration.limits = limits

@@ -11,11 +11,42 @@ struct MessageTests {
         #expect(EnvelopeRequest(payload: request.payload) == request)
     }
 
+    @Test(arguments: [[], ["spiffe://a/b"], ["spiffe://a/b", "chaos.example", "urn:x"]])
+    func `an envelope tells whose certificate it came with`(names: [String]) {
+        let identities = names.compactMap(PeerIdentity.init)
+        let request = EnvelopeRequest(route: .list, session: nil, token: "a.b.c", identities: identities)
+        #expect(request.payload == Array((["list - a.b.c tls"] + names).joined(separator: " ").utf8))
+        #expect(EnvelopeRequest(payload: request.payload) == request)
+        // To have a certificate that says nothing is not to have needed none.
+        #expect(request != EnvelopeRequest(route: .list, session: nil, token: "a.b.c"))
+    }
+
+    @Test func `no envelope has more identities than count`() {
+        let many = String(repeating: " a.example", count: EnvelopeRequest.mostIdentities)
+        #expect(EnvelopeRequest(payload: "list - a tls\(many)".utf8) != nil)
+        #expect(EnvelopeRequest(payload: "list - a tls\(many) b.example".utf8) == nil)
+    }
+
+    @Test func `what the gateway asks and is told of TLS is read as it was written`() {
+        var query = CredentialsQuery()
+        #expect(CredentialsQuery(payload: query.payload) == query)
+        query.known = "g"
+        query.problem = "no key"
+        query.expires = 1
+        #expect(CredentialsQuery(payload: query.payload) == query)
+        for bad in ["", "[]", "{\"know\":1}", "nothing"] { #expect(CredentialsQuery(payload: bad.utf8) == nil) }
+        let credentials = TLSCredentials(
+            generation: "g", certificateChain: "c\n", privateKey: "k\n", clientAuthorities: "a\n")
+        #expect(TLSCredentials(credentials.json) == credentials)
+        #expect(TLSCredentials([:]) == nil)
+    }
+
     @Test(arguments: [
         "", "read", "read -", "read - a.b.c", "list s-0123456789abcdef a.b.c", "inject  a.b.c", "inject - ",
         "inject - a b",
         "inject - a\n", "inject - \u{E9}", "delete - a.b.c", "end s-xyz a.b.c", " inject - a", "INJECT - a",
-        "inject - a ",
+        "inject - a ", "list - a tcp", "list - a tls ", "list - a tls  a.example", "list - a tls a b_c",
+        "list - a tls *.example", "list - a tls \u{E9}:x", "list - a tls :x",
     ])
     func `refuses an envelope that it would not write`(text: String) {
         #expect(EnvelopeRequest(payload: text.utf8) == nil)

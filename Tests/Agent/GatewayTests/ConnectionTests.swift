@@ -185,6 +185,34 @@ import Testing
         #expect(try world.response("GET", "/livez").status == 200)
     }
 
+    @Test func `one client has no more connections than one may have`() throws {
+        let world = try GatewayWorld { $0.connectionsPerPeer = 2 }
+        var served = try [world.connect(), world.connect()]
+        for client in served {
+            client.send("GET", "/livez")
+            #expect(try client.response().status == 200)
+        }
+        let response = try world.connect().response()
+        #expect(response.status == 429)
+        #expect(response.code == "rate-exceeded")
+
+        served.removeLast()
+        usleep(100_000)
+        #expect(try world.response("GET", "/livez").status == 200)
+    }
+
+    @Test func `one client has no more requests in a second than one may have`() throws {
+        let world = try GatewayWorld({ $0.requestsPerSecond = 5 })
+        var answers: [Int] = []
+        for _ in 0..<30 { answers.append(try world.response("GET", "/v1/node").status) }
+        // Twice as many at once, and what came in meanwhile.
+        #expect((10...20).contains(answers.count { $0 == 200 }))
+        #expect(answers.count { $0 == 429 } == 30 - answers.count { $0 == 200 })
+        #expect(world.engine?.received.count == answers.count { $0 == 200 })
+        usleep(500_000)
+        #expect(try world.response("GET", "/v1/node").status == 200)
+    }
+
     @Test func `probes are served when the API has no room`() throws {
         let world = try GatewayWorld { $0.connections = 0 }
         let probe = try RawClient(to: world.probePath, in: world)

@@ -23,6 +23,7 @@ struct PolicyTests {
             tenants:
               shop:
                 namespaces: [shop, "shop-*"]
+                tlsIdentities: ["spiffe://example.org/ns/shop/sa/chaos", Chaos.Shop.Example]
                 faults: ["network-*", cpu-stress]
                 host: allowed
                 duration: 10m
@@ -42,6 +43,7 @@ struct PolicyTests {
         #expect(
             grant.namespaces.map(\.text) == ["shop", "shop-*"]
                 && grant.faults.map(\.text) == ["network-*", "cpu-stress"])
+        #expect(grant.tlsIdentities.map(\.text) == ["spiffe://example.org/ns/shop/sa/chaos", "chaos.shop.example"])
         #expect(grant.mayHitHost && grant.longestDuration == .seconds(600))
         #expect(grant.sessions == 20 && grant.sessionsPerTarget == 3 && grant.containerShare == Percentage(30))
         #expect(grant.intensities["cpu-stress"]?["load"]?.most == 80)
@@ -62,6 +64,14 @@ struct PolicyTests {
         ("tenants: {}", "line 1: \"version\" is missing"),
         ("version: 2\ntenants: {}", "line 1: version: this agent reads version 1"),
         ("version: 1", "line 1: \"tenants\" is missing"),
+        (
+            "version: 1\ntenants:\n  shop: {faults: [], tlsIdentities: [a.b]}\n  bank: {faults: [], tlsIdentities: [A.b]}",
+            "line 4: tenants.bank: a.b is tenant shop's, too"
+        ),
+        (
+            "version: 1\ntenants:\n  shop: {faults: [], tlsIdentities: [\"*.b\"]}",
+            "line 3: tenants.shop.tlsIdentities[0]: a certificate's name is a URI or a DNS name, without wildcards"
+        ),
         ("version: 1\ntenants: []", "line 2: tenants: a mapping of names to values"),
         ("version: 1\ntenants: {}\ntenant: {}", "line 3: tenant: unknown"),
         (

@@ -8,6 +8,23 @@ package struct Policy: Hashable, Sendable {
     package let guardrails: Guardrails
     package let tenants: [Tenant: Grant]
 
+    /// - Throws: `identity-mismatch` when no certificate of the tenant's was shown.
+    package func recognize(
+        _ request: VerifiedRequest, by identities: [PeerIdentity]?
+    ) throws(Problem) -> VerifiedRequest {
+        guard let identities else { return request }
+        let own = tenants[request.tenant]?.tlsIdentities ?? []
+        guard let identity = identities.first(where: own.contains) else {
+            let shown = identities.isEmpty ? "of nobody" : identities.map(\.text).joined(separator: ", ").cut(to: 256)
+            throw Problem(
+                .identityMismatch, "the client's certificate (\(shown)) is not tenant \(request.tenant)'s",
+                hint: "the node's policy names the tenant's certificates: tlsIdentities")
+        }
+        var recognized = request
+        recognized.identity = identity
+        return recognized
+    }
+
     package init(guardrails: Guardrails = Guardrails(), tenants: [Tenant: Grant] = [:]) {
         self.guardrails = guardrails
         self.tenants = tenants
@@ -46,6 +63,8 @@ package struct Guardrails: Hashable, Sendable {
 package struct Grant: Hashable, Sendable {
     /// Its pods are in these.
     package var namespaces: [NamePattern] = []
+    /// Certificates with one of these may carry its tokens over TLS.
+    package var tlsIdentities: [PeerIdentity] = []
     package var faults: [NamePattern] = []
     /// Whether it may name processes and cgroups that are no pod's.
     package var mayHitHost = false

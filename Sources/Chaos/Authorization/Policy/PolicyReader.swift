@@ -24,11 +24,17 @@ extension Policy {
             try document.section("guardrails").map { (section) throws(YAMLError) in try Guardrails(section) }
             ?? Guardrails()
         var tenants: [Tenant: Grant] = [:]
+        var owners: [PeerIdentity: Tenant] = [:]
         for (name, grant) in try document.required("tenants").section().sections() {
             guard let tenant = Tenant(name) else {
                 throw grant.refusal("a tenant's name is 1 to 63 lower-case letters, digits and inner hyphens")
             }
             tenants[tenant] = try Grant(grant, faults: faults)
+            for identity in tenants[tenant]?.tlsIdentities ?? [] {
+                if let owner = owners.updateValue(tenant, forKey: identity), owner != tenant {
+                    throw grant.refusal("\(identity) is tenant \(owner)'s, too")
+                }
+            }
         }
         try document.refuseUntaken()
         self.tenants = tenants
@@ -68,6 +74,7 @@ extension Grant {
         var section = given
         self.init()
         namespaces = try section.patterns("namespaces") ?? []
+        tlsIdentities = try section.take("tlsIdentities")?.identities() ?? []
         let place = try section.required("faults")
         self.faults = try place.patterns()
         for pattern in self.faults where !faults.keys.contains(where: pattern.matches) {
@@ -156,18 +163,31 @@ private struct Place {
     }
 
     func patterns() throws(YAMLError) -> [NamePattern] {
+        try list(
+            "names, as [shop, \"shop-*\"]",
+            of: "a name is lower-case letters, digits, '-' and '.', and may have up to four '*'", NamePattern.init)
+    }
+
+    func identities() throws(YAMLError) -> [PeerIdentity] {
+        try list(
+            "certificates' names, as [\"spiffe://cluster/ns/shop/sa/chaos\", chaos.shop.example]",
+            of: "a certificate's name is a URI or a DNS name, without wildcards", PeerIdentity.init)
+    }
+
+    private func list<Element>(
+        _ what: String, of rule: String, _ element: (String) -> Element?
+    ) throws(YAMLError) -> [Element] {
         guard case .sequence(let nodes) = node.value, nodes.count <= 1000 else {
-            throw refusal("a list of names, as [shop, \"shop-*\"], of 1000 at most")
+            throw refusal("a list of \(what), of 1000 at most")
         }
-        var patterns: [NamePattern] = []
+        var elements: [Element] = []
         for (index, node) in nodes.enumerated() {
-            guard let pattern = node.json.stringValue.flatMap(NamePattern.init) else {
-                throw Place(path: "\(path)[\(index)]", node: node).refusal(
-                    "a name is lower-case letters, digits, '-' and '.', and may have up to four '*'")
+            guard let element = node.json.stringValue.flatMap(element) else {
+                throw Place(path: "\(path)[\(index)]", node: node).refusal(rule)
             }
-            patterns.append(pattern)
+            elements.append(element)
         }
-        return patterns
+        return elements
     }
 }
 

@@ -72,6 +72,15 @@ extension Policy {
             "required": ["faults"],
             "properties": [
                 "namespaces": names("The tenant's pods are in these.", []),
+                "tlsIdentities": [
+                    "type": "array", "maxItems": 1000, "default": [],
+                    "items": [
+                        "type": "string", "pattern": "^([!-9;-~][!-~]{0,2046}:[!-~]{0,2046}|[A-Za-z0-9.-]{1,253})$",
+                        "examples": ["spiffe://cluster.local/ns/shop/sa/chaos", "chaos.shop.example"],
+                    ],
+                    "description":
+                        "URIs and DNS names of certificates that may carry its tokens over TLS; no other tenant has them.",
+                ],
                 "faults": names("The faults that it may use.", nil),
                 "host": permission("Whether it may name processes and cgroups; the guardrails have to allow it, too."),
                 "duration": duration("The longest that its sessions may last."),

@@ -9,7 +9,7 @@ struct NodeReport {
     }
 
     var checks: [Check] {
-        features + faults + capabilities + runtimes + tenants + policy + journal + audit + stuckSessions
+        features + faults + capabilities + runtimes + tls + tenants + policy + journal + audit + stuckSessions
     }
 
     private var features: [Check] {
@@ -50,6 +50,10 @@ struct NodeReport {
         problem(
             of: "audit", as: "audit log", otherwise: "can be written",
             remedy: "no session can begin until it can be written: see that its volume has room and is not read-only")
+    }
+
+    private var tls: [Check] {
+        problem(of: "tls", as: "TLS", remedy: "what was served with before still is, if there was any: mend the file")
     }
 
     private var tenants: [Check] {

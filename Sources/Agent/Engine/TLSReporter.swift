@@ -1,0 +1,37 @@
+import AgentAPI
+import Authorization
+import ChaosModel
+import LinuxSystem
+
+/// Tells the gateway what to serve TLS with, and others how that goes.
+actor TLSReporter {
+    private var files: TLSFiles
+    /// What the gateway said last.
+    private var gateway = CredentialsQuery()
+
+    init(_ paths: TLSFiles.Paths) {
+        files = TLSFiles(watching: paths)
+    }
+
+    /// Empty while there is nothing else than the gateway knows.
+    func answer(_ query: CredentialsQuery) -> Answer {
+        gateway = query
+        files.look(at: .now)
+        guard let contents = files.contents, contents.hash != query.known else { return Answer(status: 200, body: [:]) }
+        let text = { (bytes: [UInt8]) in String(decoding: bytes, as: UTF8.self) }
+        return Answer(
+            status: 200,
+            body: TLSCredentials(
+                generation: contents.hash, certificateChain: text(contents.certificate),
+                privateKey: text(contents.privateKey), clientAuthorities: text(contents.clientAuthorities)
+            ).json)
+    }
+
+    /// What may be told to anybody.
+    var report: JSON {
+        let problem = files.failure ?? gateway.problem?.cut(to: 512)
+        return .object([
+            ("problem", problem.map(JSON.string) ?? .null), ("expires", gateway.expires.map(JSON.integer)),
+        ])
+    }
+}
