@@ -5,7 +5,7 @@ import LinuxSystem
 /// again waits in the backlog and is not refused.
 struct ListeningSocket: ~Copyable {
     /// Connections that wait to be accepted.
-    static let backlog: Int32 = 512
+    static let backlog: Int32 = 4096
     let descriptor: OwnedDescriptor
 
     /// Replaces whatever socket an earlier agent left at the path: the caller holds the agent's lock.
