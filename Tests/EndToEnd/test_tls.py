@@ -6,6 +6,7 @@ import http.client
 import ipaddress
 import json
 import os
+import re
 import socket
 import ssl
 import subprocess
@@ -262,9 +263,11 @@ def test_other_files_are_served_with_as_soon_as_they_are_there(served, tmp_path)
         new = served.tenant(client, authority=another)
         wait_until(lambda: works(new), 10)
         assert not works(old), "the old authority's clients still get in"
-        # Who is in already is not thrown out in the midst of what it does.
-        held.request("GET", "/livez")
-        assert held.getresponse().status == 200
+        # Who was in already has to come in again.
+        with pytest.raises((http.client.HTTPException, OSError)):
+            held.auto_open = 0
+            held.request("GET", "/livez")
+            held.getresponse()
     finally:
         held.close()
         served.serve_with(served.authority.issue_server("server"), served.authority)
@@ -272,6 +275,8 @@ def test_other_files_are_served_with_as_soon_as_they_are_there(served, tmp_path)
 
 
 def works(tenant):
+    # No address may make many handshakes in a second.
+    time.sleep(0.1)
     try:
         return tenant.call("GET", "/livez").status == 200
     except (OSError, http.client.HTTPException):
@@ -338,6 +343,56 @@ def http_get(port, path, headers=None):
     response.read()
     connection.close()
     return response.status
+
+
+def test_a_stop_does_not_wait_for_who_asks_nothing(make_agent, tmp_path):
+    another = Served(make_agent, tmp_path)
+    held = another.tenant(another.shop).connection()
+    held.request("GET", "/livez")
+    held.getresponse().read()
+    begun = time.monotonic()
+    assert another.agent.stop() == 0
+    assert time.monotonic() - begun < 4
+    held.close()
+
+
+def test_no_address_takes_all_of_the_probes(served):
+    with contextlib.ExitStack() as stack:
+        for _ in range(70):
+            stack.enter_context(from_address("127.0.0.9", served.probe_port))
+        assert http_get(served.probe_port, "/livez") == 200
+
+
+def from_address(address, port):
+    one = socket.socket()
+    one.settimeout(5)
+    one.bind((address, 0))
+    one.connect(("127.0.0.1", port))
+    return one
+
+
+def test_no_address_makes_handshakes_without_end(served):
+    """Each costs the server a signature: others are served meanwhile."""
+    refused = 0
+    for _ in range(400):
+        with from_address("127.0.0.9", served.port) as one:
+            try:
+                one.sendall(b"\x16\x03\x01\x00\x05hello")
+                refused += not one.recv(100)
+            except ConnectionError:
+                refused += 1
+    assert refused > 100
+    assert works(served.tenant(served.shop))
+
+
+def test_the_gateways_memory_is_private(served):
+    status = served.agent.process_status(served.agent.role("gateway"))
+    assert status["CapEff"] == "0" * 16
+    gateway = Path(f"/proc/{served.agent.role('gateway')}")
+    # What is not dumpable is root's.
+    assert (gateway / "mem").stat().st_uid == 0
+    limits = (gateway / "limits").read_text()
+    assert re.search(r"Max core file size +0 +0 ", limits), limits
 
 
 def test_the_probes_have_a_listener_of_their_own_and_nothing_else_is_on_it(served):

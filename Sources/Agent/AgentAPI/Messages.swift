@@ -47,7 +47,8 @@ package struct EnvelopeRequest: Hashable, Sendable {
 
     /// Nil for what `payload` cannot have made.
     package init?(payload: some Collection<UInt8>) {
-        let parts = payload.split(separator: 0x20, omittingEmptySubsequences: false)
+        let parts = payload.split(
+            separator: 0x20, maxSplits: 4 + Self.mostIdentities, omittingEmptySubsequences: false)
         guard parts.count >= 3, let route = Route(rawValue: String(decoding: parts[0], as: UTF8.self)),
             !parts[2].isEmpty, parts[2].allSatisfy({ (0x21...0x7E).contains($0) })
         else { return nil }

@@ -8,8 +8,8 @@ import Sessions
 ///
 /// An actor on a Dispatch queue of its own; nothing on it blocks.
 actor EngineServer {
-    /// More than the gateway's own bound on clients, so that the gateway is the one who refuses.
-    private static let maximumConnections = 512
+    /// More than the gateway's own bounds on clients of all its sockets together, so that the gateway is the one who refuses.
+    private static let maximumConnections = 1024
     private static let operatorConnections = 32
 
     private let executor = DispatchExecutor(label: "squall.server")

@@ -32,13 +32,15 @@ actor RequestGate {
     func verify(_ request: EnvelopeRequest) async throws(Problem) -> VerifiedRequest {
         await look()
         let envelope = try SignedEnvelope(token: request.token)
-        let verified = try policy.policy.recognize(
-            try verifier.verify(
-                envelope, with: keys.keys, for: request.route.operation, session: request.session, now: wallSeconds()),
-            by: request.identities)
+        return try verifier.verify(
+            envelope, with: keys.keys, for: request.route.operation, session: request.session, now: wallSeconds())
+    }
+
+    /// Decides whether a genuine request may come from where it came from, and now.
+    func admit(_ verified: VerifiedRequest, from request: EnvelopeRequest) throws(Problem) -> VerifiedRequest {
         let grant = policy.policy.tenants[verified.tenant] ?? Grant()
         try rates.take(verified, perSecond: grant.requestsPerSecond, at: .now)
-        return verified
+        return try policy.policy.recognize(verified, by: request.identities)
     }
 
     /// Takes keys and policy as they are now. What is bad leaves in force what was good.

@@ -85,7 +85,8 @@ struct RequestService: Sendable {
             throw error
         }
         do throws(Problem) {
-            try await carryOut(request, by: envelope.route, reply: reply)
+            let admitted = try await gate.admit(request, from: envelope)
+            try await carryOut(admitted, by: envelope.route, reply: reply)
         } catch {
             audit.recordDenial(
                 AuditEvent(denied: error, envelope.route, to: Asker.tenant(request).members + request.demand.members),

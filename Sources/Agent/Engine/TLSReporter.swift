@@ -29,7 +29,9 @@ actor TLSReporter {
 
     /// What may be told to anybody.
     var report: JSON {
-        let problem = files.failure ?? gateway.problem?.cut(to: 512)
+        let isBehind = files.contents.map { $0.hash != gateway.known } ?? true
+        let problem =
+            files.failure ?? gateway.problem?.cut(to: 512) ?? (isBehind ? "the gateway has not taken it over yet" : nil)
         return .object([
             ("problem", problem.map(JSON.string) ?? .null), ("expires", gateway.expires.map(JSON.integer)),
         ])

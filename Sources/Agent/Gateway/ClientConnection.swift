@@ -1,5 +1,6 @@
 import AgentAPI
 import ChaosModel
+import LinuxSystem
 import NIOCore
 import NIOHTTP1
 import NIOSSL
@@ -26,11 +27,12 @@ final class ClientConnection: ChannelInboundHandler {
     private let reader: RequestReader
     private let engine: EngineAccess
     private let deadline: ConnectionDeadline
-    private let onClose: () -> Void
     /// Says whether this client may ask for something more now.
     private let admits: () -> Bool
     /// Who the client is by its certificate; nil where it needs none.
     private var identities: [PeerIdentity]?
+    /// Until when its certificate says so, in seconds since 1970.
+    private var validUntil = Int64.max
 
     private var context: ChannelHandlerContext?
     private var state = State.idle
@@ -40,7 +42,7 @@ final class ClientConnection: ChannelInboundHandler {
 
     init(
         reader: RequestReader, engine: EngineAccess, deadline: ConnectionDeadline, isTLS: Bool,
-        admits: @escaping () -> Bool, onClose: @escaping () -> Void
+        admits: @escaping () -> Bool
     ) {
         self.reader = reader
         self.engine = engine
@@ -48,13 +50,18 @@ final class ClientConnection: ChannelInboundHandler {
         // Until its certificate is seen it is nobody.
         identities = isTLS ? [] : nil
         self.admits = admits
-        self.onClose = onClose
     }
 
     /// Closes the connection when it has answered what it is answering.
     func drain() {
         closesAfterResponse = true
-        if case .idle = state { context?.close(promise: nil) }
+        if case .idle = state { close() }
+    }
+
+    private func close() {
+        // TLS says good-bye, and waits a moment for an answer.
+        deadline.enter(.lingering)
+        context?.close(promise: nil)
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
@@ -71,7 +78,6 @@ final class ClientConnection: ChannelInboundHandler {
         case .idle, .receiving, .sending, .closing: break
         }
         state = .closing
-        onClose()
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
@@ -81,7 +87,7 @@ final class ClientConnection: ChannelInboundHandler {
         isInputClosed = true
         closesAfterResponse = true
         switch state {
-        case .idle, .receiving, .closing: context.close(promise: nil)
+        case .idle, .receiving, .closing: close()
         case .asking, .streaming, .sending: break
         }
     }
@@ -92,6 +98,9 @@ final class ClientConnection: ChannelInboundHandler {
                 return context.close(promise: nil)
             }
             identities = certificate.identities
+            // A resumed session is not verified again.
+            validUntil = Int64(certificate.notValidAfter)
+            guard validUntil > wallSeconds() else { return close() }
             deadline.enter(.idle)
         } catch {
             context.close(promise: nil)
@@ -131,8 +140,11 @@ final class ClientConnection: ChannelInboundHandler {
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         guard let error = error as? HTTPParserError else {
-            if error is NIOSSLError || error is BoringSSLError { engine.troubles.report("a TLS client: \(error)") }
-            return context.close(promise: nil)
+            // That it left without a good-bye is nothing to tell.
+            if let error = error as? NIOSSLError, case .handshakeFailed = error {
+                engine.strangers.report("a TLS client: \(error)")
+            }
+            return close()
         }
         let head: HTTPRequestHead?
         switch state {
@@ -157,6 +169,7 @@ final class ClientConnection: ChannelInboundHandler {
 
     private func answer(_ head: HTTPRequestHead, bodyBytes: Int) {
         do throws(Refusal) {
+            guard validUntil > wallSeconds() else { return close() }
             guard admits() else { throw Self.tooManyRequests }
             switch try reader.decision(on: head, bodyBytes: bodyBytes, of: identities) {
             case .alive: send(.alive, to: head)

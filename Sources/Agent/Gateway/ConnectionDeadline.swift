@@ -23,12 +23,14 @@ final class ConnectionDeadline: ChannelInboundHandler {
     }
 
     private let limits: Limits
+    private let idleTime: Duration
     private var phase: Phase
     private var timer: Scheduled<Void>?
     private var context: ChannelHandlerContext?
 
-    init(limits: Limits, from phase: Phase) {
+    init(limits: Limits, idleTime: Duration, from phase: Phase) {
         self.limits = limits
+        self.idleTime = idleTime
         self.phase = phase
     }
 
@@ -60,7 +62,7 @@ final class ConnectionDeadline: ChannelInboundHandler {
     private func time(for phase: Phase) -> Duration? {
         switch phase {
         case .handshaking: limits.handshakeTime
-        case .idle: limits.idleTime
+        case .idle: idleTime
         case .receiving: limits.requestTime
         case .answering: nil
         case .sending: limits.stalledTime

@@ -8,6 +8,8 @@ struct EngineAccess {
     let socketPath: String
     let limits: Limits
     let troubles: TroubleLog
+    /// Of what clients do, so that they cannot keep anything else from being told.
+    let strangers: TroubleLog
 }
 
 /// One frame to the engine and what comes back, over a connection of its own.

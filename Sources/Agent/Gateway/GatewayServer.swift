@@ -1,3 +1,4 @@
+import Glibc
 package import LinuxSystem
 import NIOCore
 import NIOPosix
@@ -27,25 +28,25 @@ package final class GatewayServer: Sendable {
         let loop = group.next()
         let engine = try loop.submit {
             NIOLoopBound(
-                EngineAccess(socketPath: engineSocket, limits: limits, troubles: TroubleLog()), eventLoop: loop)
+                EngineAccess(
+                    socketPath: engineSocket, limits: limits, troubles: TroubleLog(), strangers: TroubleLog()),
+                eventLoop: loop)
         }.wait()
         var entrances = [
-            try Self.open(api, on: loop) {
-                Listener(serving: Resource.allCases, atMost: limits.connections, engine: engine.value, on: loop)
+            try Self.open(api, limits, on: loop) {
+                Listener(.api(limits), engine: engine.value, on: loop)
             }
         ]
         if let tls {
-            let opened = try Self.open(tls, on: loop) {
-                let access = TLSAccess(engine: engine.value, on: loop)
-                access.follow()
-                return Listener(
-                    serving: Resource.allCases, atMost: limits.connections, engine: engine.value, tls: access, on: loop)
+            let opened = try Self.open(tls, limits, on: loop) {
+                Listener(
+                    .api(limits), engine: engine.value, tls: TLSAccess(engine: engine.value, on: loop), on: loop)
             }
             entrances.append(opened)
         }
         if let probes {
-            let opened = try Self.open(probes, on: loop) {
-                Listener(serving: Resource.probes, atMost: limits.probeConnections, engine: engine.value, on: loop)
+            let opened = try Self.open(probes, limits, on: loop) {
+                Listener(.probes(limits), engine: engine.value, on: loop)
             }
             entrances.append(opened)
         }
@@ -70,16 +71,20 @@ package final class GatewayServer: Sendable {
     }
 
     private static func open(
-        _ socket: consuming OwnedDescriptor, on loop: any EventLoop, _ make: @escaping @Sendable () -> Listener
+        _ socket: consuming OwnedDescriptor, _ limits: Limits, on loop: any EventLoop,
+        _ make: @escaping @Sendable () -> Listener
     ) throws -> Entrance {
         try requireListening(socket)
         let listener = try loop.submit { NIOLoopBound(make(), eventLoop: loop) }.wait()
+        let raw = socket.release()
         let channel = try ServerBootstrap(group: loop)
             .childChannelOption(.allowRemoteHalfClosure, value: true)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try listener.value.accept(channel) }
             }
-            .withBoundSocket(socket.release()).wait()
+            .withBoundSocket(raw).wait()
+        // NIO has listened again, with a shorter backlog.
+        try systemCall("listen", on: "descriptor \(raw)") { listen(raw, limits.backlog) }
         return Entrance(channel: channel, listener: listener)
     }
 }

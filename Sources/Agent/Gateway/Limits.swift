@@ -2,11 +2,16 @@
 package struct Limits: Sendable {
     /// How many connections are served at once, each with at most one connection to the engine.
     package var connections = 256
-    package var probeConnections = 16
+    package var probeConnections = 64
     /// Of these, how many one peer may have: a process on the Unix socket, an address on the others.
     package var connectionsPerPeer = 64
+    package var probeConnectionsPerPeer = 4
     /// Requests of one peer in a second, twice as many at once.
     package var requestsPerSecond = 500
+    /// TLS handshakes of one peer in a second, twice as many at once: each costs a signature.
+    package var handshakesPerSecond = 50
+    /// Connections that wait to be accepted, on each socket.
+    package var backlog: Int32 = 4096
     /// How many connections beyond those are told so at once; the rest are closed without a word.
     package var refusals = 64
 
@@ -20,6 +25,7 @@ package struct Limits: Sendable {
     package var requestTime = Duration.seconds(10)
     /// Between a response and the next request.
     package var idleTime = Duration.seconds(75)
+    package var probeIdleTime = Duration.seconds(5)
     /// How long a client may leave a response unread.
     package var stalledTime = Duration.seconds(30)
     /// How long a connection that is being closed still takes, and drops, what the client sends:

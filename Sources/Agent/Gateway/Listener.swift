@@ -5,8 +5,29 @@ import NIOSSL
 
 /// One listening socket and the connections that it accepted, on the event loop alone.
 final class Listener {
+    /// What is served, and to how many.
+    struct Service {
+        let resources: [Resource]
+        /// Connections at once.
+        let connections: Int
+        let connectionsPerPeer: Int
+        let idleTime: Duration
+
+        static func api(_ limits: Limits) -> Service {
+            Service(
+                resources: Resource.allCases, connections: limits.connections,
+                connectionsPerPeer: limits.connectionsPerPeer, idleTime: limits.idleTime)
+        }
+
+        static func probes(_ limits: Limits) -> Service {
+            Service(
+                resources: Resource.probes, connections: limits.probeConnections,
+                connectionsPerPeer: limits.probeConnectionsPerPeer, idleTime: limits.probeIdleTime)
+        }
+    }
+
+    private let service: Service
     private let reader: RequestReader
-    private let limit: Int
     private let engine: EngineAccess
     /// Nil where it is not TLS that is spoken.
     private let tls: TLSAccess?
@@ -16,46 +37,52 @@ final class Listener {
     private var refusals = 0
     private var drained: EventLoopPromise<Void>?
 
-    /// - Parameter limit: How many connections are served at once.
-    init(
-        serving resources: [Resource], atMost limit: Int, engine: EngineAccess, tls: TLSAccess? = nil,
-        on loop: any EventLoop
-    ) {
-        self.reader = RequestReader(resources: resources, tokenBytes: engine.limits.tokenBytes)
-        self.limit = limit
+    init(_ service: Service, engine: EngineAccess, tls: TLSAccess? = nil, on loop: any EventLoop) {
+        self.service = service
+        self.reader = RequestReader(resources: service.resources, tokenBytes: engine.limits.tokenBytes)
         self.engine = engine
         self.tls = tls
         self.loop = loop
-        peers = PeerBook(limits: engine.limits)
+        peers = PeerBook(limits: engine.limits, mostConnections: service.connectionsPerPeer)
+        // Who came in by what is no longer in force comes in again, after what it has asked for.
+        tls?.follow { [weak self] in self?.clients.values.forEach { $0.drain() } }
     }
 
     /// Sets an accepted connection up, to be served or refused.
     func accept(_ channel: any Channel) throws {
-        guard drained == nil, clients.count < limit else {
-            return try refuse(channel, with: .overloaded, because: "\(limit) connections are open: another was refused")
+        guard drained == nil, clients.count < service.connections else {
+            return try refuse(
+                channel, with: .overloaded, because: "\(service.connections) connections are open: another was refused")
         }
         let peer = Peer(of: channel)
         guard peers.open(peer, at: .now) else {
             return try refuse(
                 channel, with: .greedy,
-                because: "\(peer) has \(engine.limits.connectionsPerPeer) connections: another was refused")
+                because: "\(peer) has \(service.connectionsPerPeer) connections: another was refused")
         }
-        channel.closeFuture.assumeIsolated().whenComplete { [weak self] _ in self?.peers.close(peer) }
-        let limits = engine.limits
         let key = ObjectIdentifier(channel)
-        let deadline = ConnectionDeadline(limits: limits, from: tls == nil ? .idle : .handshaking)
-        let client = ClientConnection(
-            reader: reader, engine: engine, deadline: deadline, isTLS: tls != nil,
-            admits: { [weak self] in self?.peers.request(peer, at: .now) ?? false },
-            onClose: { [weak self] in self?.closed(key) })
+        channel.closeFuture.assumeIsolated().whenComplete { [weak self] _ in
+            self?.peers.close(peer)
+            self?.closed(key)
+        }
+        let limits = engine.limits
+        let deadline = ConnectionDeadline(
+            limits: limits, idleTime: service.idleTime, from: tls == nil ? .idle : .handshaking)
         try channel.pipeline.syncOperations.addHandler(deadline)
         if let tls {
+            guard peers.handshake(peer, at: .now) else {
+                engine.strangers.report("\(peer) connects too often")
+                return channel.close(promise: nil)
+            }
             guard let context = tls.context else {
                 engine.troubles.report("a TLS client was sent away: there is no certificate to serve with yet")
                 return channel.close(promise: nil)
             }
             try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: context))
         }
+        let client = ClientConnection(
+            reader: reader, engine: engine, deadline: deadline, isTLS: tls != nil,
+            admits: { [weak self] in self?.peers.request(peer, at: .now) ?? false })
         var parsing = NIOHTTPDecoderLimitConfiguration()
         parsing.maxHeaderFieldSize = limits.headerBytes
         parsing.maxHeaderListSize = limits.headerBytes
@@ -83,7 +110,7 @@ final class Listener {
     }
 
     private func refuse(_ channel: any Channel, with response: Response, because reason: String) throws {
-        engine.troubles.report(reason)
+        engine.strangers.report(reason)
         // A word in the clear would be no TLS.
         guard tls == nil, refusals < engine.limits.refusals else { return channel.close(promise: nil) }
         refusals += 1

@@ -38,22 +38,29 @@ struct PeerBook {
     private struct Page {
         var connections = 0
         var requests: TokenBucket
+        var handshakes: TokenBucket
     }
 
     private let limits: Limits
+    private let mostConnections: Int
     private var pages: [Peer: Page] = [:]
     /// Peers whose pages are kept when nobody is connected.
     private static let mostPages = 4096
 
-    init(limits: Limits) {
+    init(limits: Limits, mostConnections: Int) {
         self.limits = limits
+        self.mostConnections = mostConnections
     }
 
     /// False when the peer has as many connections as it may.
     mutating func open(_ peer: Peer, at now: BootInstant) -> Bool {
         if pages.count >= Self.mostPages { pages = pages.filter { $0.value.connections > 0 } }
-        var page = pages[peer] ?? Page(requests: TokenBucket(depth: depth, at: now))
-        guard page.connections < limits.connectionsPerPeer else { return false }
+        var page =
+            pages[peer]
+            ?? Page(
+                requests: TokenBucket(depth: Double(limits.requestsPerSecond) * 2, at: now),
+                handshakes: TokenBucket(depth: Double(limits.handshakesPerSecond) * 2, at: now))
+        guard page.connections < mostConnections else { return false }
         page.connections += 1
         pages[peer] = page
         return true
@@ -65,9 +72,13 @@ struct PeerBook {
 
     /// False when the peer has asked for too much in too short a time.
     mutating func request(_ peer: Peer, at now: BootInstant) -> Bool {
-        let (depth, rate) = (depth, Double(limits.requestsPerSecond))
-        return pages[peer]?.requests.take(depth: depth, perSecond: rate, at: now) ?? false
+        let rate = Double(limits.requestsPerSecond)
+        return pages[peer]?.requests.take(depth: rate * 2, perSecond: rate, at: now) ?? false
     }
 
-    private var depth: Double { Double(limits.requestsPerSecond) * 2 }
+    /// The same, of handshakes.
+    mutating func handshake(_ peer: Peer, at now: BootInstant) -> Bool {
+        let rate = Double(limits.handshakesPerSecond)
+        return pages[peer]?.handshakes.take(depth: rate * 2, perSecond: rate, at: now) ?? false
+    }
 }

@@ -15,6 +15,7 @@ final class TLSAccess {
     private var query = CredentialsQuery()
     private var exchange: EngineExchange?
     private var isStopped = false
+    private var onChange: () -> Void = {}
 
     init(engine: EngineAccess, on loop: any EventLoop) {
         self.engine = engine
@@ -22,7 +23,14 @@ final class TLSAccess {
     }
 
     /// Asks now, and again and again.
-    func follow() {
+    ///
+    /// - Parameter onChange: Called when something else is served with than before.
+    func follow(onChange: @escaping () -> Void) {
+        self.onChange = onChange
+        ask()
+    }
+
+    private func ask() {
         guard !isStopped else { return }
         let exchange = EngineExchange(Frame(.credentials, query.payload), to: engine, on: loop) { [weak self] reply in
             self?.received(reply)
@@ -33,6 +41,7 @@ final class TLSAccess {
 
     func stop() {
         isStopped = true
+        onChange = {}
         exchange?.cancel()
     }
 
@@ -43,10 +52,10 @@ final class TLSAccess {
         {
             take(credentials)
             // The engine is told at once how that went.
-            return follow()
+            return ask()
         }
         loop.assumeIsolated().scheduleTask(in: TimeAmount(engine.limits.credentialsInterval)) { [weak self] in
-            self?.follow()
+            self?.ask()
         }
     }
 
@@ -58,6 +67,7 @@ final class TLSAccess {
             self.context = context
             query.expires = expires
             query.problem = nil
+            onChange()
         } catch {
             query.problem = "\(error)".cut(to: 256)
             engine.troubles.report("TLS is not served with what the files say now: \(error)")

@@ -55,6 +55,9 @@ package struct TLSFiles: Sendable {
             let current = try paths.all.map { try FileStamp(of: $0) }
             guard current != stamps else { return }
             let bytes = try paths.all.map { try ConfigurationFile.read($0, atMost: Self.maximumLength) }
+            for (path, bytes) in zip(paths.all, bytes) where !bytes.allSatisfy({ $0 < 0x80 }) {
+                throw SystemCallError("read", on: "\(path), which is no PEM", errno: .invalidArgument)
+            }
             contents = Contents(
                 hash: try SHA256.hex(of: bytes.flatMap { try SHA256.hex(of: $0).utf8 }), certificate: bytes[0],
                 privateKey: bytes[1], clientAuthorities: bytes[2])

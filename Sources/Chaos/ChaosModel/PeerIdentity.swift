@@ -13,6 +13,8 @@ package struct PeerIdentity: Hashable, Sendable, CustomStringConvertible {
             }
             self.text = text
         } else {
+            // Some letters beyond ASCII have lower-case forms within.
+            guard bytes.allSatisfy({ $0 < 0x80 }) else { return nil }
             let name = text.lowercased()
             let isName = name.utf8.allSatisfy {
                 (0x30...0x39).contains($0) || (0x61...0x7A).contains($0) || $0 == 0x2D || $0 == 0x2E

@@ -42,6 +42,8 @@ int clinux_pidfd_send_signal(int pidfd, int signal) {
 
 int clinux_set_name(const char *name) { return prctl(PR_SET_NAME, name, 0, 0, 0); }
 
+int clinux_forbid_dumps(void) { return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); }
+
 int clinux_open(const char *path, int flags, unsigned mode) { return open(path, flags, mode); }
 
 int clinux_openat(int directory, const char *path, int flags, unsigned mode) {

@@ -113,10 +113,17 @@ extension OwnedDescriptor {
                 socket(Int32(address.family), Int32(type), Int32(IPPROTO_TCP))
             })
         let raw = descriptor.rawValue
-        // Connections of an earlier agent that are not quite over do not hold the address.
-        let yes = Int32(1)
-        try systemCall("setsockopt", on: "SO_REUSEADDR") {
-            withUnsafeBytes(of: yes) { setsockopt(raw, SOL_SOCKET, SO_REUSEADDR, $0.baseAddress, socklen_t($0.count)) }
+        for (level, option, value) in [
+            // Connections of an earlier agent that are not quite over do not hold the address.
+            (SOL_SOCKET, SO_REUSEADDR, 1),
+            // Accepted connections inherit it: one whose other end has vanished is over after a minute.
+            (SOL_SOCKET, SO_KEEPALIVE, 1), (Int32(IPPROTO_TCP), TCP_KEEPIDLE, 30),
+            (Int32(IPPROTO_TCP), TCP_KEEPINTVL, 10),
+            (Int32(IPPROTO_TCP), TCP_KEEPCNT, 3),
+        ] as [(Int32, Int32, Int32)] {
+            try systemCall("setsockopt", on: "\(address), option \(option)") {
+                withUnsafeBytes(of: value) { setsockopt(raw, level, option, $0.baseAddress, socklen_t($0.count)) }
+            }
         }
         try systemCall("bind", on: "\(address)") { address.withSocketAddress { bind(raw, $0, $1) } }
         try systemCall("listen", on: "\(address)") { listen(raw, backlog) }

@@ -48,6 +48,9 @@ enum SquallGateway {
         pthread_sigmask(SIG_BLOCK, &blocked, &others)
         signal(SIGTERM) { _ in }
 
+        // The key of TLS is in it.
+        try keepMemoryPrivate()
+        raiseDescriptorLimit()
         let server = try GatewayServer(
             api: OwnedDescriptor(adopting: api), tls: tls.map { OwnedDescriptor(adopting: $0) },
             probes: probes.map { OwnedDescriptor(adopting: $0) },
@@ -58,6 +61,16 @@ enum SquallGateway {
         sigdelset(&others, SIGTERM)
         sigsuspend(&others)
         try server.drain()
+    }
+}
+
+/// Each client has a descriptor, and another to the engine. With fewer than that it refuses some sooner.
+private func raiseDescriptorLimit() {
+    var limit = rlimit()
+    guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+    limit.rlim_cur = min(limit.rlim_max, 4096)
+    if setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) != 0 {
+        printToStandardError("the limit of open files stays as it was: \(Errno.current)")
     }
 }
 

@@ -33,6 +33,8 @@ int clinux_pidfd_open(pid_t process, unsigned flags);
 int clinux_pidfd_send_signal(int pidfd, int signal);
 // PR_SET_NAME; at most 15 bytes are kept.
 int clinux_set_name(const char *name);
+// PR_SET_DUMPABLE
+int clinux_forbid_dumps(void);
 
 int clinux_open(const char *path, int flags, unsigned mode);
 int clinux_openat(int directory, const char *path, int flags, unsigned mode);
