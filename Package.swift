@@ -151,7 +151,8 @@ let package = Package(
         program(
             "squalld",
             imports: [
-                "Keeper", "Engine", "Sessions", "Steps", "Authorization", "Audit", "AgentAPI", "ChaosModel", "Journal",
+                "Keeper", "Engine", "Sessions", "Steps", "Faults", "Authorization", "Audit", "AgentAPI", "ChaosModel",
+                "Journal",
                 "Hardening", "Namespaces", "LinuxSystem",
             ]),
         program("squall-gateway", imports: ["Gateway", "Hardening", "LinuxSystem"]),

@@ -1,4 +1,5 @@
 import ChaosModel
+import Faults
 import Hardening
 import LinuxSystem
 
@@ -6,15 +7,24 @@ import LinuxSystem
 struct CapabilityReport: Sendable {
     private let needed: CapabilitySet
     private let missing: CapabilitySet
+    private let givenUp: CapabilitySet
 
     /// Looks at what the calling thread may use; all threads have what the process was started with.
-    init(needed: CapabilitySet) throws(SystemCallError) {
-        self.needed = needed
+    init(givenUp: CapabilitySet) throws(SystemCallError) {
+        self.givenUp = givenUp
+        needed = EngineCapability.everything.subtracting(givenUp)
         missing = try needed.missing()
     }
 
     var json: JSON {
-        ["needed": Self.json(needed), "missing": Self.json(missing)]
+        ["needed": Self.json(needed), "missing": Self.json(missing), "givenUp": Self.json(givenUp)]
+    }
+
+    /// What a fault needs and the engine has given up.
+    func lost(to fault: any Fault.Type) -> JSON? {
+        let lost = EngineCapability.all.filter { $0.isNeeded(by: fault) }.map(\.capability).filter(givenUp.contains)
+        guard !lost.isEmpty else { return Optional.none }
+        return Self.json(CapabilitySet(lost))
     }
 
     private static func json(_ set: CapabilitySet) -> JSON { .array(set.names.map(JSON.string)) }

@@ -60,7 +60,8 @@ package final class Engine: Sendable {
         let (runner, scheduler) = (foundation.runner, foundation.scheduler)
         await runner.use(stopper: RuntimeContainerStopper(client: foundation.runtimes))
         let features = await prepareFeatures(configuration, on: foundation)
-        await scheduler.refuse(FeatureReport.missing(in: features))
+        let unworkable = FeatureReport.unworkable(features, without: configuration.givenUp)
+        await scheduler.refuse(unworkable)
         let gate = RequestGate(
             keys: KeyDirectory(watching: configuration.tenantsDirectory),
             policy: PolicyFile(watching: configuration.policyFile, faults: FaultCatalogue.parameters),
@@ -71,9 +72,9 @@ package final class Engine: Sendable {
         let tls = configuration.tlsFiles.map(TLSReporter.init)
         let node = NodeReporter(
             name: configuration.nodeName, bootID: foundation.bootID, journal: foundation.journal,
-            capabilities: try CapabilityReport(needed: configuration.capabilities), cgroups: foundation.cgroups,
+            capabilities: try CapabilityReport(givenUp: configuration.givenUp), cgroups: foundation.cgroups,
             runtimes: foundation.runtimes, scheduler: scheduler, gate: gate, audit: foundation.audit,
-            tls: tls, features: features)
+            tls: tls, features: features, unworkable: unworkable)
         let server = EngineServer(
             listener: OwnedDescriptor(adopting: configuration.listener),
             service: RequestService(scheduler: scheduler, gate: gate, node: node, tls: tls, audit: foundation.audit),
@@ -181,8 +182,16 @@ package final class Engine: Sendable {
         let runner = foundation.runner
         var features = [FeatureReport.unifiedCgroups(foundation.cgroups)]
         do {
-            await runner.use(endpoints: try NodeEndpoints(configuration.excluded, on: foundation.thread))
-            features.append(.trafficShaping(foundation.thread))
+            if configuration.givenUp.contains(.netAdmin) {
+                features.append(
+                    FeatureReport(
+                        feature: .trafficShaping,
+                        reason: "the engine gave cap_net_admin up: the policy allows no fault on the network",
+                        remedy: "allow one, and start the agent again"))
+            } else {
+                await runner.use(endpoints: try NodeEndpoints(configuration.excluded, on: foundation.thread))
+                features.append(.trafficShaping(foundation.thread))
+            }
         } catch {
             features.append(
                 FeatureReport(
@@ -200,7 +209,9 @@ package final class Engine: Sendable {
         do {
             let program = try Executable(copying: configuration.deadManProgram, named: "squall-deadman")
             await runner.use(
-                deadMan: try DeadMansProcess(running: program, in: foundation.cgroups, mark: foundation.mark))
+                deadMan: try DeadMansProcess(
+                    running: program, in: foundation.cgroups, mark: foundation.mark,
+                    without: configuration.givenUp.rawValue))
             features.append(FeatureReport(feature: .deadMansProcess, reason: nil, remedy: nil))
         } catch {
             features.append(
@@ -208,8 +219,9 @@ package final class Engine: Sendable {
                     feature: .deadMansProcess, reason: "\(error)",
                     remedy: "give the agent its capabilities, the host's /sys/fs/cgroup to write to and hostPID"))
         }
-        for (feature, reason) in FeatureReport.missing(in: features) {
-            log("\(feature.rawValue) does not work here: \(reason)")
+        for feature in features {
+            guard let reason = feature.reason else { continue }
+            log("\(feature.feature.rawValue) does not work here: \(reason)")
         }
         return features
     }

@@ -18,8 +18,8 @@ package struct EngineConfiguration: Sendable {
     package var runtimesSocket = "/run/squalld/runtimes.sock"
     package var workerProgram: String
     package var deadManProgram: String
-    /// What the engine needs to do all that it can.
-    package var capabilities: CapabilitySet
+    /// What the engine has given up for good, since the policy allowed no fault that needs it.
+    package var givenUp: CapabilitySet = []
     package var gatewayUser: UInt32 = 65532
     /// Who is never hit by a fault on the network, beside those whom every node has.
     package var excluded: [ExcludedEndpoint] = []
@@ -30,9 +30,8 @@ package struct EngineConfiguration: Sendable {
     package var listener: Int32 = 3
 
     /// - Parameter programDirectory: Where the agent's other programs are.
-    package init(nodeName: String, programDirectory: String, capabilities: CapabilitySet) {
+    package init(nodeName: String, programDirectory: String) {
         self.nodeName = nodeName
-        self.capabilities = capabilities
         self.workerProgram = "\(programDirectory)/squall-worker"
         self.deadManProgram = "\(programDirectory)/squall-deadman"
     }

@@ -1,5 +1,7 @@
 import Cgroups
 import ChaosModel
+import Faults
+import Hardening
 import LinuxSystem
 import Namespaces
 import Steps
@@ -12,9 +14,21 @@ struct FeatureReport: Sendable {
     /// What would make it work.
     let remedy: String?
 
-    /// The features that do not work, each with the reason.
-    static func missing(in reports: [FeatureReport]) -> [NodeFeature: String] {
-        reports.reduce(into: [:]) { missing, report in missing[report.feature] = report.reason }
+    /// The faults that do not work, by their kinds, each with the reason.
+    static func unworkable(_ reports: [FeatureReport], without givenUp: CapabilitySet) -> [String: String] {
+        var unworkable: [String: String] = [:]
+        for fault in FaultCatalogue.all {
+            let lost = EngineCapability.all.first {
+                givenUp.contains($0.capability) && $0.isNeeded(by: fault)
+            }
+            let broken = reports.first { (fault.needs + [.deadMansProcess]).contains($0.feature) && $0.reason != nil }
+            unworkable[fault.kind] =
+                lost.map {
+                    "the engine gave \($0.capability) up when it started, since the policy then allowed no fault that "
+                        + "needs it: start the agent again"
+                } ?? broken?.reason
+        }
+        return unworkable
     }
 
     static func trafficShaping(_ thread: NamespaceThread) -> FeatureReport {

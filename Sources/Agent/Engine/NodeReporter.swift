@@ -27,13 +27,16 @@ actor NodeReporter {
     let audit: AuditLog
     private let tls: TLSReporter?
     private let features: [FeatureReport]
+    /// By the faults' kinds, why they do not work.
+    private let unworkable: [String: String]
     private let questions = DispatchQueue(label: "squall.node", target: .global())
     private let startedAt = BootInstant.now
+    private var runtimesReport: (task: Task<JSON, Never>, at: BootInstant)?
 
     init(
         name: String, bootID: String, journal: Journal, capabilities: CapabilityReport, cgroups: CgroupTree,
         runtimes: RuntimeClient, scheduler: Scheduler, gate: RequestGate, audit: AuditLog,
-        tls: TLSReporter?, features: [FeatureReport]
+        tls: TLSReporter?, features: [FeatureReport], unworkable: [String: String]
     ) {
         self.name = name
         self.bootID = bootID
@@ -46,6 +49,7 @@ actor NodeReporter {
         self.audit = audit
         self.tls = tls
         self.features = features
+        self.unworkable = unworkable
     }
 
     func report() async -> JSON {
@@ -98,11 +102,10 @@ actor NodeReporter {
     }
 
     private func faultReport(_ fault: any Fault.Type) -> JSON {
-        let missing = features.filter { fault.needs.contains($0.feature) && $0.reason != nil }
+        let reason = unworkable[fault.kind]
         return .object([
-            ("kind", .string(fault.kind)),
-            ("works", .boolean(missing.isEmpty)),
-            ("reason", missing.first?.reason.map(JSON.string)),
+            ("kind", .string(fault.kind)), ("works", .boolean(reason == nil)), ("reason", reason.map(JSON.string)),
+            ("givenUp", capabilities.lost(to: fault)),
         ])
     }
 
@@ -112,7 +115,18 @@ actor NodeReporter {
         return ["head": audit.head.json, "problem": problem.map(JSON.string) ?? .null]
     }
 
+    /// Whoever asks while others do is told what they are told, and so is who asks within a second.
     private func runtimeReport() async -> JSON {
+        if let known = runtimesReport, BootInstant.now - known.at < .seconds(1) { return await known.task.value }
+        let task = Task { await askRuntimes() }
+        runtimesReport = (task, .now)
+        let report = await task.value
+        // From when it was told, and not from when it was asked for: a runtime may hang.
+        runtimesReport = (task, .now)
+        return report
+    }
+
+    private func askRuntimes() async -> JSON {
         await withCheckedContinuation { continuation in
             questions.async { [runtimes] in
                 do throws(RuntimeFailure) {

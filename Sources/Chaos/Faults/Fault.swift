@@ -11,6 +11,8 @@ package protocol Fault: Sendable {
     static var explanation: String { get }
     static var reach: Reach { get }
     static var needs: [NodeFeature] { get }
+    /// Whether it makes files in the target.
+    static var makesFiles: Bool { get }
     /// False for what cannot be taken back.
     static var isReversible: Bool { get }
     static var parameters: [Parameter] { get }
@@ -43,6 +45,8 @@ package protocol Fault: Sendable {
 }
 
 extension Fault {
+    package static var makesFiles: Bool { false }
+
     package static var isReversible: Bool { true }
 
     package var reach: Reach { Self.reach }

@@ -205,9 +205,7 @@ extension Scheduler {
         let (fault, parameters) = try FaultCatalogue.fault(of: injection.fault, parameters: injection.parameters)
         let gate = try policy.gate(for: tenant)
         try gate.authorize(fault, parameters, for: injection.duration, onContainer: injection.target.isContainer)
-        if let feature = (type(of: fault).needs + [.deadMansProcess]).first(where: { missing[$0] != nil }),
-            let reason = missing[feature]
-        {
+        if let reason = unworkable[injection.fault] {
             throw Problem(
                 .faultUnsupported, "\(injection.fault) does not work on this node: \(reason)", field: "fault",
                 hint: "`squall doctor` on the node names the remedy")

@@ -46,8 +46,8 @@ package actor Scheduler {
     let bootID: String
     let pidNamespace: UInt64?
     let limits: Limits
-    /// What this node cannot do, and why.
-    var missing: [NodeFeature: String] = [:]
+    /// The faults that do not work on this node, and why.
+    var unworkable: [String: String] = [:]
 
     var live: [SessionID: LiveSession] = [:]
     /// Sessions that are over, the oldest first.
@@ -91,9 +91,9 @@ package actor Scheduler {
         timer = try BootTimer()
     }
 
-    /// Refuses faults that need any of these, saying why.
-    package func refuse(_ missing: [NodeFeature: String]) {
-        self.missing = missing
+    /// Refuses these faults, saying why.
+    package func refuse(_ unworkable: [String: String]) {
+        self.unworkable = unworkable
     }
 
     /// Decides by this policy from now on. Sessions are ended whose tenant it does not name, or whose signer is none of

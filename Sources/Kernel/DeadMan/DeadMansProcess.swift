@@ -28,6 +28,7 @@ package final class DeadMansProcess {
     private let executable: Executable
     private let tree: CgroupTree
     private let mark: String
+    private let capabilities: UInt64
     private let memory: DeadMansMemory
     /// Stands for a target that does not end.
     private let never: BootTimer
@@ -61,8 +62,12 @@ package final class DeadMansProcess {
     }
 
     /// - Parameter mark: Names the agent among those that may have been on this node: a successor looks for it.
-    package init(running executable: Executable, in tree: CgroupTree, mark: String) throws(DeadMansError) {
+    /// - Parameter lacking: Capabilities that it is not given, as a mask: nothing that it may have to undo needs them.
+    package init(
+        running executable: Executable, in tree: CgroupTree, mark: String, without lacking: UInt64 = 0
+    ) throws(DeadMansError) {
         self.executable = executable
+        capabilities = Self.capabilities & ~lacking
         self.tree = tree
         self.mark = mark
         do throws(SystemCallError) {
@@ -71,7 +76,8 @@ package final class DeadMansProcess {
         } catch {
             throw DeadMansError("\(error)")
         }
-        instance = try Self.start(executable, memory: memory, in: tree, mark: mark)
+        instance = try Self.start(
+            executable, memory: memory, in: tree, mark: mark, capabilities: capabilities)
     }
 
     /// Called when another process has taken its place.
@@ -232,7 +238,8 @@ extension DeadMansProcess {
         }
         // Done already, if an earlier attempt went no further than this.
         _ = try? instance.process.reap()
-        instance = try Self.start(executable, memory: memory, in: tree, mark: mark)
+        instance = try Self.start(
+            executable, memory: memory, in: tree, mark: mark, capabilities: capabilities)
         onReplacement()
         for index in entries.keys { try hold(index) }
     }
@@ -278,7 +285,8 @@ extension DeadMansProcess {
     }
 
     private static func start(
-        _ executable: Executable, memory: DeadMansMemory, in tree: CgroupTree, mark: String
+        _ executable: Executable, memory: DeadMansMemory, in tree: CgroupTree, mark: String,
+        capabilities: UInt64
     ) throws(DeadMansError) -> Instance {
         do {
             var pair: [Int32] = [-1, -1]

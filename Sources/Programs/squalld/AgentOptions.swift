@@ -18,6 +18,8 @@ struct AgentOptions {
         case engine
         /// Takes back what an agent that does not run has left.
         case recovery
+        /// Prints what the engine's capabilities are for.
+        case capabilities
     }
 
     let role: Role
@@ -27,6 +29,8 @@ struct AgentOptions {
     let privateDirectory: String
     let tenantsDirectory: String
     let policyFile: String
+    /// It is not the standard one.
+    let namesPolicy: Bool
     let ownNamespace: NamePattern?
     let gatewayUser: UInt32
     let runtimeSockets: [String]
@@ -47,7 +51,8 @@ struct AgentOptions {
     ]
 
     init(_ arguments: [String]) throws(UsageError) {
-        role = ["engine": .engine, "recover": .recovery][arguments.first ?? ""] ?? .keeper
+        role =
+            ["engine": .engine, "recover": .recovery, "capabilities": .capabilities][arguments.first ?? ""] ?? .keeper
         let given = try ProgramArguments(
             role == .keeper ? arguments[...] : arguments.dropFirst(),
             options: Set([
@@ -64,6 +69,7 @@ struct AgentOptions {
         privateDirectory = given["private-directory"] ?? "/run/squalld"
         tenantsDirectory = given["tenants-directory"] ?? "/etc/squall/tenants"
         policyFile = given["policy"] ?? "/etc/squall/policy.yaml"
+        namesPolicy = given["policy"] != nil
         ownNamespace = try (given["namespace"] ?? Self.ownNamespaceOfThisPod).map { (name) throws(UsageError) in
             guard let pattern = NamePattern(name), !name.contains("*") else {
                 throw UsageError("--namespace is no namespace: \(name)")
@@ -107,6 +113,7 @@ struct AgentOptions {
 
         usage: squalld [options]
                squalld recover [--state-directory DIR]     take back what an agent has left that does not run any more
+               squalld capabilities [--policy FILE]        print the capabilities that it needs, and what for, as JSON
 
           --node-name NAME           what requests must name as their audience (default: the host's name)
           --tenants-directory DIR    the tenants' public keys, NAME.jwks.json (default: /etc/squall/tenants)
@@ -175,19 +182,6 @@ struct AgentOptions {
 // MARK: - What each program is told
 
 extension AgentOptions {
-    /// What an engine may do. Each is there for a reason; daemonset/capabilities lists the same.
-    static let engineCapabilities: CapabilitySet = [
-        .sysAdmin,  // enter network namespaces; start a worker in another cgroup
-        .sysPtrace,  // open /proc/PID/ns of processes of other users
-        .netAdmin,  // change queueing disciplines
-        .kill,  // end workers, which run as nobody
-        .dacOverride,  // write to cgroup files and directories whoever owns them
-        .fileOwner,  // remove our file from a sticky directory of a target in a user namespace
-        .setUID, .setGID, .setPCap,  // make a worker nobody, without capabilities
-        .sysChroot,  // let the dead-man's process leave the container's file system
-        .sysResource,  // choose whom the out-of-memory killer takes
-    ]
-
     var programDirectory: String {
         let program = (try? TextFile.destination(ofLink: "/proc/self/exe")) ?? "/squalld"
         let directory = program.split(separator: "/").dropLast().joined(separator: "/")
@@ -224,9 +218,7 @@ extension AgentOptions {
     }
 
     var engine: EngineConfiguration {
-        var configuration = EngineConfiguration(
-            nodeName: nodeName, programDirectory: programDirectory,
-            capabilities: Self.engineCapabilities)
+        var configuration = EngineConfiguration(nodeName: nodeName, programDirectory: programDirectory)
         configuration.stateDirectory = stateDirectory
         configuration.tenantsDirectory = tenantsDirectory
         configuration.policyFile = policyFile

@@ -1,6 +1,8 @@
+import Authorization
 import ChaosModel
 import Dispatch
 import Engine
+import Faults
 import Glibc
 import Hardening
 import Keeper
@@ -9,7 +11,7 @@ import Namespaces
 
 func runKeeper(_ options: AgentOptions) -> Never {
     do {
-        let capabilities = AgentOptions.engineCapabilities
+        let capabilities = EngineCapability.everything
         try capabilities.keepOnlyThese()
         let missing = try capabilities.missing()
         if !missing.isEmpty { StandardStream.error.writeLine("squalld: started without \(missing)") }
@@ -22,6 +24,15 @@ func runKeeper(_ options: AgentOptions) -> Never {
 
 /// Serves until SIGTERM, then reverts everything. Status 0 says that nothing was left.
 func runEngine(_ options: AgentOptions) -> Never {
+    var configuration = options.engine
+    do {
+        if !options.isRecoveryOnly { configuration.givenUp = try EngineCapability.giveUpUnneeded(configuration) }
+    } catch {
+        exit(code: 71, saying: "the engine cannot give up capabilities: \(error)")
+    }
+    if !configuration.givenUp.isEmpty {
+        StandardStream.error.writeLine("squalld: the policy needs none of \(configuration.givenUp): given up")
+    }
     raiseDescriptorLimit(to: options.mostDescriptors)
     signal(SIGPIPE, SIG_IGN)
     // Blocked before Dispatch makes threads, so that only the source below sees it.
@@ -31,10 +42,10 @@ func runEngine(_ options: AgentOptions) -> Never {
         stop.setEventHandler { @Sendable in continuation.yield() }
         stop.resume()
     }
-    Task {
+    Task { [configuration] in
         do {
             if options.isRecoveryOnly { exit(try await recover(options).isComplete ? 0 : 75) }
-            let engine = try await Engine.start(options.engine)
+            let engine = try await Engine.start(configuration)
             for await _ in stopped { break }
             exit(await engine.stop() ? 0 : 75)
         } catch {
@@ -44,10 +55,27 @@ func runEngine(_ options: AgentOptions) -> Never {
     dispatchMain()
 }
 
+/// What the engine is given capabilities for, for manifests and docs/capabilities.md.
+func printCapabilities(_ options: AgentOptions) -> Never {
+    var needed = EngineCapability.everything
+    if options.namesPolicy {
+        let file = PolicyFile(watching: options.policyFile, faults: FaultCatalogue.parameters)
+        if let failure = file.failure { exit(code: 78, saying: failure) }
+        needed = EngineCapability.needed(by: file.policy)
+    }
+    let list = EngineCapability.all.filter { needed.contains($0.capability) }.map { each -> JSON in
+        .object([
+            ("name", .string(each.capability.description)), ("reason", .string(each.reason)),
+            ("faults", each.isNeeded == nil ? nil : .array(each.faults.map { .string($0.kind) })),
+        ])
+    }
+    exit(code: 0, saying: JSON.array(list).text)
+}
+
 /// Without keeper, gateway and runtime. Status 0 says that nothing is left, 75 that something could not be undone now.
 func runRecovery(_ options: AgentOptions) -> Never {
     do {
-        try AgentOptions.engineCapabilities.keepOnlyThese()
+        try EngineCapability.everything.keepOnlyThese()
         // Before anything opens a cgroup's file or has a thread.
         try enterHostCgroupNamespace()
         guard let lock = try AgentLock.takeIfFree(in: options.stateDirectory) else {

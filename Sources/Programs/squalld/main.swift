@@ -1,6 +1,6 @@
 import LinuxSystem
 
-// The keeper by default; `squalld engine` is what the keeper starts, `squalld recover` what an operator does.
+// The keeper by default; `squalld engine` is what the keeper starts, `squalld recover` and `squalld capabilities` what an operator does.
 setProgramName("squalld")
 let options: AgentOptions
 do {
@@ -12,4 +12,5 @@ switch options.role {
 case .keeper: runKeeper(options)
 case .engine: runEngine(options)
 case .recovery: runRecovery(options)
+case .capabilities: printCapabilities(options)
 }

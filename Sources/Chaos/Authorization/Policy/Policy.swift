@@ -81,6 +81,8 @@ package struct Grant: Hashable, Sendable {
 
     package init() {}
 
+    package func allows(_ fault: String) -> Bool { faults.match(fault) }
+
     /// What a parameter may be: at the least and at the most, in the parameter's own unit, or one of some words, or in
     /// some networks.
     package struct Bounds: Hashable, Sendable {

@@ -66,7 +66,7 @@ extension TenantGate {
     package func authorize(
         fault: String, for duration: Duration, parameters: JSON, of known: [Parameter], onContainer isContainer: Bool
     ) throws(Problem) {
-        guard grant.faults.match(fault) else {
+        guard grant.allows(fault) else {
             throw Problem(
                 .faultDenied, "tenant \(tenant) may not use \(fault)", field: "fault",
                 hint: "allowed: \(Self.words(grant.faults))")

@@ -14,6 +14,7 @@ package struct DiskFillFault: Fault {
         """
     package static let reach = Reach.node
     package static let needs: [NodeFeature] = [.workers]
+    package static let makesFiles = true
     package static let parameters = [
         Parameter("path", .path, standard: "/tmp", meaning: "the directory, as the target sees it"),
         Parameter(

@@ -24,6 +24,7 @@ package struct MemoryStress: Fault {
         """
     package static let reach = Reach.container
     package static let needs: [NodeFeature] = [.workers]
+    package static let makesFiles = true
     package static let parameters = [
         Parameter(
             "kind", .choice(Kind.allCases.map(\.rawValue)), standard: .string(Kind.anonymous.rawValue),

@@ -15,7 +15,8 @@ struct NodeReport {
     private var features: [Check] {
         entries("features").map { entry in
             Check(
-                entry["name"]?.stringValue ?? "?", entry["works"] == true ? .ok : .missing,
+                entry["name"]?.stringValue ?? "?",
+                entry["works"] == true ? .ok : entry["givenUp"] == nil ? .missing : .warning,
                 entry["reason"]?.stringValue ?? "", remedy: entry["remedy"]?.stringValue)
         }
     }

@@ -1,0 +1,119 @@
+"""What the engine may do: what the policy needs, and what is written down."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import PROGRAMS
+
+ROOT = Path(__file__).parents[2]
+ALWAYS = {
+    "cap_sys_admin", "cap_sys_ptrace", "cap_kill", "cap_dac_override", "cap_setpcap", "cap_sys_chroot",
+    "cap_sys_resource",
+}  # fmt: skip
+
+
+def told(*options):
+    run = subprocess.run([PROGRAMS / "squalld", "capabilities", *options], capture_output=True, text=True, check=True)
+    return json.loads(run.stdout)
+
+
+def test_the_manifest_lists_what_the_program_needs():
+    lines = (ROOT / "daemonset/capabilities").read_text().splitlines()
+    listed = {f"cap_{line.split()[0].lower()}" for line in lines if not line.startswith("#")}
+    assert listed == {each["name"] for each in told()}
+
+
+def in_force(agent, field):
+    """The capabilities of a set of the engine's, of each of its threads."""
+    engine = agent.role("engine")
+    masks = {
+        int(re.search(rf"^{field}:\t([0-9a-f]+)$", (thread / "status").read_text(), re.MULTILINE)[1], 16)
+        for thread in Path(f"/proc/{engine}/task").iterdir()
+    }
+    (mask,) = masks
+    names = ["cap_chown", "cap_dac_override", "cap_dac_read_search", "cap_fowner", "cap_fsetid", "cap_kill", "cap_setgid",
+             "cap_setuid", "cap_setpcap", "cap_linux_immutable", "cap_net_bind_service", "cap_net_broadcast",
+             "cap_net_admin", "cap_net_raw", "cap_ipc_lock", "cap_ipc_owner", "cap_sys_module", "cap_sys_rawio",
+             "cap_sys_chroot", "cap_sys_ptrace", "cap_sys_pacct", "cap_sys_admin", "cap_sys_boot", "cap_sys_nice",
+             "cap_sys_resource"]  # fmt: skip
+    return {names[number] for number in range(64) if mask >> number & 1}
+
+
+@pytest.mark.parametrize(
+    ("faults", "more"),
+    [
+        (["cpu-throttle", "container-pause"], set()),
+        (["cpu-stress"], {"cap_setuid", "cap_setgid"}),
+        (["network-latency"], {"cap_setuid", "cap_setgid", "cap_net_admin"}),
+        (["disk-fill"], {"cap_setuid", "cap_setgid", "cap_fowner"}),
+        (["*"], {"cap_setuid", "cap_setgid", "cap_fowner", "cap_net_admin"}),
+    ],
+)
+def test_what_no_allowed_fault_needs_is_given_up(make_agent, tmp_path, faults, more):
+    agent = make_agent()
+    grants = {name: None for name in ("bank", "quickstart", "payments", "late", "new")}
+    agent.write_policy(shop={"namespaces": ["shop"], "faults": faults, "host": "allowed"}, **grants)
+    (engine,) = [agent.role("engine")]
+    agent.kill_engine()
+    agent.wait_until_ready()
+    assert agent.role("engine") != engine
+    lacking = {"cap_sys_resource"} - in_keeper(agent)  # Where the machine itself has less.
+    for field in ("CapEff", "CapPrm", "CapBnd"):
+        assert in_force(agent, field) == (ALWAYS | more) - lacking, field
+    node = agent.tenant.call("GET", "/v1/node").body
+    assert set(node["capabilities"]["givenUp"]) == {"cap_setuid", "cap_setgid", "cap_fowner", "cap_net_admin"} - more
+    assert set(node["capabilities"]["missing"]) == lacking
+    assert {each["name"] for each in told("--policy", agent.policy_file)} == ALWAYS | more
+
+
+def in_keeper(agent):
+    return {"cap_sys_resource"} if int(agent.process_status(agent.role("keeper"))["CapPrm"], 16) >> 24 & 1 else set()
+
+
+def test_what_was_given_up_is_told_when_it_is_wanted(make_agent, target):
+    agent = make_agent()
+    nobody = {name: None for name in ("bank", "quickstart", "payments", "late", "new")}
+    shop = {"namespaces": ["shop"], "host": "allowed"}
+    agent.write_policy(shop=shop | {"faults": ["cpu-throttle", "memory-squeeze"]}, **nobody)
+    agent.kill_engine()
+    agent.wait_until_ready()
+    session = agent.tenant.inject("cpu-throttle", target.selector, {"percent": 50})
+    assert session.status == 201, session
+    assert agent.tenant.end(session.body["id"]).body["revertVerified"]
+    agent.write_policy(shop=shop | {"faults": ["*"]}, **nobody)
+
+    def refused():
+        return agent.tenant.inject("cpu-stress", target.selector, {"load": 5})
+
+    from running_agent import wait_until
+
+    wait_until(lambda: refused().code == "fault-unsupported", 10)
+    answer = refused()
+    assert "cap_setuid" in answer.body["detail"] and "start the agent again" in answer.body["detail"], answer
+    faults = {each["kind"]: each for each in agent.tenant.call("GET", "/v1/node").body["faults"]}
+    assert not faults["disk-fill"]["works"] and faults["cpu-throttle"]["works"]
+    agent.kill_engine()
+    agent.wait_until_ready()
+    assert refused().status == 201
+
+
+def test_sessions_of_an_earlier_engine_are_taken_back_whatever_the_policy_says_now(make_agent, target):
+    agent = make_agent()
+    session = agent.tenant.begin("disk-fill", target.selector, {"size": "1MiB", "visible": True}, duration="5m")
+    grants = {name: None for name in ("bank", "quickstart", "payments", "late", "new")}
+    keeper = agent.role("keeper")
+    import os
+    import signal
+
+    os.kill(keeper, signal.SIGSTOP)
+    try:
+        agent.kill(agent.role("engine"))
+        agent.write_policy(shop={"namespaces": ["shop"], "faults": ["cpu-throttle"], "host": "allowed"}, **grants)
+    finally:
+        os.kill(keeper, signal.SIGCONT)
+    agent.wait_until_ready()
+    assert agent.tenant.wait_until_ended(session)["revertVerified"]
+    assert not agent.tenant.call("GET", "/v1/node").body["capabilities"]["givenUp"]
