@@ -19,6 +19,7 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "NodeKit")]
 
 IN_NODE = Path("/usr/lib/squall-node").exists()
+ROOT = HERE.parent.parent
 PROGRAMS = Path(os.environ.get("SQUALL_PROGRAMS", HERE.parent.parent / ".build" / "programs"))
 
 

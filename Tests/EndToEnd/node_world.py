@@ -6,9 +6,11 @@ import os
 import re
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
+from authority import Authority
 from nodekit import cri
 from nodekit.agent import Agent
 from running_agent import RunningAgent, all_processes, command_line, start_time
@@ -42,8 +44,19 @@ class ContainerAgent(RunningAgent):
 
     def start(self):
         self.prepare_tenants()
-        self.container.start(image=self.image)
+        self.prepare_certificate()
+        listen = ["--tls-bind-address", "0.0.0.0:9443", "--probe-bind-address", "0.0.0.0:9464"]
+        self.container.start(listen, image=self.image)
         self.wait_until_ready()
+
+    def prepare_certificate(self):
+        directory = Path("/etc/squall/tls")
+        directory.mkdir(exist_ok=True)
+        self.authority = Authority(tempfile.mkdtemp(), "authority")
+        certificate, key = self.authority.issue_server("server")
+        for name, source in [("tls.crt", certificate), ("tls.key", key), ("ca.crt", self.authority.file)]:
+            (directory / name).write_bytes(source.read_bytes())
+            (directory / name).chmod(0o600)
 
     def stop(self):
         self.container.stop()

@@ -1,9 +1,7 @@
 """The API by mutual TLS, as OpenSSL, curl and Python's own client see it."""
 
 import contextlib
-import datetime
 import http.client
-import ipaddress
 import json
 import os
 import re
@@ -15,11 +13,10 @@ from pathlib import Path
 
 import pytest
 from api import Tenant
+from authority import Authority
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from frames import ask
 from running_agent import wait_until
 
@@ -27,57 +24,19 @@ SHOP, BANK = "spiffe://example.org/ns/shop/sa/chaos", "bank.example"
 CREDENTIALS = 5  # The kind of the frame by which the gateway is told the private key.
 
 
-class Authority:
-    def __init__(self, directory, name):
-        self.directory, self.name = Path(directory), name
-        self.key = ec.generate_private_key(ec.SECP256R1())
-        self.certificate = self.signed(name, self.key, [x509.BasicConstraints(ca=True, path_length=0)])
-        self.file = self.directory / f"{name}.ca.pem"
-        self.file.write_bytes(self.certificate.public_bytes(Encoding.PEM))
-
-    def signed(self, name, key, extensions, days=1):
-        now = datetime.datetime.utcnow()
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
-            .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self.name)]))
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=2))
-            .not_valid_after(now + datetime.timedelta(days=days))
-        )
-        for extension in extensions:
-            builder = builder.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
-        return builder.sign(self.key, hashes.SHA256())
-
-    def issue(self, name, names=(), usage=ExtendedKeyUsageOID.CLIENT_AUTH, days=1):
-        """A certificate and its key, as two files."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        extensions = [x509.ExtendedKeyUsage([usage])]
-        if names:
-            extensions.append(x509.SubjectAlternativeName(list(names)))
-        certificate = self.directory / f"{name}.pem", self.directory / f"{name}.key"
-        certificate[0].write_bytes(self.signed(name, key, extensions, days).public_bytes(Encoding.PEM))
-        certificate[1].write_bytes(
-            key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        )
-        return certificate
-
-    def issue_server(self, name):
-        here = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-        return self.issue(name, [here, x509.DNSName("localhost")], usage=ExtendedKeyUsageOID.SERVER_AUTH)
-
-
 class TLSTenant(Tenant):
     """A tenant whose requests come by TLS, with or without its certificate."""
 
     port = authority = certificate = None
+    address = "127.0.0.1"
 
     def connection(self):
         context = ssl.create_default_context(cafile=self.authority)
+        # A pod's address is not known when the certificate is made.
+        context.check_hostname = self.address == "127.0.0.1"
         if self.certificate:
             context.load_cert_chain(*self.certificate)
-        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=30, context=context)
+        return http.client.HTTPSConnection(self.address, self.port, timeout=30, context=context)
 
 
 class Served:
@@ -336,8 +295,8 @@ def test_whoever_says_nothing_keeps_nobody_out(served):
             one.close()
 
 
-def http_get(port, path, headers=None):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+def http_get(port, path, headers=None, address="127.0.0.1"):
+    connection = http.client.HTTPConnection(address, port, timeout=5)
     connection.request("GET", path, headers=headers or {})
     response = connection.getresponse()
     response.read()
@@ -419,3 +378,20 @@ def test_a_port_that_is_taken_is_said(make_agent, tmp_path):
             capture_output=True, text=True, timeout=20,
         )  # fmt: skip
         assert run.returncode == 71 and place in run.stderr and "in use" in run.stderr, run
+
+
+@pytest.mark.node
+def test_pods_and_kubelet_reach_the_agent_in_its_container(agent, policy):
+    """Through the network, at the address of the agent's pod; with files that only root reads."""
+    address, authority = agent.container.pod.ip, agent.authority
+    for path in ("/livez", "/readyz", "/metrics"):
+        assert http_get(9464, path, address=address) == 200
+    shop = {"namespaces": ["shop"], "faults": ["*"], "host": "allowed", "tlsIdentities": [SHOP]}
+    agent.write_policy(shop=shop)
+    tenant = TLSTenant.__new__(TLSTenant)
+    tenant.__dict__ |= agent.tenant.__dict__
+    tenant.address, tenant.port, tenant.authority = address, 9443, authority.file
+    tenant.certificate = authority.issue("shop", [x509.UniformResourceIdentifier(SHOP)])
+    wait_until(lambda: tenant.list().status == 200, 10)
+    tenant.certificate = None
+    assert refused(lambda: tenant.call("GET", "/livez"))
