@@ -1,6 +1,6 @@
 extension SystemCallFilter {
-    /// `squall-gateway`: serves HTTP on sockets that it inherits. It makes no process, no file, and no network
-    /// connection.
+    /// `squall-gateway`: serves HTTP on sockets that it inherits. It opens no file, not even to read it,
+    /// and makes no process and no network connection.
     package static let gateway = SystemCallFilter(name: "squall-gateway", rules: .unprivileged + .inheritedSockets)
 }
 

@@ -74,7 +74,6 @@ extension [SystemCallRule] {
             .allow("mmap", when: .argument(2, lacks: executable), because: "memory, never code"),
             .allow("mprotect", when: .argument(2, lacks: executable), because: "guard pages of stacks, never code"),
             .fail("clone3", with: .notImplemented, because: "its flags cannot be seen: glibc then uses clone"),
-            .allow("openat", when: .argument(2, lacks: anyWriting), because: "read files, write none"),
 
             .allow("socket", when: .argument(0, is: AF_UNIX), because: "reach the other processes of this agent"),
             .allow("connect", because: "on the only sockets that there are: those of AF_UNIX"),
@@ -88,6 +87,10 @@ extension [SystemCallRule] {
             .allow("getsockname", because: "NIO asks each channel for its addresses"),
             .allow("getpeername", because: "NIO asks each channel for its addresses"),
         ]
+
+    static let readingFiles: [SystemCallRule] = [
+        .allow("openat", when: .argument(2, lacks: anyWriting), because: "read files, write none")
+    ]
 
     /// `CLONE_THREAD`
     private static let threadFlag: UInt64 = 0x0001_0000
