@@ -15,12 +15,17 @@ class Authority:
     def __init__(self, directory, name):
         self.directory, self.name = Path(directory), name
         self.key = ec.generate_private_key(ec.SECP256R1())
-        self.certificate = self.signed(name, self.key, [x509.BasicConstraints(ca=True, path_length=0)])
+        signs = dict.fromkeys(
+            ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
+             "crl_sign", "encipher_only", "decipher_only"), False,
+        )  # fmt: skip
+        usage = x509.KeyUsage(key_cert_sign=True, **signs)
+        self.certificate = self.signed(name, self.key, [x509.BasicConstraints(ca=True, path_length=0), usage])
         self.file = self.directory / f"{name}.ca.pem"
         self.file.write_bytes(self.certificate.public_bytes(Encoding.PEM))
 
     def signed(self, name, key, extensions, days=1):
-        now = datetime.datetime.utcnow()
+        now = datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)
         builder = (
             x509.CertificateBuilder()
             .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
@@ -30,8 +35,14 @@ class Authority:
             .not_valid_before(now - datetime.timedelta(days=2))
             .not_valid_after(now + datetime.timedelta(days=days))
         )
+        extensions = [
+            *extensions,
+            x509.SubjectKeyIdentifier.from_public_key(key.public_key()),
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()),
+        ]
         for extension in extensions:
-            builder = builder.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
+            critical = isinstance(extension, (x509.BasicConstraints, x509.KeyUsage))
+            builder = builder.add_extension(extension, critical=critical)
         return builder.sign(self.key, hashes.SHA256())
 
     def issue(self, name, names=(), usage=ExtendedKeyUsageOID.CLIENT_AUTH, days=1):

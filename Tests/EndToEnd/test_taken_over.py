@@ -61,7 +61,7 @@ def test_what_is_no_request_is_refused(agent):
         assert status == 400 and body["code"] == "request-malformed"
     for kind, payload in [
         (QUERY, "tokens"), (QUERY, ""), (COMMAND, "halt"), (ENVELOPE, "inject"), (ENVELOPE, ""),
-        (CREDENTIALS, "{}"),
+        (CREDENTIALS, "[]"), (CREDENTIALS, '{"else":1}'),
     ]:  # fmt: skip
         assert as_gateway(agent, kind, payload)[0] in (400, 403), (kind, payload)
 
