@@ -25,20 +25,24 @@ if not IN_NODE:
 from node_world import CGROUPS, NodeWorld  # noqa: E402: found by conftest
 
 MIB = 1 << 20
-AT_MOST, AT_LEAST = "at most", "at least"
+AT_MOST, AT_LEAST = "at most that", "at least that"
+# A rate that nobody may exceed, as seen by who is held to it: others may keep it from being reached.
+RATE = "3 % more at most"
+BEYOND = {AT_MOST: lambda ours, asked: ours <= asked, AT_LEAST: lambda ours, asked: ours >= asked,
+          RATE: lambda ours, asked: ours <= 1.03 * asked}  # fmt: skip
 ROWS = []
 
 
 def row(fault, asked, unit, ours, by_hand, witness, bound=None):
-    """`bound`: how far ours may be from what was asked, or AT_MOST, or AT_LEAST."""
+    """`bound`: how far ours may be from what was asked, or one of BEYOND."""
     ROWS.append((fault, asked, unit, ours, by_hand, witness, bound))
     print(" | ".join(words(ROWS[-1])), flush=True)
 
 
 def words(cells):
     fault, asked, unit, ours, by_hand, witness, bound = cells
-    if bound in (AT_MOST, AT_LEAST):
-        is_near, aim = ours <= asked if bound is AT_MOST else ours >= asked, f"{bound} that"
+    if bound in BEYOND:
+        is_near, aim = BEYOND[bound](ours, asked), bound
     else:
         is_near, aim = bound is not None and abs(ours - asked) <= bound, "" if bound is None else f"± {bound:.2f}"
     is_within = "" if bound is None else "yes" if is_near else "NO"
@@ -402,14 +406,14 @@ class Accuracy:
             limit.write_text(f"{device} wbps={asked * MIB}")
             by_hand = job(*write, seconds=10)["write"]["bw_bytes"] / MIB
             limit.write_text(f"{device} wbps=max")
-            row("io-throttle, as fio has it", asked, "MiB/s", ours, by_hand, "fio; by hand io.max", AT_MOST)
+            row("io-throttle, as fio has it", asked, "MiB/s", ours, by_hand, "fio; by hand io.max", RATE)
         for asked in (20, 200):
             with self.session("io-throttle", path="/tmp", readOpsPerSec=asked):
                 ours = job("--rw=randread", "--bs=4k", seconds=10)["read"]["iops"]
             limit.write_text(f"{device} riops={asked}")
             by_hand = job("--rw=randread", "--bs=4k", seconds=10)["read"]["iops"]
             limit.write_text(f"{device} riops=max")
-            row("io-throttle, as fio has it", asked, "reads/s", ours, by_hand, "fio; by hand io.max", AT_MOST)
+            row("io-throttle, as fio has it", asked, "reads/s", ours, by_hand, "fio; by hand io.max", RATE)
         file.unlink()
 
 
