@@ -38,8 +38,9 @@ struct SpawnTests {
     @Test func `a child has no descriptor that it was not given`() throws {
         let leak = try OwnedDescriptor.open("/etc/passwd", O_RDONLY)
         // Not even one that is not close-on-exec.
-        _ = dup2(leak.rawValue, 200)
-        defer { close(200) }
+        let inheritable = fcntl(leak.rawValue, F_DUPFD, 200)
+        #expect(inheritable >= 200)
+        defer { close(inheritable) }
         let given = try OwnedDescriptor.open("/etc/hostname", O_RDONLY)
         var order = try sleeping()
         order.descriptors = [
