@@ -48,6 +48,7 @@ def in_force(agent, field):
         (["cpu-throttle", "container-pause"], set()),
         (["cpu-stress"], {"cap_setuid", "cap_setgid"}),
         (["network-latency"], {"cap_setuid", "cap_setgid", "cap_net_admin"}),
+        (["network-stress"], {"cap_setuid", "cap_setgid"}),
         (["disk-fill"], {"cap_setuid", "cap_setgid", "cap_fowner"}),
         (["*"], {"cap_setuid", "cap_setgid", "cap_fowner", "cap_net_admin"}),
     ],
@@ -66,11 +67,47 @@ def test_what_no_allowed_fault_needs_is_given_up(make_agent, tmp_path, faults, m
     node = agent.tenant.call("GET", "/v1/node").body
     assert set(node["capabilities"]["givenUp"]) == {"cap_setuid", "cap_setgid", "cap_fowner", "cap_net_admin"} - more
     assert set(node["capabilities"]["missing"]) == lacking
-    assert {each["name"] for each in told("--policy", agent.policy_file)} == ALWAYS | more
+    # The keeper makes users without rights of gateway and runtimes process, whatever the engine needs.
+    assert {each["name"] for each in told("--policy", agent.policy_file)} == ALWAYS | more | {"cap_setuid", "cap_setgid"}
+    doctor = subprocess.run(
+        [PROGRAMS / "squall", "doctor", "--socket", agent.api_socket, "--output", "json"], capture_output=True, text=True
+    )
+    checks = json.loads(doctor.stdout.splitlines()[-1])["checks"]
+    gone = [each for each in checks if "gave" in each.get("why", "")]
+    assert {each["state"] for each in gone} <= {"warning"} and bool(gone) == (faults != ["*"]), doctor.stdout
 
 
 def in_keeper(agent):
     return {"cap_sys_resource"} if int(agent.process_status(agent.role("keeper"))["CapPrm"], 16) >> 24 & 1 else set()
+
+
+def test_an_agent_with_no_more_than_its_policy_needs_works(make_agent, target):
+    """As a container that is given what `squalld capabilities --policy` prints."""
+    agent = make_agent()
+    nobody = {name: None for name in ("bank", "quickstart", "payments", "late", "new")}
+    agent.write_policy(shop={"namespaces": ["shop"], "host": "allowed", "faults": ["cpu-throttle"]}, **nobody)
+    assert agent.stop() == 0
+    names = [each["name"].removeprefix("cap_") for each in told("--policy", agent.policy_file)]
+    command = agent.keeper.args
+    agent.keeper = subprocess.Popen(
+        ["setpriv", "--inh-caps=-all", "--bounding-set=-all," + ",".join(f"+{name}" for name in names), *command],
+        stderr=agent.log_file.open("ab"),
+    )
+    agent.wait_until_ready()
+    session = agent.tenant.begin("cpu-throttle", target.selector, {"percent": 50})
+    assert agent.tenant.end(session).body["revertVerified"]
+
+
+def test_traffic_is_sent_without_the_right_to_change_networks(make_agent, target):
+    agent = make_agent()
+    nobody = {name: None for name in ("bank", "quickstart", "payments", "late", "new")}
+    agent.write_policy(shop={"namespaces": ["shop"], "host": "allowed", "faults": ["network-stress"]}, **nobody)
+    agent.kill_engine()
+    agent.wait_until_ready()
+    assert "cap_net_admin" in agent.tenant.call("GET", "/v1/node").body["capabilities"]["givenUp"]
+    plan = agent.tenant.plan("network-stress", target.selector, {"sink": "192.0.2.1:9", "rate": "1Mbit"})
+    # In a network without a route it says so, and not that it could not look.
+    assert plan.status == 200 or "nobody knows" not in plan.body["detail"], plan
 
 
 def test_what_was_given_up_is_told_when_it_is_wanted(make_agent, target):

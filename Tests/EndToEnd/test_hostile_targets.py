@@ -1,6 +1,7 @@
 """Targets that fight back: nothing outside them changes, nothing hangs, and each session ends right."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -71,7 +72,7 @@ def test_a_directory_that_becomes_a_link_and_back_all_the_time(agent, target, pl
             report = agent.tenant.end(answer.body["id"]).body
             assert report["state"] == "ended", report
         else:
-            assert answer.status in (422, 500), answer
+            assert answer.code in ("field-invalid", "apply-failed"), answer
     assert 201 in outcomes, outcomes
     new = {name for name in os.listdir("/tmp") if name.startswith(".squall-")} - before
     assert not new, "a file of the target's fault is on the node"
@@ -184,7 +185,7 @@ def test_a_cgroup_that_is_full(agent, world):
             report = agent.tenant.wait_until_ended(answer.body["id"], timeout=30)
             assert report["revertVerified"], report
         else:
-            assert answer.status in (422, 500), answer
+            assert answer.code in ("field-invalid", "apply-failed"), answer
         hog.stdin.close()
         hog.wait()
         session = agent.tenant.begin("cpu-stress", target.selector, {"load": 5})
@@ -211,6 +212,9 @@ os.kill(0, 9)
 @by_hand
 def test_ten_thousand_processes(agent, world):
     count = 10_000
+    free = int(re.search(r"MemAvailable: +(\d+) kB", Path("/proc/meminfo").read_text())[1]) << 10
+    if free < 4 << 30:
+        pytest.skip("ten thousand processes need 4 GiB of memory")
     target = world.make_target(memory=0)
     many = subprocess.Popen(
         [sys.executable, "-S", "-c", "import os\nfor line in iter(input, 'go'): pass\n" + MANY, str(count)],
@@ -218,10 +222,10 @@ def test_ten_thousand_processes(agent, world):
     )  # fmt: skip
     for directory in target.directories:
         (directory / "cgroup.procs").write_text(str(many.pid))
-    many.stdin.write("go\n")
-    many.stdin.flush()
-    assert many.stdout.readline() == "there\n"
     try:
+        many.stdin.write("go\n")
+        many.stdin.flush()
+        assert many.stdout.readline() == "there\n"
         for fault, parameters in [
             ("cpu-stress", {"load": 5}), ("process-signal", {"signal": "CONT"}), ("container-pause", {}),
             ("memory-stress", {"size": "1MiB"}),
@@ -240,7 +244,7 @@ def test_ten_thousand_processes(agent, world):
             assert time.monotonic() - looked < 5
             report = agent.tenant.end(answer.body["id"]).body
             assert report["state"] == "ended" and report["revertVerified"], report
-            assert time.monotonic() - begun < 30, f"{fault} took {time.monotonic() - begun:.0f} s"
+            assert time.monotonic() - begun < 60, f"{fault} took {time.monotonic() - begun:.0f} s"
     finally:
         os.killpg(many.pid, 9)
         many.wait()

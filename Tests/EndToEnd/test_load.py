@@ -4,6 +4,7 @@ are as they were."""
 import ast
 import contextlib
 import http.client
+import os
 import select
 import socket
 import subprocess
@@ -95,6 +96,11 @@ def probe(agent):
     return (time.monotonic() - begun) / 2
 
 
+def connections(process):
+    """How many sockets it has, but for those that listen."""
+    return sum("socket:" in os.readlink(file) for file in Path(f"/proc/{process}/fd").iterdir()) - 2
+
+
 def memory(process):
     """Bytes of it that are its own."""
     for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
@@ -137,12 +143,14 @@ def test_ten_thousand_connections(agent, target, beginning):
         for process in processes:
             while not select.select([process.stdout], [], [], 0.1)[0]:
                 go_on()
-            held, refused = map(int, process.stdout.readline().split())
-            assert held + refused == CONNECTIONS // PROCESSES
+            process.stdout.readline()
         for _ in range(30):
             go_on()
             time.sleep(0.1)
         after = memory(gateway), memory(engine)
+        there = connections(gateway)
+    # What is there of 10,000, and what the tenant and kubelet have there just then.
+    assert there <= 64 * PROCESSES + 64 + 16, there
     print(f"slowest probe {max(waits) * 1000:.0f} ms of {len(waits)}, memory {before} to {after} bytes")
     # Of 10,000 that came 192 are there, with a few KiB each; what a connection may hold is 32 KiB of headers.
     assert after[0] - before[0] < 32 << 20 and after[1] - before[1] < 32 << 20
@@ -166,7 +174,9 @@ def test_a_flood_of_requests(agent, target):
         renew(tenant, session)
         time.sleep(0.05)
     answers = ast.literal_eval(flood.stdout.read())
-    assert answers["401"] + answers["429"] > 500 and answers["429"] > 0, answers
+    assert answers["401"] + answers["429"] > 500, answers
+    # 1000 at once and 500 a second are let through, and no more.
+    assert answers["401"] <= 1000 + 500 * 20, answers
     print(f"{answers}, slowest probe {max(waits) * 1000:.0f} ms of {len(waits)}")
     after = memory(agent.role("gateway")), memory(agent.role("engine"))
     assert after[0] - before[0] < 32 << 20 and after[1] - before[1] < 32 << 20

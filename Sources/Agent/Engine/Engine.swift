@@ -182,16 +182,14 @@ package final class Engine: Sendable {
         let runner = foundation.runner
         var features = [FeatureReport.unifiedCgroups(foundation.cgroups)]
         do {
-            if configuration.givenUp.contains(.netAdmin) {
-                features.append(
-                    FeatureReport(
+            await runner.use(endpoints: try NodeEndpoints(configuration.excluded, on: foundation.thread))
+            features.append(
+                configuration.givenUp.contains(.netAdmin)
+                    ? FeatureReport(
                         feature: .trafficShaping,
-                        reason: "the engine gave cap_net_admin up: the policy allows no fault on the network",
-                        remedy: "allow one, and start the agent again"))
-            } else {
-                await runner.use(endpoints: try NodeEndpoints(configuration.excluded, on: foundation.thread))
-                features.append(.trafficShaping(foundation.thread))
-            }
+                        reason: "the engine gave cap_net_admin up: the policy allowed no fault on the network",
+                        remedy: "allow one, and start the agent again", givenUp: [.netAdmin])
+                    : .trafficShaping(foundation.thread))
         } catch {
             features.append(
                 FeatureReport(
@@ -211,7 +209,7 @@ package final class Engine: Sendable {
             await runner.use(
                 deadMan: try DeadMansProcess(
                     running: program, in: foundation.cgroups, mark: foundation.mark,
-                    without: configuration.givenUp.rawValue))
+                    without: EngineCapability.everything.subtracting(try CapabilitySet.permitted()).rawValue))
             features.append(FeatureReport(feature: .deadMansProcess, reason: nil, remedy: nil))
         } catch {
             features.append(

@@ -24,7 +24,10 @@ package struct EngineCapability: Sendable {
         .init(.setPCap, "give up capabilities in the bounding set, of workers too"),
         .init(.sysChroot, "let the dead-man's process leave the container, which it outlives"),
         .init(.sysResource, "choose whom the out-of-memory killer takes first, and last of all the dead-man's process"),
-        .init(.setUID, "run workers as a user without rights; of a target in a user namespace, as its own", workers),
+        .init(
+            .setUID,
+            "run gateway, runtimes process and workers as users without rights; of a target in a user namespace, "
+                + "as its own", workers),
         .init(.setGID, "the same, for groups", workers),
         .init(.netAdmin, "change queueing disciplines, filters and links", { $0.needs.contains(.trafficShaping) }),
         .init(.fileOwner, "remove our file from a sticky directory of a target in a user namespace", { $0.makesFiles }),
@@ -46,6 +49,9 @@ package struct EngineCapability: Sendable {
     }
 
     package static var everything: CapabilitySet { CapabilitySet(all.map(\.capability)) }
+
+    /// What the keeper itself needs, and the container is to be given therefore, whatever the engine gives up.
+    package static let keepers: CapabilitySet = [.sysAdmin, .setPCap, .setUID, .setGID]
 
     /// What an engine needs that does nothing but what a policy allows somebody.
     package static func needed(by policy: Policy) -> CapabilitySet {

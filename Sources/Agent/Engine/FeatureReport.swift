@@ -13,6 +13,8 @@ struct FeatureReport: Sendable {
     let reason: String?
     /// What would make it work.
     let remedy: String?
+    /// The capabilities for it that the engine has given up.
+    var givenUp: CapabilitySet = []
 
     /// The faults that do not work, by their kinds, each with the reason.
     static func unworkable(_ reports: [FeatureReport], without givenUp: CapabilitySet) -> [String: String] {
@@ -61,6 +63,7 @@ struct FeatureReport: Sendable {
             ("works", .boolean(reason == nil)),
             ("reason", reason.map(JSON.string)),
             ("remedy", remedy.map(JSON.string)),
+            ("givenUp", givenUp.isEmpty ? Optional.none : .array(givenUp.names.map(JSON.string))),
         ])
     }
 }

@@ -31,7 +31,8 @@ actor NodeReporter {
     private let unworkable: [String: String]
     private let questions = DispatchQueue(label: "squall.node", target: .global())
     private let startedAt = BootInstant.now
-    private var runtimesReport: (task: Task<JSON, Never>, at: BootInstant)?
+    private var runtimesAsked: Task<JSON, Never>?
+    private var runtimesTold: (report: JSON, at: BootInstant)?
 
     init(
         name: String, bootID: String, journal: Journal, capabilities: CapabilityReport, cgroups: CgroupTree,
@@ -115,14 +116,16 @@ actor NodeReporter {
         return ["head": audit.head.json, "problem": problem.map(JSON.string) ?? .null]
     }
 
-    /// Whoever asks while others do is told what they are told, and so is who asks within a second.
+    /// Whoever asks while others do is told what they are told, however long that takes, and who asks within a second of that
+    /// the same again.
     private func runtimeReport() async -> JSON {
-        if let known = runtimesReport, BootInstant.now - known.at < .seconds(1) { return await known.task.value }
-        let task = Task { await askRuntimes() }
-        runtimesReport = (task, .now)
-        let report = await task.value
-        // From when it was told, and not from when it was asked for: a runtime may hang.
-        runtimesReport = (task, .now)
+        if let asking = runtimesAsked { return await asking.value }
+        if let told = runtimesTold, BootInstant.now - told.at < .seconds(1) { return told.report }
+        let asking = Task { await askRuntimes() }
+        runtimesAsked = asking
+        let report = await asking.value
+        runtimesAsked = nil
+        runtimesTold = (report, .now)
         return report
     }
 

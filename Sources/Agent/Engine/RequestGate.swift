@@ -38,9 +38,11 @@ actor RequestGate {
 
     /// Decides whether a genuine request may come from where it came from, and now.
     func admit(_ verified: VerifiedRequest, from request: EnvelopeRequest) throws(Problem) -> VerifiedRequest {
+        // Nobody uses up what is another's.
+        let recognized = try policy.policy.recognize(verified, by: request.identities)
         let grant = policy.policy.tenants[verified.tenant] ?? Grant()
-        try rates.take(verified, perSecond: grant.requestsPerSecond, at: .now)
-        return try policy.policy.recognize(verified, by: request.identities)
+        try rates.take(recognized, perSecond: grant.requestsPerSecond, at: .now)
+        return recognized
     }
 
     /// Takes keys and policy as they are now. What is bad leaves in force what was good.

@@ -84,13 +84,14 @@ struct RequestService: Sendable {
             audit.recordDenial(AuditEvent(denied: error, envelope.route, to: []), of: "")
             throw error
         }
+        var asked = request
         do throws(Problem) {
-            let admitted = try await gate.admit(request, from: envelope)
-            try await carryOut(admitted, by: envelope.route, reply: reply)
+            asked = try await gate.admit(request, from: envelope)
+            try await carryOut(asked, by: envelope.route, reply: reply)
         } catch {
             audit.recordDenial(
-                AuditEvent(denied: error, envelope.route, to: Asker.tenant(request).members + request.demand.members),
-                of: request.tenant.name)
+                AuditEvent(denied: error, envelope.route, to: Asker.tenant(asked).members + asked.demand.members),
+                of: asked.tenant.name)
             throw error
         }
     }

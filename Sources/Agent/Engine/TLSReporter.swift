@@ -30,8 +30,10 @@ actor TLSReporter {
     /// What may be told to anybody.
     var report: JSON {
         let isBehind = files.contents.map { $0.hash != gateway.known } ?? true
+        let isExpired = gateway.expires.map { $0 <= wallSeconds() } ?? false
         let problem =
-            files.failure ?? gateway.problem?.cut(to: 512) ?? (isBehind ? "the gateway has not taken it over yet" : nil)
+            files.failure ?? (isExpired ? "the certificate has expired" : nil) ?? gateway.problem?.cut(to: 512)
+            ?? (isBehind ? "the gateway has not taken it over yet" : nil)
         return .object([
             ("problem", problem.map(JSON.string) ?? .null), ("expires", gateway.expires.map(JSON.integer)),
         ])

@@ -55,7 +55,10 @@ final class ClientConnection: ChannelInboundHandler {
     /// Closes the connection when it has answered what it is answering.
     func drain() {
         closesAfterResponse = true
-        if case .idle = state { close() }
+        guard case .idle = state else { return }
+        // What still arrives is not carried out: nobody would be told.
+        state = .closing
+        close()
     }
 
     private func close() {

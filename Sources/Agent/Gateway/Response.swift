@@ -16,7 +16,7 @@ struct Response {
         headers.add(name: "Cache-Control", value: "no-store")
         switch status {
         case 401: headers.add(name: "WWW-Authenticate", value: #"Bearer realm="squall", error="invalid_token""#)
-        case 503: headers.add(name: "Retry-After", value: "1")
+        case 429, 503: headers.add(name: "Retry-After", value: "1")
         default: break
         }
     }

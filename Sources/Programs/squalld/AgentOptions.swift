@@ -29,7 +29,7 @@ struct AgentOptions {
     let privateDirectory: String
     let tenantsDirectory: String
     let policyFile: String
-    /// It is not the standard one.
+    /// Whether it was told.
     let namesPolicy: Bool
     let ownNamespace: NamePattern?
     let gatewayUser: UInt32

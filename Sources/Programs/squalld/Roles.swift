@@ -55,13 +55,13 @@ func runEngine(_ options: AgentOptions) -> Never {
     dispatchMain()
 }
 
-/// What the engine is given capabilities for, for manifests and docs/capabilities.md.
+/// What the agent's container is given capabilities for, for manifests and docs/capabilities.md.
 func printCapabilities(_ options: AgentOptions) -> Never {
     var needed = EngineCapability.everything
     if options.namesPolicy {
         let file = PolicyFile(watching: options.policyFile, faults: FaultCatalogue.parameters)
         if let failure = file.failure { exit(code: 78, saying: failure) }
-        needed = EngineCapability.needed(by: file.policy)
+        needed = EngineCapability.needed(by: file.policy).union(EngineCapability.keepers)
     }
     let list = EngineCapability.all.filter { needed.contains($0.capability) }.map { each -> JSON in
         .object([

@@ -16,7 +16,7 @@ struct NodeReport {
         entries("features").map { entry in
             Check(
                 entry["name"]?.stringValue ?? "?",
-                entry["works"] == true ? .ok : entry["givenUp"] == nil ? .missing : .warning,
+                level(of: entry),
                 entry["reason"]?.stringValue ?? "", remedy: entry["remedy"]?.stringValue)
         }
     }
@@ -24,9 +24,14 @@ struct NodeReport {
     private var faults: [Check] {
         entries("faults").map { entry in
             Check(
-                "fault \(entry["kind"]?.stringValue ?? "?")", entry["works"] == true ? .ok : .missing,
-                entry["reason"]?.stringValue ?? "")
+                "fault \(entry["kind"]?.stringValue ?? "?")", level(of: entry), entry["reason"]?.stringValue ?? "")
         }
+    }
+
+    /// What the engine does without, as the policy let it when it started, is not missing.
+    private func level(of entry: JSON) -> Check.State {
+        if entry["works"] == true { return .ok }
+        return entry["givenUp"] == nil ? .missing : .warning
     }
 
     /// Of the engine, which alone has any.
@@ -54,7 +59,10 @@ struct NodeReport {
     }
 
     private var tls: [Check] {
-        problem(of: "tls", as: "TLS", remedy: "what was served with before still is, if there was any: mend the file")
+        let expires = node["tls"]?["expires"]?.integerValue.map { "the certificate is valid until \(utc($0))" }
+        return problem(
+            of: "tls", as: "TLS", otherwise: expires ?? "",
+            remedy: "what was served with before still is, if there was any: mend the file")
     }
 
     private var tenants: [Check] {
