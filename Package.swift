@@ -61,6 +61,17 @@ func tests(of name: String, in layer: Layer, imports dependencies: [Target.Depen
         swiftSettings: strict)
 }
 
+/// What scripts/fuzz builds, with coverage in every module; nobody else needs it.
+let isFuzzing = Context.environment["SQUALL_FUZZING"] != nil
+let fuzzTargets: [Target] = [
+    .target(
+        name: "FuzzTargets",
+        dependencies: [
+            "AgentAPI", "Authorization", "CRI", "ChaosModel", "ContainerRuntimes", "Faults", "Journal", "LinuxSystem",
+            "NameResolution", "Netlink", "Signatures", nioCore, nioHPACK, protobuf,
+        ], path: "Tests/Fuzz", sources: ["FuzzTargets.swift"], swiftSettings: strict)
+]
+
 let package = Package(
     name: "squall",
     products: [
@@ -70,7 +81,7 @@ let package = Package(
         .executable(name: "squall-worker", targets: ["squall-worker"]),
         .executable(name: "squall-deadman", targets: ["squall-deadman"]),
         .executable(name: "squall", targets: ["squall"]),
-    ],
+    ] + (isFuzzing ? [.library(name: "FuzzTargets", type: .static, targets: ["FuzzTargets"])] : []),
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
         .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
@@ -235,5 +246,5 @@ let package = Package(
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
             ]),
         tests(of: "Gateway", in: .agent, imports: ["Gateway", "AgentAPI", "ChaosModel", "LinuxSystem"]),
-    ]
+    ] + (isFuzzing ? fuzzTargets : [])
 )

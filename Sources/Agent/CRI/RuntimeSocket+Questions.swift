@@ -113,7 +113,7 @@ private func stateWithoutProcess(_ state: Runtime_V1_ContainerState) -> RuntimeC
 
 /// What containerd and CRI-O both put into the member `info` of a verbose status, among much else.
 /// Not read by `JSON`, which refuses the 2^64 - 1 that limits of the runtime's specification hold.
-private struct VerboseInfo: Decodable {
+struct VerboseInfo: Decodable {
     struct RuntimeSpecification: Decodable {
         struct Linux: Decodable {
             let cgroupsPath: String?

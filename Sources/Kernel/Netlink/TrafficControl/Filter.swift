@@ -54,7 +54,7 @@ package struct Filter: Hashable, Sendable {
 }
 
 extension Filter {
-    fileprivate init?(_ message: NetlinkMessage, hook: ClsactHook) {
+    init?(_ message: NetlinkMessage, hook: ClsactHook) {
         guard message.type == RTM_NEWTFILTER, let header = message.header(tcmsg.self) else { return nil }
         let attributes = message.attributes(after: tcmsg.self)
         guard let kind = attributes.string(TCA_KIND) else { return nil }
