@@ -22,9 +22,8 @@ struct CapabilityReport: Sendable {
 
     /// What a fault needs and the engine has given up.
     func lost(to fault: any Fault.Type) -> JSON? {
-        let lost = EngineCapability.all.filter { $0.isNeeded(by: fault) }.map(\.capability).filter(givenUp.contains)
-        guard !lost.isEmpty else { return Optional.none }
-        return Self.json(CapabilitySet(lost))
+        let lost = EngineCapability.needed(by: fault).intersection(givenUp)
+        return lost.isEmpty ? Optional.none : Self.json(lost)
     }
 
     private static func json(_ set: CapabilitySet) -> JSON { .array(set.names.map(JSON.string)) }

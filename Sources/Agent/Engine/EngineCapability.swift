@@ -10,11 +10,8 @@ package struct EngineCapability: Sendable {
     package let capability: CapabilitySet
     /// For people: what is done with it.
     package let reason: String
-    /// Whether a fault needs it; nil for what every fault needs, if only to be taken back.
-    package let isNeeded: (@Sendable (any Fault.Type) -> Bool)?
-
-    /// The faults that need it.
-    package var faults: [any Fault.Type] { FaultCatalogue.all.filter(isNeeded(by:)) }
+    /// The faults that need it; nil for what every fault needs, if only to be taken back.
+    package let faults: [any Fault.Type]?
 
     package static let all: [EngineCapability] = [
         .init(.sysAdmin, "enter network, mount and cgroup namespaces of other processes"),
@@ -33,18 +30,21 @@ package struct EngineCapability: Sendable {
         .init(.fileOwner, "remove our file from a sticky directory of a target in a user namespace", { $0.makesFiles }),
     ]
 
-    package func isNeeded(by fault: any Fault.Type) -> Bool { isNeeded?(fault) ?? true }
-
     private init(
-        _ capability: CapabilitySet, _ reason: String, _ isNeeded: (@Sendable (any Fault.Type) -> Bool)? = nil
+        _ capability: CapabilitySet, _ reason: String, _ isNeeded: ((any Fault.Type) -> Bool)? = nil
     ) {
         self.capability = capability
         self.reason = reason
-        self.isNeeded = isNeeded
+        faults = isNeeded.map { isNeeded in FaultCatalogue.all.filter { isNeeded($0) } }
+    }
+
+    /// What a fault needs.
+    static func needed(by fault: any Fault.Type) -> CapabilitySet {
+        CapabilitySet(all.filter { $0.faults?.contains { $0 == fault } ?? true }.map(\.capability))
     }
 
     /// Also looks the names up of a fault on the network.
-    private static let workers: @Sendable (any Fault.Type) -> Bool = { fault in
+    private static func workers(_ fault: any Fault.Type) -> Bool {
         fault.needs.contains(.workers) || fault.needs.contains(.trafficShaping)
     }
 
@@ -56,8 +56,7 @@ package struct EngineCapability: Sendable {
     /// What an engine needs that does nothing but what a policy allows somebody.
     package static func needed(by policy: Policy) -> CapabilitySet {
         let isAllowed = { (fault: any Fault.Type) in policy.tenants.values.contains { $0.allows(fault.kind) } }
-        return CapabilitySet(
-            all.filter { $0.isNeeded == nil || $0.faults.contains(where: isAllowed) }.map(\.capability))
+        return CapabilitySet(all.filter { $0.faults?.contains(where: isAllowed) ?? true }.map(\.capability))
     }
 
     /// Gives up for good what the policy on disk allows no fault that needs it. Everything is kept where there is no policy

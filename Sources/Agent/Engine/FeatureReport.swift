@@ -20,15 +20,13 @@ struct FeatureReport: Sendable {
     static func unworkable(_ reports: [FeatureReport], without givenUp: CapabilitySet) -> [String: String] {
         var unworkable: [String: String] = [:]
         for fault in FaultCatalogue.all {
-            let lost = EngineCapability.all.first {
-                givenUp.contains($0.capability) && $0.isNeeded(by: fault)
-            }
+            let lost = EngineCapability.needed(by: fault).intersection(givenUp)
             let broken = reports.first { (fault.needs + [.deadMansProcess]).contains($0.feature) && $0.reason != nil }
             unworkable[fault.kind] =
-                lost.map {
-                    "the engine gave \($0.capability) up when it started, since the policy then allowed no fault that "
-                        + "needs it: start the agent again"
-                } ?? broken?.reason
+                lost.isEmpty
+                ? broken?.reason
+                : "the engine gave \(lost) up when it started, since the policy then allowed no fault that needs it: start the "
+                    + "agent again"
         }
         return unworkable
     }

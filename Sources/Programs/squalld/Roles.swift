@@ -66,7 +66,7 @@ func printCapabilities(_ options: AgentOptions) -> Never {
     let list = EngineCapability.all.filter { needed.contains($0.capability) }.map { each -> JSON in
         .object([
             ("name", .string(each.capability.description)), ("reason", .string(each.reason)),
-            ("faults", each.isNeeded == nil ? nil : .array(each.faults.map { .string($0.kind) })),
+            ("faults", each.faults.map { .array($0.map { .string($0.kind) }) }),
         ])
     }
     exit(code: 0, saying: JSON.array(list).text)
