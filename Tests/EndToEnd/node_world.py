@@ -41,17 +41,17 @@ class ContainerAgent(RunningAgent):
         self.container = Agent(programs, capabilities, node_name=self.node_name)
         # As it is shipped; to import it takes long.
         self.image = self.container.image() if os.environ.get("SQUALL_FROM_IMAGE") else None
+        self.prepare_certificate()
 
     def start(self):
         self.prepare_tenants()
-        self.prepare_certificate()
         listen = ["--tls-bind-address", "0.0.0.0:9443", "--probe-bind-address", "0.0.0.0:9464"]
         self.container.start(listen, image=self.image)
         self.wait_until_ready()
 
     def prepare_certificate(self):
         directory = Path("/etc/squall/tls")
-        directory.mkdir(exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True)
         self.authority = Authority(tempfile.mkdtemp(), "authority")
         certificate, key = self.authority.issue_server("server")
         for name, source in [("tls.crt", certificate), ("tls.key", key), ("ca.crt", self.authority.file)]:
