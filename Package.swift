@@ -152,7 +152,8 @@ let package = Package(
         module(
             "Engine", in: .agent,
             imports: [
-                "AgentAPI", "ChaosModel", "Authorization", "Audit", "ContainerRuntimes", "Sessions", "Faults", "Steps",
+                "AgentAPI", "ChaosModel", "Signatures", "Authorization", "Audit", "ContainerRuntimes", "Sessions",
+                "Faults", "Steps",
                 "Targets", "Journal", "Hardening", "LinuxSystem", "Netlink", "Cgroups", "Filesystems", "Namespaces",
                 "Processes", "DeadMan",
             ]),
@@ -163,8 +164,7 @@ let package = Package(
             "squalld",
             imports: [
                 "Keeper", "Engine", "Sessions", "Steps", "Faults", "Authorization", "Audit", "AgentAPI", "ChaosModel",
-                "Journal",
-                "Hardening", "Namespaces", "LinuxSystem",
+                "Journal", "Hardening", "Namespaces", "LinuxSystem",
             ]),
         program("squall-gateway", imports: ["Gateway", "Hardening", "LinuxSystem"]),
         program("squall-runtimes", imports: ["CRI", "Hardening", "LinuxSystem"]),

@@ -1,14 +1,16 @@
 """What the engine may do: what the policy needs, and what is written down."""
 
 import json
+import os
 import re
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import PROGRAMS
+from conftest import PROGRAMS, ROOT
+from running_agent import wait_until
 
-ROOT = Path(__file__).parents[2]
 ALWAYS = {
     "cap_sys_admin", "cap_sys_ptrace", "cap_kill", "cap_dac_override", "cap_setpcap", "cap_sys_chroot",
     "cap_sys_resource",
@@ -24,6 +26,17 @@ def test_the_manifest_lists_what_the_program_needs():
     lines = (ROOT / "daemonset/capabilities").read_text().splitlines()
     listed = {f"cap_{line.split()[0].lower()}" for line in lines if not line.startswith("#")}
     assert listed == {each["name"] for each in told()}
+
+
+def allow(agent, *faults):
+    """To the tenant of these tests, and nobody else anything."""
+    others = dict.fromkeys(("bank", "quickstart", "payments", "late", "new"))
+    agent.write_policy(shop={"namespaces": ["shop"], "host": "allowed", "faults": faults}, **others)
+
+
+def another_engine(agent):
+    agent.kill_engine()
+    agent.wait_until_ready()
 
 
 def in_force(agent, field):
@@ -53,13 +66,11 @@ def in_force(agent, field):
         (["*"], {"cap_setuid", "cap_setgid", "cap_fowner", "cap_net_admin"}),
     ],
 )
-def test_what_no_allowed_fault_needs_is_given_up(make_agent, tmp_path, faults, more):
+def test_what_no_allowed_fault_needs_is_given_up(make_agent, faults, more):
     agent = make_agent()
-    grants = {name: None for name in ("bank", "quickstart", "payments", "late", "new")}
-    agent.write_policy(shop={"namespaces": ["shop"], "faults": faults, "host": "allowed"}, **grants)
-    (engine,) = [agent.role("engine")]
-    agent.kill_engine()
-    agent.wait_until_ready()
+    allow(agent, *faults)
+    engine = agent.role("engine")
+    another_engine(agent)
     assert agent.role("engine") != engine
     lacking = {"cap_sys_resource"} - in_keeper(agent)  # Where the machine itself has less.
     for field in ("CapEff", "CapPrm", "CapBnd"):
@@ -84,8 +95,7 @@ def in_keeper(agent):
 def test_an_agent_with_no_more_than_its_policy_needs_works(make_agent, target):
     """As a container that is given what `squalld capabilities --policy` prints."""
     agent = make_agent()
-    nobody = {name: None for name in ("bank", "quickstart", "payments", "late", "new")}
-    agent.write_policy(shop={"namespaces": ["shop"], "host": "allowed", "faults": ["cpu-throttle"]}, **nobody)
+    allow(agent, "cpu-throttle")
     assert agent.stop() == 0
     names = [each["name"].removeprefix("cap_") for each in told("--policy", agent.policy_file)]
     command = agent.keeper.args
@@ -100,10 +110,8 @@ def test_an_agent_with_no_more_than_its_policy_needs_works(make_agent, target):
 
 def test_traffic_is_sent_without_the_right_to_change_networks(make_agent, target):
     agent = make_agent()
-    nobody = {name: None for name in ("bank", "quickstart", "payments", "late", "new")}
-    agent.write_policy(shop={"namespaces": ["shop"], "host": "allowed", "faults": ["network-stress"]}, **nobody)
-    agent.kill_engine()
-    agent.wait_until_ready()
+    allow(agent, "network-stress")
+    another_engine(agent)
     assert "cap_net_admin" in agent.tenant.call("GET", "/v1/node").body["capabilities"]["givenUp"]
     plan = agent.tenant.plan("network-stress", target.selector, {"sink": "192.0.2.1:9", "rate": "1Mbit"})
     # In a network without a route it says so, and not that it could not look.
@@ -112,43 +120,33 @@ def test_traffic_is_sent_without_the_right_to_change_networks(make_agent, target
 
 def test_what_was_given_up_is_told_when_it_is_wanted(make_agent, target):
     agent = make_agent()
-    nobody = {name: None for name in ("bank", "quickstart", "payments", "late", "new")}
-    shop = {"namespaces": ["shop"], "host": "allowed"}
-    agent.write_policy(shop=shop | {"faults": ["cpu-throttle", "memory-squeeze"]}, **nobody)
-    agent.kill_engine()
-    agent.wait_until_ready()
+    allow(agent, "cpu-throttle", "memory-squeeze")
+    another_engine(agent)
     session = agent.tenant.inject("cpu-throttle", target.selector, {"percent": 50})
     assert session.status == 201, session
     assert agent.tenant.end(session.body["id"]).body["revertVerified"]
-    agent.write_policy(shop=shop | {"faults": ["*"]}, **nobody)
+    allow(agent, "*")
 
     def refused():
         return agent.tenant.inject("cpu-stress", target.selector, {"load": 5})
-
-    from running_agent import wait_until
 
     wait_until(lambda: refused().code == "fault-unsupported", 10)
     answer = refused()
     assert "cap_setuid" in answer.body["detail"] and "start the agent again" in answer.body["detail"], answer
     faults = {each["kind"]: each for each in agent.tenant.call("GET", "/v1/node").body["faults"]}
     assert not faults["disk-fill"]["works"] and faults["cpu-throttle"]["works"]
-    agent.kill_engine()
-    agent.wait_until_ready()
+    another_engine(agent)
     assert refused().status == 201
 
 
 def test_sessions_of_an_earlier_engine_are_taken_back_whatever_the_policy_says_now(make_agent, target):
     agent = make_agent()
     session = agent.tenant.begin("disk-fill", target.selector, {"size": "1MiB", "visible": True}, duration="5m")
-    grants = {name: None for name in ("bank", "quickstart", "payments", "late", "new")}
     keeper = agent.role("keeper")
-    import os
-    import signal
-
     os.kill(keeper, signal.SIGSTOP)
     try:
         agent.kill(agent.role("engine"))
-        agent.write_policy(shop={"namespaces": ["shop"], "faults": ["cpu-throttle"], "host": "allowed"}, **grants)
+        allow(agent, "cpu-throttle")
     finally:
         os.kill(keeper, signal.SIGCONT)
     agent.wait_until_ready()

@@ -11,7 +11,7 @@ import pytest
 from conftest import IN_NODE
 from running_agent import wait_until
 
-from test_disk_fill import MIB, inject, refusal, used
+from test_disk_fill import MIB, inject, used
 
 by_hand = pytest.mark.skipif(IN_NODE, reason="needs a target that the test makes by hand")
 

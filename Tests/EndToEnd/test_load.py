@@ -6,13 +6,14 @@ import contextlib
 import http.client
 import os
 import select
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+
+from test_tls import free_ports
 
 CONNECTIONS = 10_000
 PROCESSES = 3  # Of 64 connections each, so that there is room for others.
@@ -57,15 +58,9 @@ print({k.decode(): v for k, v in answers.items()})
 """
 
 
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
 @pytest.fixture
 def agent(make_agent):
-    port = free_port()
+    (port,) = free_ports(1)
     agent = make_agent("--probe-bind-address", f"127.0.0.1:{port}")
     agent.probe_port = port
     return agent

@@ -27,8 +27,10 @@ CREDENTIALS = 5  # The kind of the frame by which the gateway is told the privat
 class TLSTenant(Tenant):
     """A tenant whose requests come by TLS, with or without its certificate."""
 
-    port = authority = certificate = None
-    address = "127.0.0.1"
+    def __init__(self, tenant, port, authority, certificate, address="127.0.0.1"):
+        """Whoever this tenant is, with its key."""
+        self.__dict__ |= tenant.__dict__
+        self.port, self.authority, self.certificate, self.address = port, authority.file, certificate, address
 
     def connection(self):
         context = ssl.create_default_context(cafile=self.authority)
@@ -73,11 +75,7 @@ class Served:
         fresh.rename(self.files[name])
 
     def tenant(self, certificate, of=None, authority=None):
-        tenant = TLSTenant.__new__(TLSTenant)
-        tenant.__dict__ |= (of or self.agent.tenant).__dict__
-        tenant.port, tenant.certificate = self.port, certificate
-        tenant.authority = (authority or self.authority).file
-        return tenant
+        return TLSTenant(of or self.agent.tenant, self.port, authority or self.authority, certificate)
 
     def problem(self):
         return self.agent.tenant.call("GET", "/v1/node").body["tls"]["problem"]
@@ -389,10 +387,8 @@ def test_pods_and_kubelet_reach_the_agent_in_its_container(agent, policy):
         assert http_get(9464, path, address=address) == 200
     shop = {"namespaces": ["shop"], "faults": ["*"], "host": "allowed", "tlsIdentities": [SHOP]}
     agent.write_policy(shop=shop)
-    tenant = TLSTenant.__new__(TLSTenant)
-    tenant.__dict__ |= agent.tenant.__dict__
-    tenant.address, tenant.port, tenant.authority = address, 9443, authority.file
-    tenant.certificate = authority.issue("shop", [x509.UniformResourceIdentifier(SHOP)])
+    certificate = authority.issue("shop", [x509.UniformResourceIdentifier(SHOP)])
+    tenant = TLSTenant(agent.tenant, 9443, authority, certificate, address)
     wait_until(lambda: tenant.list().status == 200, 10)
     tenant.certificate = None
     assert refused(lambda: tenant.call("GET", "/livez"))

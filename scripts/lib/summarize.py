@@ -1,4 +1,4 @@
-"""summarize.py RESULT.xml...: what was skipped and why, then `N passed, N failed, N skipped` over all JUnit files.
+"""summarize.py RESULT...: of every RESULT.xml that there should be, what was skipped and why, then `N passed, N failed, N skipped` over all JUnit files.
 
 Fails when a test failed, when a file holds no test at all, or when a run ended before it could write its file. What
 such a run was at is in the log beside it: RESULT.log.
@@ -38,10 +38,10 @@ def tell_of_broken(path, error):
 passed = failed = 0
 skipped = collections.Counter()
 empty = []
-for path in map(Path, sys.argv[1:]):
+for path in (Path(f"{name}.xml") for name in sys.argv[1:]):
     try:
         cases = list(xml.parse(path).iter("testcase"))
-    except xml.ParseError as error:
+    except (OSError, xml.ParseError) as error:
         failed += 1
         tell_of_broken(path, error)
         continue

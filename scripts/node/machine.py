@@ -153,11 +153,15 @@ class Machine:
         return self
 
     def __exit__(self, *_):
+        self._end_processes()
+        shutil.rmtree(self.temporary, ignore_errors=True)
+
+    def _end_processes(self):
         for process in reversed(self.processes):
             if process.poll() is None:
                 process.kill()
             process.wait()
-        shutil.rmtree(self.temporary, ignore_errors=True)
+        self.processes.clear()
 
     # Ways to start
 
@@ -212,8 +216,7 @@ class Machine:
                 if attempt == BOOT_ATTEMPTS:
                     raise
                 print(f"vm: not up after {BOOT_SECONDS} s; once more\n{self.post_mortem()}", end="", file=sys.stderr)
-                self.qemu.kill()
-                self.qemu.wait()
+                self._end_processes()
 
     def save(self):
         """Saves everything but the memory, which is in its file already, and ends the machine."""

@@ -183,13 +183,7 @@ package final class Engine: Sendable {
         var features = [FeatureReport.unifiedCgroups(foundation.cgroups)]
         do {
             await runner.use(endpoints: try NodeEndpoints(configuration.excluded, on: foundation.thread))
-            features.append(
-                configuration.givenUp.contains(.netAdmin)
-                    ? FeatureReport(
-                        feature: .trafficShaping,
-                        reason: "the engine gave cap_net_admin up: the policy allowed no fault on the network",
-                        remedy: "allow one, and start the agent again", givenUp: [.netAdmin])
-                    : .trafficShaping(foundation.thread))
+            features.append(.trafficShaping(foundation.thread, without: configuration.givenUp))
         } catch {
             features.append(
                 FeatureReport(
@@ -209,7 +203,7 @@ package final class Engine: Sendable {
             await runner.use(
                 deadMan: try DeadMansProcess(
                     running: program, in: foundation.cgroups, mark: foundation.mark,
-                    without: EngineCapability.everything.subtracting(try CapabilitySet.permitted()).rawValue))
+                    among: try CapabilitySet.permitted().rawValue))
             features.append(FeatureReport(feature: .deadMansProcess, reason: nil, remedy: nil))
         } catch {
             features.append(

@@ -31,7 +31,13 @@ struct FeatureReport: Sendable {
         return unworkable
     }
 
-    static func trafficShaping(_ thread: NamespaceThread) -> FeatureReport {
+    static func trafficShaping(_ thread: NamespaceThread, without givenUp: CapabilitySet) -> FeatureReport {
+        if givenUp.contains(.netAdmin) {
+            return FeatureReport(
+                feature: .trafficShaping,
+                reason: "the engine gave cap_net_admin up: the policy allowed no fault on the network",
+                remedy: "allow one, and start the agent again", givenUp: [.netAdmin])
+        }
         do {
             try withTemporaryNetworkNamespace { namespace in
                 try StepRunner.probeShaping(in: namespace, on: thread)

@@ -1,5 +1,4 @@
 import AgentAPI
-import Authorization
 import ChaosModel
 import LinuxSystem
 
@@ -17,19 +16,15 @@ actor TLSReporter {
     func answer(_ query: CredentialsQuery) -> Answer {
         gateway = query
         files.look(at: .now)
-        guard let contents = files.contents, contents.hash != query.known else { return Answer(status: 200, body: [:]) }
-        let text = { (bytes: [UInt8]) in String(decoding: bytes, as: UTF8.self) }
-        return Answer(
-            status: 200,
-            body: TLSCredentials(
-                generation: contents.hash, certificateChain: text(contents.certificate),
-                privateKey: text(contents.privateKey), clientAuthorities: text(contents.clientAuthorities)
-            ).json)
+        guard let credentials = files.credentials, credentials.generation != query.known else {
+            return Answer(status: 200, body: [:])
+        }
+        return Answer(status: 200, body: credentials.json)
     }
 
     /// What may be told to anybody.
     var report: JSON {
-        let isBehind = files.contents.map { $0.hash != gateway.known } ?? true
+        let isBehind = files.credentials.map { $0.generation != gateway.known } ?? true
         let isExpired = gateway.expires.map { $0 <= wallSeconds() } ?? false
         let problem =
             files.failure ?? (isExpired ? "the certificate has expired" : nil) ?? gateway.problem?.cut(to: 512)

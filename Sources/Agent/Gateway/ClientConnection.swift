@@ -96,18 +96,15 @@ final class ClientConnection: ChannelInboundHandler {
     }
 
     private func handshakeCompleted(_ context: ChannelHandlerContext) {
-        do {
-            guard let certificate = try context.channel.pipeline.syncOperations.nioSSL_peerCertificate() else {
-                return context.close(promise: nil)
-            }
-            identities = certificate.identities
-            // A resumed session is not verified again.
-            validUntil = Int64(certificate.notValidAfter)
-            guard validUntil > wallSeconds() else { return close() }
-            deadline.enter(.idle)
-        } catch {
-            context.close(promise: nil)
+        // Without it, TLS had not come so far.
+        guard let certificate = try? context.channel.pipeline.syncOperations.nioSSL_peerCertificate() else {
+            return close()
         }
+        identities = certificate.identities
+        // A resumed session is not verified again.
+        validUntil = Int64(certificate.notValidAfter)
+        guard validUntil > wallSeconds() else { return close() }
+        deadline.enter(.idle)
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {

@@ -33,19 +33,19 @@ package final class GatewayServer: Sendable {
                 eventLoop: loop)
         }.wait()
         var entrances = [
-            try Self.open(api, limits, on: loop) {
+            try Self.open(api, on: loop) {
                 Listener(.api(limits), engine: engine.value, on: loop)
             }
         ]
         if let tls {
-            let opened = try Self.open(tls, limits, on: loop) {
+            let opened = try Self.open(tls, on: loop) {
                 Listener(
                     .api(limits), engine: engine.value, tls: TLSAccess(engine: engine.value, on: loop), on: loop)
             }
             entrances.append(opened)
         }
         if let probes {
-            let opened = try Self.open(probes, limits, on: loop) {
+            let opened = try Self.open(probes, on: loop) {
                 Listener(.probes(limits), engine: engine.value, on: loop)
             }
             entrances.append(opened)
@@ -71,8 +71,7 @@ package final class GatewayServer: Sendable {
     }
 
     private static func open(
-        _ socket: consuming OwnedDescriptor, _ limits: Limits, on loop: any EventLoop,
-        _ make: @escaping @Sendable () -> Listener
+        _ socket: consuming OwnedDescriptor, on loop: any EventLoop, _ make: @escaping @Sendable () -> Listener
     ) throws -> Entrance {
         try requireListening(socket)
         let listener = try loop.submit { NIOLoopBound(make(), eventLoop: loop) }.wait()
@@ -84,7 +83,7 @@ package final class GatewayServer: Sendable {
             }
             .withBoundSocket(raw).wait()
         // NIO has listened again, with a shorter backlog.
-        try systemCall("listen", on: "descriptor \(raw)") { listen(raw, limits.backlog) }
+        try systemCall("listen", on: "descriptor \(raw)") { listen(raw, OwnedDescriptor.backlog) }
         return Entrance(channel: channel, listener: listener)
     }
 }

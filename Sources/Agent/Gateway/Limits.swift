@@ -10,8 +10,6 @@ package struct Limits: Sendable {
     package var requestsPerSecond = 500
     /// TLS handshakes of one peer in a second, twice as many at once: each costs a signature.
     package var handshakesPerSecond = 50
-    /// Connections that wait to be accepted, on each socket.
-    package var backlog: Int32 = 4096
     /// How many connections beyond those are told so at once; the rest are closed without a word.
     package var refusals = 64
 

@@ -41,15 +41,21 @@ struct PeerBook {
         var handshakes: TokenBucket
     }
 
-    private let limits: Limits
+    private let requests: Rate
+    private let handshakes: Rate
     private let mostConnections: Int
     private var pages: [Peer: Page] = [:]
     /// Peers whose pages are kept when nobody is connected.
     private static let mostPages = 4096
 
     init(limits: Limits, mostConnections: Int) {
-        self.limits = limits
+        requests = Self.rate(limits.requestsPerSecond)
+        handshakes = Self.rate(limits.handshakesPerSecond)
         self.mostConnections = mostConnections
+    }
+
+    private static func rate(_ perSecond: Int) -> Rate {
+        Rate(atOnce: Double(perSecond) * 2, perSecond: Double(perSecond))
     }
 
     /// False when the peer has as many connections as it may.
@@ -57,9 +63,7 @@ struct PeerBook {
         if pages.count >= Self.mostPages { pages = pages.filter { $0.value.connections > 0 } }
         var page =
             pages[peer]
-            ?? Page(
-                requests: TokenBucket(depth: Double(limits.requestsPerSecond) * 2, at: now),
-                handshakes: TokenBucket(depth: Double(limits.handshakesPerSecond) * 2, at: now))
+            ?? Page(requests: TokenBucket(requests, at: now), handshakes: TokenBucket(handshakes, at: now))
         guard page.connections < mostConnections else { return false }
         page.connections += 1
         pages[peer] = page
@@ -72,13 +76,11 @@ struct PeerBook {
 
     /// False when the peer has asked for too much in too short a time.
     mutating func request(_ peer: Peer, at now: BootInstant) -> Bool {
-        let rate = Double(limits.requestsPerSecond)
-        return pages[peer]?.requests.take(depth: rate * 2, perSecond: rate, at: now) ?? false
+        pages[peer]?.requests.take(requests, at: now) ?? false
     }
 
     /// The same, of handshakes.
     mutating func handshake(_ peer: Peer, at now: BootInstant) -> Bool {
-        let rate = Double(limits.handshakesPerSecond)
-        return pages[peer]?.handshakes.take(depth: rate * 2, perSecond: rate, at: now) ?? false
+        pages[peer]?.handshakes.take(handshakes, at: now) ?? false
     }
 }

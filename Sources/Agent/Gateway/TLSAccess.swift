@@ -3,7 +3,6 @@ import ChaosModel
 import Glibc
 import NIOCore
 import NIOSSL
-import NIOTLS
 
 /// What TLS is served with: asked of the engine, which reads the files, and asked again for whatever has replaced them.
 /// On the event loop alone.
@@ -101,10 +100,9 @@ extension NIOSSLCertificate {
         let names = _subjectAlternativeNames().lazy.compactMap { name -> PeerIdentity? in
             let text = name.contents.withUnsafeBufferPointer { String(validating: $0, as: UTF8.self) }
             guard let identity = text.flatMap(PeerIdentity.init) else { return nil }
-            let isURI = identity.text.utf8.contains(0x3A)
             switch name.nameType {
-            case .uri: return isURI ? identity : nil
-            case .dnsName: return isURI ? nil : identity
+            case .uri: return identity.isURI ? identity : nil
+            case .dnsName: return identity.isURI ? nil : identity
             default: return nil
             }
         }

@@ -56,7 +56,7 @@ package final class Keeper {
 
     private static func listen(at address: InternetAddress?) throws(SystemCallError) -> Int32? {
         guard let address else { return nil }
-        return try OwnedDescriptor.listening(at: address, backlog: ListeningSocket.backlog).release()
+        return try OwnedDescriptor.listening(at: address).release()
     }
 
     /// Keeps the programs running until the agent is told to stop and the engine has taken everything back.

@@ -4,8 +4,6 @@ import LinuxSystem
 /// A Unix socket that the keeper binds and keeps, so that whoever connects while its server is being started
 /// again waits in the backlog and is not refused.
 struct ListeningSocket: ~Copyable {
-    /// Connections that wait to be accepted.
-    static let backlog: Int32 = 4096
     let descriptor: OwnedDescriptor
 
     /// Replaces whatever socket an earlier agent left at the path: the caller holds the agent's lock.
@@ -36,7 +34,7 @@ struct ListeningSocket: ~Copyable {
                 }
             }
         }
-        try systemCall("listen", on: path) { listen(raw, Self.backlog) }
+        try systemCall("listen", on: path) { listen(raw, OwnedDescriptor.backlog) }
         self.descriptor = descriptor
     }
 }

@@ -14,7 +14,7 @@ package final class AuditLog: Sendable {
     /// Events that wait for a slow disk; more are lost, and counted.
     private static let mostWaiting = 10_000
     /// Refusals of one asker that are written.
-    private static let mostRefusals = (atOnce: 100.0, perSecond: 5.0)
+    private static let refusals = Rate(atOnce: 100, perSecond: 5)
 
     private struct State {
         var head = AuditHead.none
@@ -69,12 +69,11 @@ package final class AuditLog: Sendable {
     ///
     /// - Parameter asker: The tenant, or what all share who are none.
     package func recordDenial(_ event: AuditEvent, of asker: String) {
-        let (refusals, now) = (Self.mostRefusals, BootInstant.now)
+        let now = BootInstant.now
         let isWritten = state.withLock { state in
             // Names of tenants are known to be few; whoever is none shares one.
-            let full = TokenBucket(depth: refusals.atOnce, at: now)
-            let isWritten = state.buckets[asker, default: full].take(
-                depth: refusals.atOnce, perSecond: refusals.perSecond, at: now)
+            let full = TokenBucket(Self.refusals, at: now)
+            let isWritten = state.buckets[asker, default: full].take(Self.refusals, at: now)
             if !isWritten { state.lost += 1 }
             return isWritten
         }

@@ -1,12 +1,12 @@
 import Glibc
-import LinuxSystem
+package import LinuxSystem
 
 /// Files that an operator writes and the agent looks at again while it runs.
-enum ConfigurationFile {
+package enum ConfigurationFile {
     /// A whole file.
     ///
     /// - Throws: The error of `open(2)` or `read(2)`; `EINVAL` for what is no regular file, `EFBIG` for one that is longer.
-    static func read(_ path: String, atMost maximumLength: Int) throws(SystemCallError) -> [UInt8] {
+    package static func read(_ path: String, atMost maximumLength: Int) throws(SystemCallError) -> [UInt8] {
         // Of a FIFO, opening would otherwise wait for somebody to write.
         let file = try OwnedDescriptor.open(path, O_RDONLY | O_NONBLOCK)
         guard try file.status(subject: path).st_mode & S_IFMT == S_IFREG else {
@@ -18,7 +18,7 @@ enum ConfigurationFile {
 }
 
 /// What changes when a file is written or replaced, also behind a symbolic link.
-struct FileStamp: Hashable {
+package struct FileStamp: Hashable, Sendable {
     let name: String
     private let device: UInt64
     private let inode: UInt64
@@ -33,7 +33,7 @@ struct FileStamp: Hashable {
     }
 
     /// The corresponding system call is `stat(2)`.
-    init(of path: String) throws(SystemCallError) {
+    package init(of path: String) throws(SystemCallError) {
         try self.init(path, at: path)
     }
 

@@ -12,9 +12,8 @@ package struct RequestRates: Sendable {
     /// - Throws: `rate-exceeded`. To end a session is never refused.
     package mutating func take(_ request: VerifiedRequest, perSecond rate: Int, at now: BootInstant) throws(Problem) {
         if case .end = request.demand { return }
-        let most = max(1, Double(rate) * Self.burst)
-        let full = TokenBucket(depth: most, at: now)
-        guard buckets[request.tenant, default: full].take(depth: most, perSecond: Double(rate), at: now) else {
+        let allowed = Rate(atOnce: max(1, Double(rate) * Self.burst), perSecond: Double(rate))
+        guard buckets[request.tenant, default: TokenBucket(allowed, at: now)].take(allowed, at: now) else {
             throw Problem(
                 .rateExceeded, "tenant \(request.tenant) has asked for more than \(rate) things a second",
                 hint: "wait a second; read a session's events instead of asking for it again and again")

@@ -24,5 +24,7 @@ package struct PeerIdentity: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    package var isURI: Bool { text.utf8.contains(0x3A) }
+
     package var description: String { text }
 }

@@ -96,8 +96,7 @@ package enum ProblemCode: String, CaseIterable, Sendable {
             .audienceMismatch, .tokenExpired, .tokenNotYetValid, .tokenLifetimeTooLong:
             401
         case .operationMismatch, .identityMismatch, .notOperator, .targetRefused, .tenantUnknown, .faultDenied,
-            .durationDenied,
-            .intensityDenied, .namespaceDenied, .targetProtected, .optInMissing:
+            .durationDenied, .intensityDenied, .namespaceDenied, .targetProtected, .optInMissing:
             403
         case .replayed, .sessionEnded: 409
         case .replayStoreFull, .rateExceeded, .limitExceeded: 429

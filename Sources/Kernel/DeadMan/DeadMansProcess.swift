@@ -62,12 +62,12 @@ package final class DeadMansProcess {
     }
 
     /// - Parameter mark: Names the agent among those that may have been on this node: a successor looks for it.
-    /// - Parameter lacking: Capabilities that it is not given, as a mask: nothing that it may have to undo needs them.
+    /// - Parameter available: What it may be given, as a mask of capabilities: nothing that it may have to undo needs others.
     package init(
-        running executable: Executable, in tree: CgroupTree, mark: String, without lacking: UInt64 = 0
+        running executable: Executable, in tree: CgroupTree, mark: String, among available: UInt64 = .max
     ) throws(DeadMansError) {
         self.executable = executable
-        capabilities = Self.capabilities & ~lacking
+        capabilities = Self.capabilities & available
         self.tree = tree
         self.mark = mark
         do throws(SystemCallError) {

@@ -99,14 +99,15 @@ extension OwnedDescriptor {
         return descriptor
     }
 
+    /// How many connections may wait to be accepted; the kernel may allow fewer (`net.core.somaxconn`).
+    package static let backlog: Int32 = 4096
+
     /// A TCP socket that takes connections, and never blocks. At `[::]` it takes those of IPv4, too.
     ///
     /// - Throws: `EADDRINUSE`, `EADDRNOTAVAIL` where no interface has the address, `EACCES` for a privileged port.
     ///
     /// The corresponding system calls are `socket(2)`, `bind(2)` and `listen(2)`.
-    package static func listening(
-        at address: InternetAddress, backlog: Int32
-    ) throws(SystemCallError) -> OwnedDescriptor {
+    package static func listening(at address: InternetAddress) throws(SystemCallError) -> OwnedDescriptor {
         let type = SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue
         let descriptor = OwnedDescriptor(
             adopting: try systemCall("socket", on: "\(address)") {

@@ -50,7 +50,12 @@ enum SquallGateway {
 
         // The key of TLS is in it.
         try keepMemoryPrivate()
-        raiseDescriptorLimit()
+        // Each client has a descriptor, and another to the engine. With fewer than that it refuses some sooner.
+        do throws(SystemCallError) {
+            try raiseDescriptorLimit(to: 4096)
+        } catch {
+            printToStandardError("the limit of open files stays as it was: \(error)")
+        }
         let server = try GatewayServer(
             api: OwnedDescriptor(adopting: api), tls: tls.map { OwnedDescriptor(adopting: $0) },
             probes: probes.map { OwnedDescriptor(adopting: $0) },
@@ -61,16 +66,6 @@ enum SquallGateway {
         sigdelset(&others, SIGTERM)
         sigsuspend(&others)
         try server.drain()
-    }
-}
-
-/// Each client has a descriptor, and another to the engine. With fewer than that it refuses some sooner.
-private func raiseDescriptorLimit() {
-    var limit = rlimit()
-    guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
-    limit.rlim_cur = min(limit.rlim_max, 4096)
-    if setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) != 0 {
-        printToStandardError("the limit of open files stays as it was: \(Errno.current)")
     }
 }
 

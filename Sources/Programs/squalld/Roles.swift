@@ -33,7 +33,7 @@ func runEngine(_ options: AgentOptions) -> Never {
     if !configuration.givenUp.isEmpty {
         StandardStream.error.writeLine("squalld: the policy needs none of \(configuration.givenUp): given up")
     }
-    raiseDescriptorLimit(to: options.mostDescriptors)
+    raiseLimit(to: options.mostDescriptors)
     signal(SIGPIPE, SIG_IGN)
     // Blocked before Dispatch makes threads, so that only the source below sees it.
     signal(SIGTERM, SIG_IGN)
@@ -81,7 +81,7 @@ func runRecovery(_ options: AgentOptions) -> Never {
         guard let lock = try AgentLock.takeIfFree(in: options.stateDirectory) else {
             exit(code: 75, saying: "an agent runs with \(options.stateDirectory): it takes everything back itself")
         }
-        raiseDescriptorLimit(to: nil)
+        raiseLimit(to: nil)
         Task {
             do {
                 let recovery = try await recover(options)
@@ -127,12 +127,11 @@ private func recover(_ options: AgentOptions) async throws -> Recovery {
 }
 
 /// Each live session holds a few descriptors: as many are allowed as the container allows at all, or as this says.
-private func raiseDescriptorLimit(to most: Int?) {
-    var limit = rlimit()
-    guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
-    limit.rlim_cur = min(limit.rlim_max, most.map { rlim_t($0) } ?? limit.rlim_max)
-    if setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) != 0 {
-        StandardStream.error.writeLine("squalld: the limit of open files stays as it was: \(Errno.current)")
+private func raiseLimit(to most: Int?) {
+    do throws(SystemCallError) {
+        try raiseDescriptorLimit(to: most)
+    } catch {
+        StandardStream.error.writeLine("squalld: the limit of open files stays as it was: \(error)")
     }
 }
 

@@ -15,9 +15,8 @@ struct NodeReport {
     private var features: [Check] {
         entries("features").map { entry in
             Check(
-                entry["name"]?.stringValue ?? "?",
-                level(of: entry),
-                entry["reason"]?.stringValue ?? "", remedy: entry["remedy"]?.stringValue)
+                entry["name"]?.stringValue ?? "?", level(of: entry), entry["reason"]?.stringValue ?? "",
+                remedy: entry["remedy"]?.stringValue)
         }
     }
 

@@ -1,5 +1,7 @@
+import AgentAPI
+import Authorization
 import ChaosModel
-package import LinuxSystem
+import LinuxSystem
 import Signatures
 
 /// What the gateway serves TLS with, as files that are looked at again while the agent runs. The gateway, which can open
@@ -22,32 +24,24 @@ package struct TLSFiles: Sendable {
         fileprivate var all: [String] { [certificate, privateKey, clientAuthorities] }
     }
 
-    package struct Contents: Hashable, Sendable {
-        /// SHA-256 of all of them.
-        package let hash: String
-        package let certificate: [UInt8]
-        package let privateKey: [UInt8]
-        package let clientAuthorities: [UInt8]
-    }
-
     /// Each file's. An authority's certificate has some 2 KiB.
-    package static let maximumLength = 128 << 10
+    private static let maximumLength = 128 << 10
 
     private let paths: Paths
     /// As they were when all of them could be read.
-    package private(set) var contents: Contents?
+    private(set) var credentials: TLSCredentials?
     /// Why they cannot be read now.
-    package private(set) var failure: String?
+    private(set) var failure: String?
     private var stamps: [FileStamp] = []
     private var nextLook: BootInstant
 
-    package init(watching paths: Paths) {
+    init(watching paths: Paths) {
         self.paths = paths
         nextLook = .now
     }
 
     /// Reads them again if any has changed, and looks for that at most once a second.
-    package mutating func look(at now: BootInstant) {
+    mutating func look(at now: BootInstant) {
         guard now >= nextLook else { return }
         nextLook = now + .seconds(1)
         do {
@@ -58,9 +52,10 @@ package struct TLSFiles: Sendable {
             for (path, bytes) in zip(paths.all, bytes) where !bytes.allSatisfy({ $0 < 0x80 }) {
                 throw SystemCallError("read", on: "\(path), which is no PEM", errno: .invalidArgument)
             }
-            contents = Contents(
-                hash: try SHA256.hex(of: bytes.flatMap { try SHA256.hex(of: $0).utf8 }), certificate: bytes[0],
-                privateKey: bytes[1], clientAuthorities: bytes[2])
+            let texts = bytes.map { String(decoding: $0, as: UTF8.self) }
+            credentials = TLSCredentials(
+                generation: try SHA256.hex(of: bytes.flatMap { try SHA256.hex(of: $0).utf8 }),
+                certificateChain: texts[0], privateKey: texts[1], clientAuthorities: texts[2])
             stamps = current
             failure = nil
         } catch {
