@@ -217,7 +217,7 @@ def test_what_cannot_be_undone_is_tried_until_it_can_and_said_everywhere(agent, 
         assert agent.tenant.end(session).body["state"] == "stuck"
         readiness = agent.tenant.call("GET", "/readyz")
         assert readiness.status == 503 and "1 sessions cannot be undone" in readiness.body["reasons"][0]
-        assert 'squall_sessions{state="stuck"} 1\n' in agent.tenant.call("GET", "/metrics").body
+        assert 'squall_sessions{fault="disk-fill",state="stuck"} 1\n' in agent.tenant.call("GET", "/metrics").body
         listed = subprocess.check_output(
             [PROGRAMS / "squall", "session", "list", "--engine-socket", agent.engine_socket], text=True
         )

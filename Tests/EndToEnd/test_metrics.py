@@ -1,6 +1,8 @@
 """What Prometheus scrapes, read by Prometheus' own client library."""
 
+from conftest import IN_NODE
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from running_agent import wait_until
 
 
 def scrape(agent):
@@ -14,14 +16,60 @@ def scrape(agent):
 def test_sessions_are_counted(agent, target):
     before = scrape(agent)
     assert before["squall_ready",] == 1
-    assert before["squall_sessions", "stuck"] == 0
+    assert before["squall_sessions", "cpu-stress", "stuck"] == 0
     session = agent.tenant.begin("cpu-stress", target.selector, {"load": 1, "workers": 1}, duration="60s")
     active = scrape(agent)
-    assert active["squall_sessions", "active"] == before["squall_sessions", "active"] + 1
+    assert active["squall_sessions", "cpu-stress", "active"] == before["squall_sessions", "cpu-stress", "active"] + 1
     assert active["squall_sessions_opened_total", "cpu-stress"] == before["squall_sessions_opened_total", "cpu-stress"] + 1
     assert active["squall_journal_bytes",] > before["squall_journal_bytes",] > 0
     agent.tenant.end(session)
     after = scrape(agent)
-    assert after["squall_sessions", "active"] == before["squall_sessions", "active"]
+    assert after["squall_sessions", "cpu-stress", "active"] == before["squall_sessions", "cpu-stress", "active"]
     assert after["squall_sessions_ended_total", "cancelled"] == before["squall_sessions_ended_total", "cancelled"] + 1
     assert after["squall_undo_attempts_total", "restored"] == before["squall_undo_attempts_total", "restored"] + 1
+    assert after["squall_worker_exits_total", "told"] == before["squall_worker_exits_total", "told"] + 1
+    for phase in ("apply", "revert"):
+        name = f"squall_{phase}_seconds"
+        assert after[f"{name}_count", "cpu-stress"] == before.get((f"{name}_count", "cpu-stress"), 0) + 1
+        assert after[f"{name}_bucket", "cpu-stress", "30.0"] >= after[f"{name}_bucket", "cpu-stress", "0.005"]
+        assert after[f"{name}_sum", "cpu-stress"] > before.get((f"{name}_sum", "cpu-stress"), 0)
+
+
+def test_refusals_are_counted_by_their_code(agent, target):
+    before = scrape(agent)
+    token = agent.tenant.token("inject", target=target.selector, fault="earthquake", duration="1s")
+    assert agent.tenant.call("POST", "/v1/sessions", token).code == "fault-unknown"
+    session = agent.tenant.begin("cpu-stress", target.selector, {"load": 1, "workers": 1}, duration="60s")
+    agent.tenant.end(session)
+    assert agent.tenant.call("GET", "/v1/sessions", "no.token.atall").status == 401
+    after = scrape(agent)
+    name = "squall_requests_refused_total"
+    assert after[name, "fault-unknown"] == before[name, "fault-unknown"] + 1
+    assert after[name, "token-malformed"] == before[name, "token-malformed"] + 1
+    assert after[name, "namespace-denied"] == before[name, "namespace-denied"]
+    assert after["squall_replay_tokens",] >= 2
+
+
+def test_what_an_engine_left_is_counted_by_the_next(agent, target):
+    session = agent.tenant.begin("cpu-stress", target.selector, {"load": 1, "workers": 1}, duration="60s")
+    before = scrape(agent)
+    agent.kill_engine()
+    assert agent.tenant.wait_until_ended(session)["ending"] == "recovered"
+    after = scrape(agent)
+    assert after["squall_orphans_found",] == 1
+    assert after["squall_sessions_ended_total", "recovered"] == 1
+    assert after["squall_start_time_seconds",] >= before["squall_start_time_seconds",]
+
+
+def test_a_halt_and_bad_files_are_told(agent):
+    assert scrape(agent)["squall_halted",] == 0
+    good = agent.policy_file.read_text()
+    try:
+        agent.policy_file.write_text("version: 2\n")
+        agent.tenant.list()  # Looks at once.
+        wait_until(lambda: scrape(agent)["squall_configuration_errors", "policy"] == 1, timeout=10)
+    finally:
+        agent.policy_file.write_text(good)
+    wait_until(lambda: agent.tenant.list() and scrape(agent)["squall_configuration_errors", "policy"] == 0, timeout=10)
+    # The agent of the test node serves TLS.
+    assert ("squall_tls_not_after_timestamp_seconds",) in scrape(agent) or not IN_NODE

@@ -23,14 +23,16 @@ actor NodeReporter {
     private let cgroups: CgroupTree
     private let runtimes: RuntimeClient
     let scheduler: Scheduler
-    private let gate: RequestGate
+    let gate: RequestGate
     let audit: AuditLog
-    private let tls: TLSReporter?
+    let tls: TLSReporter?
+    nonisolated let tally = RequestTally()
     private let features: [FeatureReport]
     /// By the faults' kinds, why they do not work.
     private let unworkable: [String: String]
     private let questions = DispatchQueue(label: "squall.node", target: .global())
     private let startedAt = BootInstant.now
+    let startedAtWall = wallSeconds()
     private var runtimesAsked: Task<JSON, Never>?
     private var runtimesTold: (report: JSON, at: BootInstant)?
 

@@ -44,6 +44,7 @@ struct RequestService: Sendable {
                 throw Problem(.requestMalformed, "a frame that the engine does not take")
             }
         } catch {
+            node.tally.countRefusal(error.code)
             _ = await reply(Answer(error).frame)
         }
     }

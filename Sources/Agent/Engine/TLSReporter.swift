@@ -22,15 +22,20 @@ actor TLSReporter {
         return Answer(status: 200, body: credentials.json)
     }
 
-    /// What may be told to anybody.
-    var report: JSON {
+    /// How that goes, and until when the certificate in force is valid, in seconds since 1970. May be told to anybody.
+    var state: (problem: String?, expires: Int64?) {
         let isBehind = files.credentials.map { $0.generation != gateway.known } ?? true
         let isExpired = gateway.expires.map { $0 <= wallSeconds() } ?? false
         let problem =
             files.failure ?? (isExpired ? "the certificate has expired" : nil) ?? gateway.problem?.cut(to: 512)
             ?? (isBehind ? "the gateway has not taken it over yet" : nil)
+        return (problem, gateway.expires)
+    }
+
+    var report: JSON {
+        let state = state
         return .object([
-            ("problem", problem.map(JSON.string) ?? .null), ("expires", gateway.expires.map(JSON.integer)),
+            ("problem", state.problem.map(JSON.string) ?? .null), ("expires", state.expires.map(JSON.integer)),
         ])
     }
 }

@@ -29,6 +29,8 @@ final class LiveSession {
     /// Steps on containers before this one that could not be undone whole, as somebody else had a hand in it.
     private var drifted: [SessionReport.StepReport] = []
     var leaseEnd: BootInstant?
+    /// Since when its fault is being applied, or taken back.
+    var changingSince: (state: SessionState, at: BootInstant)?
     /// When its effect was last looked at.
     var measuredAt: BootInstant?
     /// The first ones and the last: their numbers tell how many are left out between.

@@ -18,6 +18,7 @@ extension Scheduler {
         var action = first
         while true {
             session.announceChange()
+            measureChange(of: session)
             switch action {
             case .perform(let step):
                 action = session.machine.handle(await perform(step, of: session))
@@ -35,6 +36,28 @@ extension Scheduler {
                 return
             case .carryOn:
                 preconditionFailure("the driver asked for an action and got none")
+            }
+        }
+    }
+
+    /// Times how long it takes to apply a fault, and to take it back.
+    private func measureChange(of session: LiveSession) {
+        let since = session.changingSince
+        let fault = session.record.fault
+        switch session.machine.state {
+        case .pending: break
+        case .applying where since?.state == .applying: break
+        case .reverting where since?.state == .reverting: break
+        case .applying, .reverting: session.changingSince = (session.machine.state, .now)
+        // Being stuck is a part of it.
+        case .stuck: break
+        case .active, .waiting, .ended:
+            session.changingSince = nil
+            guard let since else { return }
+            let duration = BootInstant.now - since.at
+            switch since.state {
+            case .applying: counts.applied[fault, default: DurationHistogram()].observe(duration)
+            default: counts.reverted[fault, default: DurationHistogram()].observe(duration)
             }
         }
     }
@@ -123,6 +146,9 @@ extension Scheduler {
             let outcome = found.bounded
             session.steps[step].undo = outcome
             counts.undone[outcome.word, default: 0] += 1
+            if outcome == .restored, session.record.intents[step].runsWorker {
+                counts.workerExits[.told, default: 0] += 1
+            }
             switch outcome {
             case .restored, .alreadyRestored, .irreversible:
                 session.tell("step-undone", "\(outcome.word): \(session.steps[step].summary)")
@@ -165,6 +191,7 @@ extension Scheduler {
         case .workerReached(let bytes, let reason?):
             session.tell("worker-reached", "the worker holds \(bytes) and gets no more: \(reason)")
         case .workerEnded(let how, let isOutOfMemory):
+            counts.workerExits[isOutOfMemory ? .outOfMemory : .early, default: 0] += 1
             guard session.machine.ending == nil else { return }
             if isOutOfMemory {
                 let tenths = Int64(((BootInstant.now - session.openedAt).seconds * 10).rounded())

@@ -1,3 +1,4 @@
+import Authorization
 package import ChaosModel
 import Journal
 import LinuxSystem
@@ -11,9 +12,34 @@ extension Scheduler {
         package var ended: [Ending: Int] = [:]
         /// Steps by the word for what undoing them found.
         package var undone: [String: Int] = [:]
+        /// By fault: how long applying it took, from when the session was on disk.
+        package var applied: [String: DurationHistogram] = [:]
+        /// By fault: how long taking it back took, from when the session was told to end, and however often it was tried.
+        package var reverted: [String: DurationHistogram] = [:]
+        package var workerExits: [WorkerExit: Int] = [:]
+        /// Sessions that an earlier engine had left.
+        package var orphans = 0
+    }
+
+    /// How a session's worker ended.
+    package enum WorkerExit: String, CaseIterable, Sendable {
+        /// When its fault was taken back.
+        case told
+        /// Before that: by itself, or by somebody's signal.
+        case early
+        /// Before that, since the target's memory ran out.
+        case outOfMemory = "out-of-memory"
     }
 
     package func count(of state: SessionState) -> Int { live.values.count { $0.machine.state == state } }
+
+    /// Live sessions by fault and state.
+    package var liveCounts: [String: [SessionState: Int]] {
+        live.values.reduce(into: [:]) { $0[$1.record.fault, default: [:]][$1.machine.state, default: 0] += 1 }
+    }
+
+    /// Tokens that have been used and are still remembered.
+    package var rememberedTokens: Int { replay.count }
 
     /// Descriptors that are kept for what is under way: connections, undoing, the journal.
     private static let keptDescriptors = 128

@@ -125,6 +125,7 @@ package actor Scheduler {
 extension Scheduler {
     /// Takes back what an earlier agent left. Returns when each session is undone or stuck; stuck ones go on being tried.
     package func recover(_ sessions: [OpenedSession]) async {
+        counts.orphans = sessions.count
         let all = sessions.map { record in
             LiveSession(
                 record: record, target: nil, openedAt: BootInstant(nanoseconds: record.openedAt),
