@@ -1,3 +1,4 @@
+internal import ChaosModel
 package import ContainerRuntimes
 internal import Glibc
 internal import LinuxSystem
@@ -30,7 +31,8 @@ package struct RuntimeDirectory: Sendable {
         do throws(RuntimeFailure) {
             switch question {
             case .container(let id): return .container(try await container(id, before: deadline))
-            case .list: return .list(try await pods(before: deadline))
+            case .list: return .list(try await pods(matching: nil, before: deadline))
+            case .find(let pod): return .list(try await pods(matching: pod, before: deadline))
             case .status: return .status(await statuses(before: deadline))
             case .stop(let id, let graceSeconds):
                 return .stopped(exitCode: try await stop(id, graceSeconds: graceSeconds, before: deadline))
@@ -75,9 +77,11 @@ package struct RuntimeDirectory: Sendable {
         throw failure ?? (results.isEmpty ? absence : .notFound)
     }
 
-    private func pods(before deadline: NIODeadline) async throws(RuntimeFailure) -> [RuntimePod] {
+    private func pods(
+        matching selector: PodSelector?, before deadline: NIODeadline
+    ) async throws(RuntimeFailure) -> [RuntimePod] {
         let results = await askPresent { runtime throws(RuntimeFailure) in
-            try await runtime.pods(before: deadline)
+            try await runtime.pods(matching: selector, before: deadline)
         }
         if results.isEmpty { throw absence }
         var pods: [RuntimePod] = []

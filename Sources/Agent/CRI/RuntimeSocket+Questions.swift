@@ -1,3 +1,4 @@
+internal import ChaosModel
 internal import ContainerRuntimes
 internal import FoundationEssentials
 internal import NIOCore
@@ -62,7 +63,11 @@ extension RuntimeSocket {
     }
 
     /// Every pod, with its containers that run.
-    func pods(before deadline: NIODeadline) async throws(RuntimeFailure) -> [RuntimePod] {
+    ///
+    /// - Parameter selector: Only those that are ready and match it.
+    func pods(
+        matching selector: PodSelector?, before deadline: NIODeadline
+    ) async throws(RuntimeFailure) -> [RuntimePod] {
         let request = Runtime_V1_ListContainersRequest.with { $0.filter.state.state = .containerRunning }
         let response = try await call(
             "ListContainers", request, returning: Runtime_V1_ListContainersResponse.self, before: deadline)
@@ -70,7 +75,13 @@ extension RuntimeSocket {
             "ListPodSandbox", Runtime_V1_ListPodSandboxRequest(), returning: Runtime_V1_ListPodSandboxResponse.self,
             before: deadline)
         let containers = Dictionary(grouping: response.containers, by: \.podSandboxID)
-        return sandboxes.items.map { sandbox in
+        func isWanted(_ sandbox: Runtime_V1_PodSandbox) -> Bool {
+            guard let selector else { return true }
+            let pod = sandbox.metadata
+            return sandbox.state == .sandboxReady
+                && selector.matches(namespace: pod.namespace, name: pod.name, uid: pod.uid, labels: sandbox.labels)
+        }
+        return sandboxes.items.filter(isWanted).map { sandbox in
             RuntimePod(
                 uid: sandbox.metadata.uid,
                 containers: containers[sandbox.id, default: []].map {

@@ -1,4 +1,5 @@
 internal import AgentAPI
+package import ChaosModel
 internal import Glibc
 internal import LinuxSystem
 
@@ -26,8 +27,10 @@ package struct RuntimeClient: Sendable {
     }
 
     /// Every pod of the node, with its containers that run.
-    package func pods() throws(RuntimeFailure) -> [RuntimePod] {
-        guard case .list(let pods) = try ask(.list) else {
+    ///
+    /// - Parameter selector: Only those that are ready and match it, whatever container it names.
+    package func pods(matching selector: PodSelector? = nil) throws(RuntimeFailure) -> [RuntimePod] {
+        guard case .list(let pods) = try ask(selector.map(RuntimeQuestion.find) ?? .list) else {
             throw .refused(reason: "the answer is no list of pods")
         }
         return pods

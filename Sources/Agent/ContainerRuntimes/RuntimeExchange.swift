@@ -1,5 +1,5 @@
 package import AgentAPI
-internal import ChaosModel
+package import ChaosModel
 
 /// What the engine asks the runtimes process: the payload of a `question` frame, as `{"ask": "list"}`.
 package enum RuntimeQuestion: Hashable, Sendable {
@@ -7,6 +7,8 @@ package enum RuntimeQuestion: Hashable, Sendable {
     case container(String)
     /// Every pod, with its containers that run.
     case list
+    /// The pods that are ready and match, with their containers that run.
+    case find(PodSelector)
     /// What is behind each of the sockets.
     case status
     /// Stop the running container with exactly this identifier: its own stop signal, and SIGKILL after so many seconds;
@@ -19,7 +21,7 @@ package enum RuntimeQuestion: Hashable, Sendable {
     /// How long it may take beyond the time that any other may.
     package var extraPatience: Duration {
         switch self {
-        case .container, .list, .status: .zero
+        case .container, .list, .find, .status: .zero
         // A killed container's processes have to end, and its runtime to notice.
         case .stop(_, let graceSeconds): .seconds(graceSeconds + 10)
         }
@@ -27,11 +29,14 @@ package enum RuntimeQuestion: Hashable, Sendable {
 
     package init?(payload: some Collection<UInt8>) {
         // A malformed question needs no reason: only the engine asks.
-        guard let json = try? JSON(parsing: payload, maximumDepth: 2) else { return nil }
+        guard let json = try? JSON(parsing: payload, maximumDepth: 4) else { return nil }
         switch (json["ask"]?.stringValue, json["id"]?.stringValue, json.members?.count) {
         case ("container", let id?, 2): self = .container(id)
         case ("list", nil, 1): self = .list
         case ("status", nil, 1): self = .status
+        case ("find", nil, 2):
+            guard let pod = json["pod"].flatMap({ try? PodSelector($0, field: "pod") }) else { return nil }
+            self = .find(pod)
         case ("stop", let id?, 3):
             guard let seconds = json["graceSeconds"]?.integerValue, (0...Self.longestGrace).contains(seconds) else {
                 return nil
@@ -46,6 +51,7 @@ package enum RuntimeQuestion: Hashable, Sendable {
             switch self {
             case .container(let id): ["ask": "container", "id": .string(id)]
             case .list: ["ask": "list"]
+            case .find(let pod): ["ask": "find", "pod": pod.json]
             case .status: ["ask": "status"]
             case .stop(let id, let seconds): ["ask": "stop", "id": .string(id), "graceSeconds": .integer(seconds)]
             }

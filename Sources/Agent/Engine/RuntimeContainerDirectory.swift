@@ -24,6 +24,36 @@ final class RuntimeContainerDirectory: ContainerDirectory {
         return RunningContainer(container)
     }
 
+    func container(of pod: PodSelector) throws(Problem) -> RunningContainer {
+        let field = "target.pod"
+        let pods: [RuntimePod]
+        do throws(RuntimeFailure) { pods = try client.pods(matching: pod) } catch { throw error.problem }
+        let running = pods.flatMap(\.containers)
+        let meant = running.filter { pod.container == nil || $0.name == pod.container }
+        let names = Set(running.map(\.name)).sorted().prefix(16).joined(separator: ", ")
+        guard let one = meant.first else {
+            throw Problem(
+                .targetNotFound,
+                pods.isEmpty ? "there is no such pod on this node" : "no such container of the pod runs", field: field,
+                hint: names.isEmpty ? "send the request to the node on which the pod runs" : "there run: \(names)")
+        }
+        guard meant.count == 1 else {
+            throw Problem(
+                .targetAmbiguous,
+                "\(meant.count) containers are meant, of \(pods.count { !$0.containers.isEmpty }) pods",
+                field: field, hint: "name one pod by its name or uid, and a container of it: \(names)")
+        }
+        let container = try container(one.id)
+        // Asked twice, the runtime has to say the same.
+        let facts = container.facts
+        guard facts.namespace == pod.namespace, facts.name == one.name, pod.name.map({ $0 == facts.pod }) ?? true,
+            pod.uid.map({ $0 == facts.podUID }) ?? true
+        else {
+            throw Problem(.targetUnresolvable, "container \(one.id) is said to be of two pods", field: field)
+        }
+        return container
+    }
+
     func successor(of container: TargetFacts.Container) throws(Problem) -> Successor<RunningContainer> {
         // Nothing tells a pod without one from others.
         if container.podUID.isEmpty { return .notYet }

@@ -70,6 +70,7 @@ package enum ProblemCode: String, CaseIterable, Sendable {
     case faultUnsupported = "fault-unsupported"
     case targetNotFound = "target-not-found"
     case targetGone = "target-gone"
+    case targetAmbiguous = "target-ambiguous"
     case targetRefused = "target-refused"
     case targetUnresolvable = "target-unresolvable"
     case sessionNotFound = "session-not-found"
@@ -101,7 +102,9 @@ package enum ProblemCode: String, CaseIterable, Sendable {
         case .replayed, .sessionEnded: 409
         case .replayStoreFull, .rateExceeded, .limitExceeded: 429
         case .requestMalformed: 400
-        case .fieldUnknown, .fieldMissing, .fieldInvalid, .faultUnknown, .faultUnsupported, .targetUnresolvable: 422
+        case .fieldUnknown, .fieldMissing, .fieldInvalid, .faultUnknown, .faultUnsupported, .targetAmbiguous,
+            .targetUnresolvable:
+            422
         case .targetNotFound, .sessionNotFound, .notFound: 404
         case .targetGone: 410
         case .methodNotAllowed: 405

@@ -2,6 +2,8 @@
 package enum TargetSelector: Hashable, Sendable {
     /// A container by the identifier that its runtime gave it.
     case container(String)
+    /// A container by its pod.
+    case pod(PodSelector)
     /// A process by its number and its start time in clock ticks since boot (field 22 of `/proc/PID/stat`).
     case process(id: Int32, startTime: UInt64)
     /// A cgroup by its path below the cgroup root, as `/kubepods/burstable/pod…`.
@@ -9,16 +11,21 @@ package enum TargetSelector: Hashable, Sendable {
 }
 
 extension TargetSelector {
-    package var isContainer: Bool { if case .container = self { true } else { false } }
+    package var isContainer: Bool {
+        switch self {
+        case .container, .pod: true
+        case .process, .cgroup: false
+        }
+    }
 
-    /// Reads `{"container": "…"}`, `{"process": {"pid": 1, "startTime": 2}}` or `{"cgroup": "/…"}`.
+    /// Reads `{"container": "…"}`, `{"pod": {"namespace": "…", "name": "…"}}`, `{"process": {"pid": 1, "startTime": 2}}` or `{"cgroup": "/…"}`.
     package init(_ json: JSON, field: String = "target") throws(Problem) {
         guard let members = json.members else {
             throw Problem(.fieldInvalid, "a target is an object, not \(json.typeName)", field: field)
         }
         guard members.count == 1, let member = members.first else {
             throw Problem(
-                .fieldInvalid, "a target names exactly one of container, process and cgroup", field: field)
+                .fieldInvalid, "a target names exactly one of container, pod, process and cgroup", field: field)
         }
         let path = "\(field).\(member.name)"
         switch member.name {
@@ -29,6 +36,8 @@ extension TargetSelector {
                     field: path, hint: "copy containerID from the pod's status")
             }
             self = .container(id)
+        case "pod":
+            self = .pod(try PodSelector(member.value, field: path))
         case "process":
             let known: Set = ["pid", "startTime"]
             if let unknown = member.value.members?.first(where: { !known.contains($0.name) }) {
@@ -52,13 +61,14 @@ extension TargetSelector {
             self = .cgroup(text)
         default:
             throw Problem(
-                .fieldUnknown, "a target is a container, a process or a cgroup", field: path)
+                .fieldUnknown, "a target is a container, a pod, a process or a cgroup", field: path)
         }
     }
 
     package var json: JSON {
         switch self {
         case .container(let id): ["container": .string(id)]
+        case .pod(let pod): ["pod": pod.json]
         case .process(let id, let startTime):
             ["process": ["pid": .integer(Int64(id)), "startTime": .integer(Int64(startTime))]]
         case .cgroup(let path): ["cgroup": .string(path)]

@@ -211,6 +211,8 @@ extension Scheduler {
                 hint: "`squall doctor` on the node names the remedy")
         }
         try fault.refuseTooShort(injection.duration)
+        // Of others' namespaces nobody learns which pods there are.
+        if case .pod(let pod) = injection.target { try gate.admit(namespace: pod.namespace) }
         let target = try await directory.resolve(injection.target)
         try gate.admit(target.standing)
         let observation = try observe(target)

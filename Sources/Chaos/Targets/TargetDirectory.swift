@@ -2,7 +2,7 @@ package import ChaosModel
 
 /// Finds what a selector names and takes hold of it.
 package protocol TargetDirectory: Sendable {
-    /// - Throws: `target-not-found`, `target-gone`, `target-refused`, `target-unresolvable`, `runtime-unavailable`.
+    /// - Throws: `target-not-found`, `target-gone`, `target-ambiguous`, `target-refused`, `target-unresolvable`, `runtime-unavailable`.
     func resolve(_ selector: TargetSelector) async throws(Problem) -> ResolvedTarget
 
     /// Takes hold of the container that was started in the place of another, in the same pod.

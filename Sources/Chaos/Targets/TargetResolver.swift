@@ -24,6 +24,11 @@ package protocol ContainerDirectory: Sendable {
     /// - Throws: `target-not-found`, `target-gone`, `runtime-unavailable`.
     func container(_ id: String) throws(Problem) -> RunningContainer
 
+    /// The one running container that is meant.
+    ///
+    /// - Throws: `target-not-found`, `target-gone`, `target-ambiguous`, `target-unresolvable`, `runtime-unavailable`.
+    func container(of pod: PodSelector) throws(Problem) -> RunningContainer
+
     /// The running container of the same name in the same pod, if it is another one.
     ///
     /// - Throws: `runtime-unavailable`.
@@ -60,6 +65,9 @@ package final class TargetResolver: TargetDirectory {
         switch selector {
         case .container(let id):
             let container = try await ask { containers throws(Problem) in try containers.container(id) }
+            return try process(container.processID, startTime: nil, of: container)
+        case .pod(let pod):
+            let container = try await ask { containers throws(Problem) in try containers.container(of: pod) }
             return try process(container.processID, startTime: nil, of: container)
         case .process(let id, let startTime):
             return try process(id, startTime: startTime, of: nil)

@@ -97,6 +97,12 @@ class TestInject:
         (["inject", "earthquake", "--container", CONTAINER], "fault"),
         (["inject", "cpu-stress", "--container", "../x"], "target.container"),
         (["inject", "cpu-stress", "--cgroup", "/a/../b"], "target.cgroup"),
+        (["inject", "cpu-stress", "--pod", "web-0"], "target.pod.namespace"),
+        (["inject", "cpu-stress", "--namespace", "shop"], "target.pod"),
+        (["inject", "cpu-stress", "--namespace", "shop", "--pod", "web/0"], "target.pod.name"),
+        (["inject", "cpu-stress", "--namespace", "shop", "--selector", "app"], "target.pod.labels"),
+        (["inject", "cpu-stress", "--namespace", "shop", "--selector", "a=b,a=c"], "target.pod.labels"),
+        (["inject", "cpu-stress", "--namespace", "shop", "--pod", "web-0", "--container", CONTAINER], "target"),
     ])
     def test_refuses_what_cannot_be_without_asking_the_agent(self, cli, key, words, field):
         result = cli.run(*words, *key)
@@ -519,6 +525,14 @@ class TestToken:
     @pytest.mark.parametrize("words, said", [
         (["plan", "cpu-stress", "--container", CONTAINER], {"op": "plan", "fault": "cpu-stress"}),
         (["inject", "cpu-stress", "--container", CONTAINER], {"op": "inject", "duration": "30s"}),
+        (["plan", "cpu-stress", "--namespace", "shop", "--pod", "web-0", "--container-name", "app"],
+         {"target": {"pod": {"namespace": "shop", "name": "web-0", "container": "app"}}}),
+        (["plan", "cpu-stress", "--namespace", "shop", "--pod-uid", "u-1"],
+         {"target": {"pod": {"namespace": "shop", "uid": "u-1"}}}),
+        (["plan", "cpu-stress", "--namespace", "shop", "--selector", "app=web,example.org/tier="],
+         {"target": {"pod": {"namespace": "shop", "labels": {"app": "web", "example.org/tier": ""}}}}),
+        (["inject", "cpu-stress", "--namespace", "shop", "--pod", "web-0", "--on-restart", "reinject"],
+         {"onRestart": "reinject"}),
         (["read"], {"op": "read"}),
         (["read", "--session", SESSION], {"op": "read", "session": SESSION}),
         (["renew", "--session", SESSION], {"op": "renew", "session": SESSION}),

@@ -1,4 +1,5 @@
 import CRI
+import ChaosModel
 import ContainerRuntimes
 import Glibc
 import NIOConcurrencyHelpers
@@ -399,6 +400,46 @@ struct RuntimeDirectoryTests {
             #expect(
                 await runtimes.answer(.list)
                     == .list([RuntimePod(uid: "uid-1", containers: [.init(id: id, name: "web")])]))
+        }
+    }
+
+    @Test(
+        arguments: [
+            (PodSelector(namespace: "shop", name: "web"), ["uid-1"]),
+            (PodSelector(namespace: "shop", labels: ["app": "shop"]), ["uid-1", "uid-2"]),
+            (PodSelector(namespace: "shop", labels: ["app": "shop", "tier": "db"]), ["uid-2"]),
+            (PodSelector(namespace: "bank", labels: ["app": "shop"]), ["uid-3"]),
+            (PodSelector(namespace: "bank", name: "web", uid: "uid-1"), []),
+            (PodSelector(namespace: "shop", uid: "uid-2"), ["uid-2"]),
+            // Its sandbox has ended: another took its place.
+            (PodSelector(namespace: "shop", uid: "uid-4"), []),
+        ])
+    func `pods are found by what is said of them`(selector: PodSelector, expected: [String]) async throws {
+        func sandbox(
+            _ number: Int, _ namespace: String, _ name: String, _ labels: [String: String],
+            _ state: Runtime_V1_PodSandboxState = .sandboxReady
+        ) -> Runtime_V1_PodSandbox {
+            .with {
+                $0.id = "sandbox-\(number)"
+                $0.metadata.name = name
+                $0.metadata.namespace = namespace
+                $0.metadata.uid = "uid-\(number)"
+                $0.labels = labels
+                $0.state = state
+            }
+        }
+        let sandboxes = bytes(
+            Runtime_V1_ListPodSandboxResponse.with {
+                $0.items = [
+                    sandbox(1, "shop", "web", ["app": "shop", "tier": "web"]),
+                    sandbox(2, "shop", "db", ["app": "shop", "tier": "db"]), sandbox(3, "bank", "web", ["app": "shop"]),
+                    sandbox(4, "shop", "web", ["app": "shop"], .sandboxNotready),
+                ]
+            })
+        let containers = bytes(Runtime_V1_ListContainersResponse())
+        try await withRuntime({ .message($0 == "ListContainers" ? containers : sandboxes) }) { _, runtimes in
+            #expect(
+                await runtimes.answer(.find(selector)) == .list(expected.map { RuntimePod(uid: $0, containers: []) }))
         }
     }
 }

@@ -6,7 +6,9 @@ import Testing
 struct RuntimeExchangeTests {
     @Test(arguments: [
         RuntimeQuestion.container("4f6b1c2d3e4f"), .list, .status, .stop("4f6b1c2d3e4f", graceSeconds: 0),
-        .stop("4f6b1c2d3e4f", graceSeconds: 3600),
+        .stop("4f6b1c2d3e4f", graceSeconds: 3600), .find(PodSelector(namespace: "shop", name: "web-0")),
+        .find(
+            PodSelector(namespace: "shop", uid: "u", labels: ["app": "shop", "example.org/tier": ""], container: "c")),
     ])
     func `a question survives its frame`(question: RuntimeQuestion) {
         #expect(question.frame.kind == .question)
@@ -15,6 +17,7 @@ struct RuntimeExchangeTests {
 
     @Test(arguments: [
         "", "list", "{}", #"{"ask":"all"}"#, #"{"ask":"container"}"#, #"{"ask":"container","id":4}"#,
+        #"{"ask":"find"}"#, #"{"ask":"find","pod":{"namespace":"shop"}}"#, #"{"ask":"find","pod":{"name":"web-0"}}"#,
         #"{"ask":"list","id":"4f6b1c2d3e4f"}"#, #"{"ask":"status","more":true}"#,
         #"{"ask":"stop","id":"4f6b1c2d3e4f"}"#, #"{"ask":"stop","graceSeconds":0}"#,
         #"{"ask":"stop","id":"4f6b1c2d3e4f","graceSeconds":-1}"#,

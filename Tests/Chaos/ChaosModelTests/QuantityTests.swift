@@ -78,6 +78,8 @@ struct TargetSelectorTests {
     @Test(
         arguments: [
             .container(id), .process(id: 42, startTime: 123456), .cgroup("/kubepods/burstable/pod1"),
+            .pod(PodSelector(namespace: "shop", name: "web-0")),
+            .pod(PodSelector(namespace: "shop", uid: "0-1", labels: ["app": "web", "a.b/c": ""], container: "app")),
         ] as [TargetSelector])
     func `reads back what it writes`(selector: TargetSelector) throws {
         #expect(try TargetSelector(JSON(parsing: selector.json.text)) == selector)
@@ -98,6 +100,17 @@ struct TargetSelectorTests {
             (#"{"process":{"pid":4294967338,"startTime":5}}"#, .fieldInvalid, "target.process.pid"),
             (#"{"process":{"pid":42}}"#, .fieldMissing, "target.process.startTime"),
             (#"{"process":{"pid":42,"startTime":5,"uid":0}}"#, .fieldUnknown, "target.process.uid"),
+            (#"{"pod":"web-0"}"#, .fieldInvalid, "target.pod"),
+            (#"{"pod":{"name":"web-0"}}"#, .fieldMissing, "target.pod.namespace"),
+            (#"{"pod":{"namespace":"shop"}}"#, .fieldMissing, "target.pod"),
+            (#"{"pod":{"namespace":"shop","container":"app"}}"#, .fieldMissing, "target.pod"),
+            (#"{"pod":{"namespace":"shop","name":"web*"}}"#, .fieldInvalid, "target.pod.name"),
+            (#"{"pod":{"namespace":"../shop","name":"web"}}"#, .fieldInvalid, "target.pod.namespace"),
+            (#"{"pod":{"namespace":"shop","name":""}}"#, .fieldInvalid, "target.pod.name"),
+            (#"{"pod":{"namespace":"shop","labels":{}}}"#, .fieldInvalid, "target.pod.labels"),
+            (#"{"pod":{"namespace":"shop","labels":{"app":1}}}"#, .fieldInvalid, "target.pod.labels.app"),
+            (#"{"pod":{"namespace":"shop","labels":{"a/b/c":"d"}}}"#, .fieldInvalid, "target.pod.labels.a/b/c"),
+            (#"{"pod":{"namespace":"shop","name":"web","node":"n1"}}"#, .fieldUnknown, "target.pod.node"),
             (#"{"cgroup":"/"}"#, .fieldInvalid, "target.cgroup"), (#"{"cgroup":"a"}"#, .fieldInvalid, "target.cgroup"),
             (#"{"cgroup":"/a/../b"}"#, .fieldInvalid, "target.cgroup"),
             (#"{"cgroup":"/a//b"}"#, .fieldInvalid, "target.cgroup"),

@@ -49,6 +49,7 @@ private final class FakeStopper: ContainerStopper {
 
 private struct NoContainers: ContainerDirectory {
     func container(_ id: String) throws(Problem) -> RunningContainer { throw Problem(.targetNotFound, id) }
+    func container(of pod: PodSelector) throws(Problem) -> RunningContainer { throw Problem(.targetNotFound, "") }
     func successor(of container: TargetFacts.Container) throws(Problem) -> Successor<RunningContainer> { .never }
     func count() throws(Problem) -> Int { 0 }
 }

@@ -108,6 +108,40 @@ package nonisolated enum Runtime_V1_NamespaceMode: SwiftProtobuf.Enum, Swift.Cas
 
 }
 
+package nonisolated enum Runtime_V1_PodSandboxState: SwiftProtobuf.Enum, Swift.CaseIterable {
+  package typealias RawValue = Int
+  case sandboxReady // = 0
+  case sandboxNotready // = 1
+  case UNRECOGNIZED(Int)
+
+  package init() {
+    self = .sandboxReady
+  }
+
+  package init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .sandboxReady
+    case 1: self = .sandboxNotready
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  package var rawValue: Int {
+    switch self {
+    case .sandboxReady: return 0
+    case .sandboxNotready: return 1
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  package static let allCases: [Runtime_V1_PodSandboxState] = [
+    .sandboxReady,
+    .sandboxNotready,
+  ]
+
+}
+
 package nonisolated struct Runtime_V1_VersionRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -474,6 +508,10 @@ package nonisolated struct Runtime_V1_PodSandbox: Sendable {
   /// Clears the value of `metadata`. Subsequent reads from it will return its default value.
   package mutating func clearMetadata() {self._metadata = nil}
 
+  package var state: Runtime_V1_PodSandboxState = .sandboxReady
+
+  package var labels: Dictionary<String,String> = [:]
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -528,6 +566,10 @@ nonisolated extension Runtime_V1_ContainerState: SwiftProtobuf._ProtoNameProvidi
 
 nonisolated extension Runtime_V1_NamespaceMode: SwiftProtobuf._ProtoNameProviding {
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0POD\0\u{1}CONTAINER\0\u{1}NODE\0\u{1}TARGET\0")
+}
+
+nonisolated extension Runtime_V1_PodSandboxState: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0SANDBOX_READY\0\u{1}SANDBOX_NOTREADY\0")
 }
 
 nonisolated extension Runtime_V1_VersionRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
@@ -1212,7 +1254,7 @@ nonisolated extension Runtime_V1_ListPodSandboxRequest: SwiftProtobuf.Message, S
 
 nonisolated extension Runtime_V1_PodSandbox: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".PodSandbox"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}metadata\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}metadata\0\u{1}state\0\u{2}\u{2}labels\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1222,6 +1264,8 @@ nonisolated extension Runtime_V1_PodSandbox: SwiftProtobuf.Message, SwiftProtobu
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularStringField(value: &self.id) }()
       case 2: try { try decoder.decodeSingularMessageField(value: &self._metadata) }()
+      case 3: try { try decoder.decodeSingularEnumField(value: &self.state) }()
+      case 5: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &self.labels) }()
       default: break
       }
     }
@@ -1238,12 +1282,20 @@ nonisolated extension Runtime_V1_PodSandbox: SwiftProtobuf.Message, SwiftProtobu
     try { if let v = self._metadata {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
     } }()
+    if self.state != .sandboxReady {
+      try visitor.visitSingularEnumField(value: self.state, fieldNumber: 3)
+    }
+    if !self.labels.isEmpty {
+      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: self.labels, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: Runtime_V1_PodSandbox, rhs: Runtime_V1_PodSandbox) -> Bool {
     if lhs.id != rhs.id {return false}
     if lhs._metadata != rhs._metadata {return false}
+    if lhs.state != rhs.state {return false}
+    if lhs.labels != rhs.labels {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

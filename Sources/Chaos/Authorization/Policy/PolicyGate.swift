@@ -130,20 +130,25 @@ extension Grant.Bounds {
 // MARK: - When the target is known
 
 extension TenantGate {
-    /// - Throws: `target-protected`, `namespace-denied`, `opt-in-missing`.
-    package func admit(_ target: TargetStanding) throws(Problem) {
-        guard let container = target.facts.container else { return try admitHost(target) }
-        guard grant.namespaces.match(container.namespace) else {
+    /// - Throws: `target-protected`, `namespace-denied`.
+    package func admit(namespace: String) throws(Problem) {
+        guard grant.namespaces.match(namespace) else {
             // Whose it is, is nobody's business.
             throw Problem(
                 .namespaceDenied, "the target's namespace is none of tenant \(tenant)'s", field: "target",
                 hint: "allowed: \(Self.words(grant.namespaces))")
         }
-        guard !guardrails.protectedNamespaces.match(container.namespace) else {
+        guard !guardrails.protectedNamespaces.match(namespace) else {
             throw Problem(
-                .targetProtected, "namespace \(container.namespace) is protected on this node", field: "target",
+                .targetProtected, "namespace \(namespace) is protected on this node", field: "target",
                 hint: "nobody hits it, whatever a grant says: name a container of another one")
         }
+    }
+
+    /// - Throws: `target-protected`, `namespace-denied`, `opt-in-missing`.
+    package func admit(_ target: TargetStanding) throws(Problem) {
+        guard let container = target.facts.container else { return try admitHost(target) }
+        try admit(namespace: container.namespace)
         guard guardrails.allowsHostNetwork || !target.isOnHostNetwork else {
             throw Problem(
                 .targetProtected, "the target's pod is on the node's own network", field: "target",

@@ -46,10 +46,10 @@ struct InjectionOptions: ParsableArguments {
         try checkTimes()
         let target = try target.selector
         if onRestart == .reinject {
-            guard case .container = target else {
+            guard target.isContainer else {
                 throw Failure(
                     .invalid, "only a container is started again", field: "on-restart",
-                    hint: "name the target by --container, or leave --on-restart out")
+                    hint: "name the target by --pod or --container, or leave --on-restart out")
             }
         }
         return TenantRequest.Injection(

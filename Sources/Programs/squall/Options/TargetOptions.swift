@@ -6,6 +6,24 @@ struct TargetOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The container, as its pod's status names it.", valueName: "id"))
     var container: String?
 
+    @Option(help: ArgumentHelp("The namespace of the pod whose container is meant.", valueName: "name"))
+    var namespace: String?
+
+    @Option(help: ArgumentHelp("The pod, by its name in --namespace.", valueName: "name"))
+    var pod: String?
+
+    @Option(help: ArgumentHelp("The pod, by its uid in --namespace.", valueName: "uid"))
+    var podUid: String?
+
+    @Option(
+        name: .customLong("selector"),
+        help: ArgumentHelp("The pod, by labels that it has, in --namespace.", valueName: "name=value,..."))
+    var labels: String?
+
+    @Option(
+        help: ArgumentHelp("The container of the pod, by its name. Without it, the only one.", valueName: "name"))
+    var containerName: String?
+
     @Option(help: ArgumentHelp("The process, and all that shares its container.", valueName: "number"))
     var pid: Int32?
 
@@ -18,12 +36,14 @@ struct TargetOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The cgroup, by its path below the cgroup root.", valueName: "path"))
     var cgroup: String?
 
+    private var namesPod: Bool { [namespace, pod, podUid, labels, containerName].contains { $0 != nil } }
+
     var selector: TargetSelector {
         get throws(Failure) {
-            guard [container != nil, pid != nil, cgroup != nil].count(where: { $0 }) == 1 else {
+            guard [container != nil, namesPod, pid != nil, cgroup != nil].count(where: { $0 }) == 1 else {
                 throw Failure(
                     .invalid, "exactly one target is to be named", field: "target",
-                    hint: "give one of --container, --pid and --cgroup")
+                    hint: "give --namespace with --pod, or one of --container, --pid and --cgroup")
             }
             guard startTime == nil || pid != nil else {
                 throw Failure(
@@ -32,6 +52,7 @@ struct TargetOptions: ParsableArguments {
             var named: [(String, JSON?)] = [
                 ("container", container.map(JSON.string)), ("cgroup", cgroup.map(JSON.string)),
             ]
+            if namesPod { named.append(("pod", try podNamed)) }
             if let pid {
                 let start: UInt64
                 if let startTime { start = startTime } else { start = try Self.startTime(ofProcess: pid) }
@@ -44,6 +65,30 @@ struct TargetOptions: ParsableArguments {
                 throw Failure(error)
             }
         }
+    }
+
+    private var podNamed: JSON {
+        get throws(Failure) {
+            .object([
+                ("namespace", namespace.map(JSON.string)), ("name", pod.map(JSON.string)),
+                ("uid", podUid.map(JSON.string)), ("labels", try labels.map(Self.labels)),
+                ("container", containerName.map(JSON.string)),
+            ])
+        }
+    }
+
+    private static func labels(_ text: String) throws(Failure) -> JSON {
+        var members: [JSON.Member] = []
+        for label in text.split(separator: ",", omittingEmptySubsequences: false) {
+            let parts = label.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+            guard parts.count == 2, !members.contains(where: { $0.name == parts[0] }) else {
+                throw Failure(
+                    .invalid, "labels are written NAME=VALUE,NAME=VALUE, each name once, not \"\(text)\"",
+                    field: "target.pod.labels", hint: "as \"app=shop,tier=web\"")
+            }
+            members.append(JSON.Member(parts[0], .string(parts[1])))
+        }
+        return .object(members)
     }
 
     private static func startTime(ofProcess id: Int32) throws(Failure) -> UInt64 {
