@@ -9,10 +9,11 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import grpc
 from authority import Authority
 from nodekit import cri
 from nodekit.agent import Agent
-from running_agent import RunningAgent, all_processes, command_line, start_time
+from running_agent import RunningAgent, all_processes, command_line, start_time, wait_until
 
 CGROUPS = Path("/sys/fs/cgroup")
 TRACING = Path("/sys/kernel/tracing")
@@ -33,23 +34,25 @@ class ContainerAgent(RunningAgent):
     engine_socket = Path("/run/squalld/engine.sock")
     state_directory = Path("/var/lib/squall")
     tenants_directory = Path("/etc/squall/tenants")
-    policy_file = Path("/etc/squall/policy.yaml")
+    policy_file = Path("/etc/squall/policy/policy.yaml")
+    tls_directory = Path("/etc/squall/tls")
 
     def __init__(self, programs):
-        capabilities = Path(__file__).parents[2] / "daemonset/capabilities"
-        self.container = Agent(programs, capabilities, node_name=self.node_name)
+        manifest = Path(__file__).parents[2] / "daemonset/staging/squall.yaml"
+        self.container = Agent(programs, manifest, node_name=self.node_name)
         # As it is shipped; to import it takes long.
         self.image = self.container.image() if os.environ.get("SQUALL_FROM_IMAGE") else None
         self.prepare_certificate()
 
     def start(self):
         self.prepare_tenants()
-        listen = ["--tls-bind-address", "0.0.0.0:9443", "--probe-bind-address", "0.0.0.0:9464"]
-        self.container.start(listen, image=self.image)
+        # As with `tls.enabled`, which staging has not.
+        tls = cri.mount(str(self.tls_directory), readonly=True)
+        self.container.start(["--tls-bind-address=0.0.0.0:9443"], [tls], image=self.image)
         self.wait_until_ready()
 
     def prepare_certificate(self):
-        directory = Path("/etc/squall/tls")
+        directory = self.tls_directory
         directory.mkdir(parents=True, exist_ok=True)
         self.authority = Authority(tempfile.mkdtemp(), "authority")
         certificate, key = self.authority.issue_server("server")
@@ -279,21 +282,41 @@ class NodeWorld:
         return self.runtime.container_info(self.agent.container.container.id)["runtimeSpec"]
 
     def named_capabilities(self):
-        return ["CAP_" + name for name in self.agent.container.capabilities]
+        return ["CAP_" + name for name in self.agent.container.manifest.capabilities]
 
     def capability_mask(self):
         return sum(1 << CAPABILITIES.index(name) for name in self.named_capabilities())
 
     # Doing things to the node
 
+    def containerd(self):
+        return [pid for pid in all_processes() if command_line(pid)[:1] in (["containerd"], ["/usr/bin/containerd"])]
+
     @contextlib.contextmanager
     def stopped_runtime(self):
-        (containerd,) = [pid for pid in all_processes() if command_line(pid)[:1] in (["containerd"], ["/usr/bin/containerd"])]
+        (containerd,) = self.containerd()
         os.kill(containerd, signal.SIGSTOP)
         try:
             yield
         finally:
             os.kill(containerd, signal.SIGCONT)
+
+    def restart_runtime(self):
+        """As an upgrade of its package does: containers go on, and its socket is another one."""
+        before = os.stat(cri.SOCKET).st_ino
+        (containerd,) = self.containerd()
+        os.kill(containerd, signal.SIGTERM)
+        wait_until(lambda: not self.containerd(), 30)
+        subprocess.run(["start-containerd"], check=True)
+        assert os.stat(cri.SOCKET).st_ino != before
+
+        def answers():
+            try:
+                return self.runtime.call("Version", within=5)
+            except grpc.RpcError:
+                return False
+
+        wait_until(answers, 60)
 
     @contextlib.contextmanager
     def executed_programs(self):

@@ -83,3 +83,10 @@ def test_a_cgroup_that_only_holds_others_is_not_throttled(agent, tmp_path):
         (outer / "inner").rmdir()
         outer.rmdir()
     assert (answer.status, answer.code) == (403, "target-refused"), answer
+
+
+def test_a_runtime_that_was_started_again_is_found(agent, target, world):
+    """The agent has the folder of its socket: a mount of the socket would still be the old one's."""
+    world.restart_runtime()
+    session = agent.tenant.begin("cpu-stress", target.selector, {"load": 10, "workers": 1}, duration="60s")
+    assert agent.tenant.end(session).body["revertVerified"]

@@ -82,7 +82,7 @@ def test_what_is_not_there_is_not_found(agent, pods):
 def test_of_others_namespaces_nothing_is_told(agent, pods):
     """Whether there is such a pod or not."""
     for name in ("squall", "nobody"):
-        answer = agent.tenant.inject("cpu-stress", {"pod": {"namespace": "kube-system", "name": name}}, STRESS)
+        answer = agent.tenant.inject("cpu-stress", {"pod": {"namespace": "squall-system", "name": name}}, STRESS)
         assert (answer.status, answer.code) == (403, "namespace-denied"), answer
 
 

@@ -1,4 +1,4 @@
-"""The container that `nodekit.agent` makes is the one that the DaemonSet describes. Runs on the test node, as root.
+"""The container that `nodekit.agent` makes is the one that the manifest describes. Runs on the test node, as root.
 
 A script stands in for the agent, so that this needs nothing built.
 """
@@ -6,29 +6,39 @@ A script stands in for the agent, so that this needs nothing built.
 import os
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
+import yaml
 
 from nodekit import cri, images
-from nodekit.agent import Agent, capabilities_in
+from nodekit.agent import Agent
+from nodekit.manifest import Manifest
 from nodekit.processes import read
+
+STAGING = Path(__file__).parents[2] / "daemonset/staging/squall.yaml"
 
 STAND_IN = """#!/bin/busybox sh
 echo "started as $*"
 echo "capabilities $(grep CapEff /proc/self/status)"
 touch /left-in-root 2>/dev/null && echo "root is writable"
-touch /etc/squall/written 2>/dev/null && echo "configuration is writable"
+for folder in policy tenants; do touch /etc/squall/$folder/written 2>/dev/null && echo "$folder is writable"; done
+touch /run/containerd/written 2>/dev/null && echo "the runtime's folder is writable"
 touch /run/squall/written /var/lib/squall/written && echo "state is writable"
 mkdir /sys/fs/cgroup/kubepods/written && rmdir /sys/fs/cgroup/kubepods/written && echo "writes the node's cgroups"
 test -S /run/containerd/containerd.sock && echo "sees the runtime"
 trap 'echo stopping; exit 0' TERM
 while :; do sleep 86400 & wait; done
 """
-CAPABILITIES = """
-# two of them
-SYS_ADMIN   # a reason
-NET_ADMIN   # another
-"""
+
+
+def manifest(folder, **changes):
+    """The staging profile's, with other fields of its container's security context."""
+    (daemon_set,) = [each for each in yaml.safe_load_all(STAGING.read_text()) if each and each["kind"] == "DaemonSet"]
+    daemon_set["spec"]["template"]["spec"]["containers"][0]["securityContext"] |= changes
+    file = folder / "manifest.yaml"
+    file.write_text(yaml.safe_dump(daemon_set))
+    return file
 
 
 @pytest.fixture(scope="module")
@@ -37,25 +47,32 @@ def agent(tmp_path_factory):
     script = folder / "squalld"
     script.write_text(STAND_IN)
     script.chmod(0o755)
-    (folder / "capabilities").write_text(CAPABILITIES)
     busybox = "/usr/bin/busybox"
     image = images.import_image(
         "node.local/squall-stand-in:1",
         {"/squalld": str(script), "/bin/busybox": busybox},
         images.busybox_links(busybox),
     )
-    agent = Agent(str(folder), str(folder / "capabilities"), node_name="node-7")
-    agent.start(image=image)
+    fewer = manifest(folder, capabilities={"drop": ["ALL"], "add": ["SYS_ADMIN", "NET_ADMIN"]})
+    agent = Agent(str(folder), fewer, node_name="node-7")
+    agent.start(["--exclude=10.0.0.1"], image=image)
     agent.wait_until(lambda agent: "sees the runtime" in agent.logs())
     yield agent
     agent.stop()
     images.remove_image(image)
 
 
-def test_reads_capabilities_with_their_reasons(tmp_path):
-    file = tmp_path / "capabilities"
-    file.write_text(CAPABILITIES)
-    assert capabilities_in(file) == ["SYS_ADMIN", "NET_ADMIN"]
+def test_reads_the_manifest(tmp_path):
+    manifest_file = manifest(tmp_path, allowPrivilegeEscalation=False, appArmorProfile=None)
+    options = Manifest(manifest_file).container_options("node-7")
+    assert options["command"] == ["/squalld"] and "--node-name=node-7" in options["args"]
+    assert options["env"] == {"NODE_NAME": "node-7", "POD_NAMESPACE": "squall-system"}
+    assert options["limits"].memory_limit_in_bytes == 768 << 20 and options["limits"].cpu_quota == 0
+    assert (options["readonly_root"], options["privileged"], options["no_new_privileges"]) == (True, False, True)
+    assert (options["user"], options["seccomp"], options["apparmor"]) == (0, "RuntimeDefault", None)
+    assert Manifest(STAGING).container_options("node-7")["apparmor"] == "Unconfined"
+    writable = {mount.container_path for mount in options["mounts"] if not mount.readonly}
+    assert writable == {"/run/squall", "/run/squalld", "/var/lib/squall", "/sys/fs/cgroup"}
 
 
 def test_has_the_listed_capabilities_and_no_other(agent):
@@ -78,8 +95,21 @@ def test_shares_only_the_nodes_process_ids(agent):
 
 def test_sees_what_it_needs_and_writes_where_it_may(agent):
     lines = agent.logs().splitlines()
-    assert lines[0] == "started as --node-name node-7 --namespace squall-system"
+    assert lines[0].split()[2:] == [
+        "--node-name=node-7",
+        "--namespace=squall-system",
+        "--policy=/etc/squall/policy/policy.yaml",
+        "--tenants-directory=/etc/squall/tenants",
+        "--runtime-socket=/run/containerd/containerd.sock",
+        "--probe-bind-address=0.0.0.0:9464",
+        "--exclude=10.0.0.1",
+    ]
     assert lines[2:] == ["state is writable", "writes the node's cgroups", "sees the runtime"]
+
+
+def test_has_no_more_memory_than_it_says(agent):
+    cgroup = read(f"/proc/{agent.container.pid}/cgroup").strip().split("::")[1]
+    assert read(f"/sys/fs/cgroup{cgroup}/memory.max") == f"{768 << 20}\n"
 
 
 def test_finds_its_processes_by_role(agent):

@@ -1,4 +1,4 @@
-"""The agent as it runs on a node: with nothing else in its root, in a container that is not privileged."""
+"""The agent as it runs on a node: as its manifest says, with nothing else in its root."""
 
 import os
 import shutil
@@ -6,32 +6,23 @@ import signal
 import time
 
 from . import cri, images
+from .manifest import Manifest
 from .processes import processes
 
 EMPTY_IMAGE = "node.local/empty:1"
 PROGRAM_COPIES = "/run/squall-node/programs"
 PROGRAMS = images.AGENT_PROGRAMS
-NAMESPACE, NAME = "kube-system", "squall"
-# Which it is told to be in: another one than is protected without that.
-OWN_NAMESPACE = "squall-system"
-RUN, PRIVATE_RUN, STATE, CONFIGURATION = "/run/squall", "/run/squalld", "/var/lib/squall", "/etc/squall"
-
-
-def capabilities_in(path):
-    """The names in daemonset/capabilities."""
-    with open(path) as file:
-        return [name for line in file if (name := line.split("#")[0].strip())]
 
 
 class Agent:
     """At most one at a time on a node.
 
-    `programs` is a folder with the static binaries, `capabilities` the path of daemonset/capabilities.
+    `programs` is a folder with the static binaries, `manifest` the path of a rendered DaemonSet.
     """
 
-    def __init__(self, programs, capabilities, node_name="node", runtime=None):
+    def __init__(self, programs, manifest, node_name="node", runtime=None):
         self.programs = programs
-        self.capabilities = capabilities_in(capabilities)
+        self.manifest = Manifest(manifest)
         self.node_name = node_name
         self.runtime = runtime or cri.Runtime()
         self.pod = None
@@ -44,43 +35,21 @@ class Agent:
     def __exit__(self, *_):
         self.stop()
 
-    def start(self, arguments=(), image=None):
-        """Starts the agent in a pod of its own.
+    def start(self, arguments=(), mounts=(), image=None):
+        """Starts the agent in a pod of its own, as the manifest says, with more arguments and mounts.
 
         Without an image (see `image`) its programs are mounted into an empty root, which differs for nobody in the
         container, because an emulated CPU takes a minute to import an image of their size.
         """
-        mounts = [] if image else self._program_mounts()
-        for directory in (RUN, PRIVATE_RUN, STATE, f"{CONFIGURATION}/tenants"):
-            os.makedirs(directory, exist_ok=True)
-        self.pod = self.runtime.create_pod(NAME, namespace=NAMESPACE, labels={"app": NAME}, host_pid=True)
+        options = self.manifest.container_options(self.node_name)
+        options["args"] += arguments
+        options["mounts"] += [*mounts, *([] if image else self._program_mounts())]
+        self.pod = self.runtime.create_pod(self.manifest.name, **self.manifest.pod_options())
         try:
-            self.container = self.runtime.create_container(
-                self.pod, **self._container_options(image or EMPTY_IMAGE, arguments, mounts)
-            )
+            self.container = self.runtime.create_container(self.pod, image=image or EMPTY_IMAGE, **options)
         except Exception:
             self.stop()
             raise
-
-    def _container_options(self, image, arguments, mounts):
-        return {
-            "name": NAME,
-            "image": image,
-            "command": ["/squalld", "--node-name", self.node_name, "--namespace", OWN_NAMESPACE, *arguments],
-            "drop_capabilities": ["ALL"],
-            "add_capabilities": self.capabilities,
-            "readonly_root": True,
-            "mounts": [
-                cri.mount(RUN),
-                cri.mount(PRIVATE_RUN),
-                cri.mount(STATE),
-                cri.mount(CONFIGURATION, readonly=True),
-                # The node's own mount: the container's private one shows only the container's cgroup.
-                cri.mount("/sys/fs/cgroup"),
-                cri.mount(cri.SOCKET),
-                *mounts,
-            ],
-        }
 
     def image(self):
         """Imports an image with the programs, as the agent is shipped, and returns its name for `start`. The archive
@@ -100,10 +69,10 @@ class Agent:
                 shutil.copy2(f"{self.programs}/{name}", PROGRAM_COPIES)
         return [cri.mount(f"{PROGRAM_COPIES}/{name}", f"/{name}", readonly=True) for name in names]
 
-    def stop(self, grace=10):
+    def stop(self, grace=None):
         """As kubelet deletes a pod: SIGTERM, some grace, SIGKILL. Keeps state and run directories."""
         if self.container:
-            self.runtime.stop_container(self.container.id, grace)
+            self.runtime.stop_container(self.container.id, self.manifest.grace if grace is None else grace)
         if self.pod:
             self.runtime.remove_pod(self.pod.id)
         self.pod = self.container = None

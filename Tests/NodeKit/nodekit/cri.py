@@ -68,6 +68,12 @@ def resources(cpus=None, memory=None, cpu_shares=None, **others):
     return cri.LinuxContainerResources(**others)
 
 
+def _profile(name):
+    if name in cri.SecurityProfile.ProfileType.keys():
+        return cri.SecurityProfile(profile_type=cri.SecurityProfile.ProfileType.Value(name))
+    return cri.SecurityProfile(profile_type=cri.SecurityProfile.Localhost, localhost_ref=name)
+
+
 class Runtime:
     """A client of the container runtime on this node."""
 
@@ -160,25 +166,27 @@ class Runtime:
         readonly_root=False,
         no_new_privileges=False,
         user=None,
+        group=None,
         seccomp="RuntimeDefault",
+        apparmor=None,
         attempt=0,
         start=True,
     ):
-        """`seccomp` is RuntimeDefault, Unconfined, or the path of a profile on the node."""
-        if seccomp.startswith("/"):
-            profile = cri.SecurityProfile(profile_type=cri.SecurityProfile.Localhost, localhost_ref=seccomp)
-        else:
-            profile = cri.SecurityProfile(profile_type=cri.SecurityProfile.ProfileType.Value(seccomp))
+        """`seccomp` is RuntimeDefault, Unconfined, or the path of a profile on the node; `apparmor` the same, or the name
+        of a profile that is loaded."""
         security = cri.LinuxContainerSecurityContext(
             capabilities=cri.Capability(add_capabilities=add_capabilities, drop_capabilities=drop_capabilities),
             privileged=privileged,
             readonly_rootfs=readonly_root,
             no_new_privs=no_new_privileges,
             namespace_options=pod.config.linux.security_context.namespace_options,
-            seccomp=profile,
+            seccomp=_profile(seccomp),
+            apparmor=_profile(apparmor) if apparmor else None,
         )
         if user is not None:
             security.run_as_user.value = user
+        if group is not None:
+            security.run_as_group.value = group
         config = cri.ContainerConfig(
             metadata=cri.ContainerMetadata(name=name, attempt=attempt),
             image=cri.ImageSpec(image=image),

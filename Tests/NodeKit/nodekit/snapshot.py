@@ -25,6 +25,9 @@ NAMESPACE_TYPES = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
 FOLDERS = ("/dev", "/etc", "/home", "/opt", "/root", "/run", "/srv", "/tmp", "/var")
 # In a container's root, all but the kernel's own file systems.
 KERNEL_FOLDERS = ("/proc", "/sys")
+# The runtime's own. Where it is mounted into a container, as into the agent's, all containers are seen through it once more,
+# that one within itself.
+RUNTIME_FOLDER = "/run/containerd"
 # Writable files of a cgroup that are commands, lists of tasks, counters or measurements instead of settings.
 NOT_SETTINGS = re.compile(
     r"cgroup\.(kill|procs|threads|event_control|clone_children)|tasks|.*(cpu|io|memory|irq)\.pressure"
@@ -43,10 +46,12 @@ def take():
     for path, settings in _cgroups(alive):
         snapshot.add("cgroup", path, settings)
     for name, pid in _owners("mnt", alive).items():
+        unseen = None if name == "node" else f"{RUNTIME_FOLDER}/"
         for mountpoint, value in _mounts(pid):
-            snapshot.add("mount", f"in {name} {mountpoint}", value)
+            if not (unseen and mountpoint.startswith(unseen)):
+                snapshot.add("mount", f"in {name} {mountpoint}", value)
         folders = FOLDERS if name == "node" else _top_folders(f"/proc/{pid}/root")
-        for path, value in _files(f"/proc/{pid}/root", folders):
+        for path, value in _files(f"/proc/{pid}/root", folders, unseen):
             snapshot.add("file", path if name == "node" else f"in {name} {path}", value)
     namespaces = _namespaces(alive)
     for identity in sorted(namespaces):
@@ -151,11 +156,14 @@ def _top_folders(root):
     return [f"/{name}" for name in names if f"/{name}" not in KERNEL_FOLDERS]
 
 
-def _files(root, folders):
-    """Everything below these folders of a root, itself perhaps another mount namespace's."""
+def _files(root, folders, unseen=None):
+    """Everything below these folders of a root, itself perhaps another mount namespace's; but nothing whose path begins
+    with what is unseen."""
     waiting = list(folders)
     while waiting:
         path = waiting.pop()
+        if unseen and path.startswith(unseen):
+            continue
         try:
             status = os.lstat(root + path)
         except OSError:
