@@ -1,6 +1,8 @@
 """What Prometheus scrapes, read by Prometheus' own client library."""
 
-from conftest import IN_NODE
+import re
+
+from conftest import IN_NODE, ROOT
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from running_agent import wait_until
 
@@ -73,3 +75,18 @@ def test_a_halt_and_bad_files_are_told(agent):
     wait_until(lambda: agent.tenant.list() and scrape(agent)["squall_configuration_errors", "policy"] == 0, timeout=10)
     # The agent of the test node serves TLS.
     assert ("squall_tls_not_after_timestamp_seconds",) in scrape(agent) or not IN_NODE
+
+
+def test_the_table_of_docs_running_is_what_there_is(agent, target):
+    """Every metric with its labels: the dashboard and the alerts go by that table."""
+    agent.tenant.end(agent.tenant.begin("cpu-stress", target.selector, {"load": 1, "workers": 1}, duration="60s"))
+    rows = re.findall(r"^\| `(squall_\w+)(?:\{([\w,]+)\})?` \|", (ROOT / "docs/running.md").read_text(), re.MULTILINE)
+    table = {name: set(labels.split(",")) - {""} for name, labels in rows}
+    suffixes = {"counter": "_total", "info": "_info"}
+    there = {
+        each.name + suffixes.get(each.type, ""): {label for sample in each.samples for label in sample.labels} - {"le"}
+        for each in text_string_to_metric_families(agent.tenant.call("GET", "/metrics").body)
+    }
+    if not IN_NODE:  # Without TLS.
+        del table["squall_tls_not_after_timestamp_seconds"]
+    assert there == table

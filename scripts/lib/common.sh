@@ -41,6 +41,19 @@ install_schemathesis() {
         { rm -rf "$environment"; echo "schemathesis could not be installed" >&2; }
 }
 
+# For some tests: prometheus and promtool out of their package, which would also start a service. Without it those are skipped.
+install_prometheus() {
+    local folder=$root/.build/prometheus
+    if [ ! -x "$folder/usr/bin/promtool" ]; then
+        say "unpacking prometheus"
+        rm -rf "$folder"
+        mkdir -p "$folder"
+        (cd "$folder" && apt-get update -qq && apt-get download -qq prometheus 2>/dev/null && dpkg -x prometheus_*.deb . && rm prometheus_*.deb) ||
+            echo "prometheus could not be had" >&2
+    fi
+    export PATH=$folder/usr/bin:$PATH
+}
+
 # One after the other by name: all at once would build every tool of the packages that ours depend on, too.
 build_product() {
     swift build --package-path "$root" -c release --explicit-target-dependency-import-check error --product "$1"
