@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from test_tls import Served
 
-PROGRAM = Path(os.environ.get("SCHEMATHESIS", ROOT / ".build/schemathesis/bin/schemathesis"))
+PROGRAM = Path(os.environ.get("SCHEMATHESIS", ROOT / ".build/python-tools/bin/schemathesis"))
 pytestmark = pytest.mark.skipif(not PROGRAM.exists(), reason="schemathesis is not installed")
 
 

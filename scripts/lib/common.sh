@@ -31,14 +31,17 @@ install_dependencies() {
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
-# For one test: Debian does not have it. Without PyPI that test is skipped, and says so.
-install_schemathesis() {
-    local environment=$root/.build/schemathesis
-    [ -x "$environment/bin/schemathesis" ] && return
-    say "installing schemathesis"
-    python3 -m venv --system-site-packages "$environment" &&
-        "$environment/bin/pip" install -q --disable-pip-version-check schemathesis==4.32.5 ||
-        { rm -rf "$environment"; echo "schemathesis could not be installed" >&2; }
+# For some tests: what Debian does not have, beside what it has. Without PyPI those tests are skipped, and say so.
+python_tools=$root/.build/python-tools
+install_python_tools() {
+    local packages="schemathesis==4.32.5 joserfc==1.8.0"
+    [ "$(cat "$python_tools/installed" 2>/dev/null)" = "$packages" ] && return
+    say "installing $packages"
+    rm -rf "$python_tools"
+    python3 -m venv --system-site-packages "$python_tools" &&
+        "$python_tools/bin/pip" install -q --disable-pip-version-check $packages &&
+        echo "$packages" > "$python_tools/installed" ||
+        { rm -rf "$python_tools"; echo "$packages could not be installed" >&2; }
 }
 
 # For some tests: prometheus and promtool out of their package, which would also start a service. Without it those are skipped.
