@@ -127,8 +127,8 @@ def test_every_alert_has_its_runbook_and_every_runbook_its_alert():
 def test_the_rules_head_says_how_the_operator_gets_them():
     head = RULES.read_text().partition("\ngroups:")[0]
     recipe = "\n".join(line.removeprefix("#") for line in head.splitlines() if line.startswith("#   "))
-    command = recipe.partition("| kubectl apply -f -")[0]
-    text = subprocess.run(["sh", "-c", command], cwd=RULES.parent, check=True, capture_output=True, text=True).stdout
+    command = recipe.partition("| kubectl -n monitoring apply -f -")[0]
+    text = subprocess.run(["sh", "-c", command], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     resource = yaml.safe_load(text)
     assert (resource["apiVersion"], resource["kind"]) == ("monitoring.coreos.com/v1", "PrometheusRule")
     assert resource["spec"] == yaml.safe_load(RULES.read_text())
