@@ -72,6 +72,23 @@ def test_several_pods_are_not_one(agent, pods):
     assert refusal(agent, labels={"app": "checkout"}, container="app") == (422, "target-ambiguous")
 
 
+def test_which_one_is_meant_does_not_depend_on_what_runs_just_then(agent, pods):
+    """A container that is between two restarts, or a pod none of whose containers runs, leaves the others as they are."""
+    web, db = pods
+    db.kill()
+    try:
+        assert refusal(agent, labels={"app": "checkout"}, container="app") == (422, "target-ambiguous")
+        assert refusal(agent, name="shop-db") == (404, "target-not-found")
+        web.kill()
+        assert refusal(agent, name="shop-web") == (422, "target-ambiguous")
+        assert refusal(agent, name="shop-web", container="app") == (404, "target-not-found")
+    finally:
+        for pod_ in (web, db):
+            if not pod_.is_running():
+                pod_.start_again()
+    assert hit(agent, pod(name="shop-db"))["id"] == db.id
+
+
 def test_what_is_not_there_is_not_found(agent, pods):
     assert refusal(agent, name="shop-web", container="nobody") == (404, "target-not-found")
     assert refusal(agent, name="shop-web", labels={"tier": "db"}) == (404, "target-not-found")

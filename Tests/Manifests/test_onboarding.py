@@ -119,20 +119,41 @@ def test_to_do_it_again_changes_nothing(cluster):
     before = cluster.data("squall-system", "configmap-squall-tenants")
     cluster.changes()
     said = cluster.onboard("shop")
-    assert "is kept" in said and "has its public key" in said
+    assert "left as they are" in said
     assert cluster.changes() == []
     assert cluster.data("squall-system", "configmap-squall-tenants") == before
 
 
-def test_a_public_key_that_was_lost_comes_from_the_secret(cluster):
+def test_what_lies_in_the_tenants_namespace_is_not_published(cluster):
+    """Whoever may write Secrets there could have anybody's key published, or one that was taken away."""
+    forged = '{"keys":[]}\r  bank.jwks.json: |\r    {"keys":[]}'
+    data = {"shop.jwks.json": base64.b64encode(forged.encode()).decode()}
+    (cluster.folder / "shop").mkdir()
+    cluster.write("shop", {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "squall-key-shop"}, "data": data})
+    assert "--remove it first" in cluster.onboard("shop", status=64)
+    assert cluster.changes() == []
+    assert not cluster.data("squall-system", "configmap-squall-tenants")
+
+
+def test_keys_that_an_operator_is_exchanging_are_left_alone(cluster):
     cluster.onboard("shop")
     cluster.changes()
-    before = cluster.data("squall-system", "configmap-squall-tenants")
-    empty = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "squall-tenants"}}
-    cluster.write("squall-system", empty)
-    cluster.onboard("shop")
-    assert cluster.changes() == ["patch configmap", "annotate pods"]
-    assert cluster.data("squall-system", "configmap-squall-tenants") == before
+    both = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "squall-tenants"}, "data": {"shop.jwks.json": "{}"}}
+    cluster.write("squall-system", both)
+    assert "left as they are" in cluster.onboard("shop")
+    assert cluster.changes() == []
+
+
+def test_nothing_is_made_for_an_agent_that_is_not_there(cluster):
+    cluster.onboard("shop", "--name", "chaos-squall", status=1)
+    cluster.onboard("shop", "--agent-namespace", "elsewhere", status=1)
+    assert cluster.changes() == []
+
+
+def test_a_private_key_that_was_not_found_is_told(cluster):
+    cluster.onboard("shop", "--namespace", "shop-experiments")
+    assert "no Secret squall-key-shop" in cluster.onboard("shop", "--remove", status=64)
+    assert not cluster.data("squall-system", "configmap-squall-tenants"), "the nodes trust it no more all the same"
 
 
 def test_others_keys_stay_when_one_comes_or_goes(cluster):
@@ -141,7 +162,7 @@ def test_others_keys_stay_when_one_comes_or_goes(cluster):
     assert cluster.data("squall-system", "configmap-squall-tenants").keys() == {"shop.jwks.json", "bank.jwks.json"}
     cluster.changes()
     cluster.onboard("shop", "--remove")
-    assert cluster.changes() == ["patch configmap", "delete secret", "annotate pods"]
+    assert cluster.changes() == ["patch configmap", "annotate pods", "delete secret"]
     assert cluster.data("squall-system", "configmap-squall-tenants").keys() == {"bank.jwks.json"}
     assert not (cluster.folder / "shop/secret-squall-key-shop.json").exists()
 

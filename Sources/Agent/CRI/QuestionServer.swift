@@ -49,7 +49,7 @@ package enum QuestionServer {
 private final class QuestionHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
 
-    private static let maximumLength = 4096
+    private static let maximumLength = 16 << 10
     /// Longer than any question takes that says no more.
     private static let lifetime = TimeAmount.seconds(10)
 

@@ -81,7 +81,8 @@ package struct RuntimeDirectory: Sendable {
         matching selector: PodSelector?, before deadline: NIODeadline
     ) async throws(RuntimeFailure) -> [RuntimePod] {
         let results = await askPresent { runtime throws(RuntimeFailure) in
-            try await runtime.pods(matching: selector, before: deadline)
+            if let selector { return try await runtime.pods(matching: selector, before: deadline) }
+            return try await runtime.pods(before: deadline)
         }
         if results.isEmpty { throw absence }
         var pods: [RuntimePod] = []
@@ -113,10 +114,20 @@ package struct RuntimeDirectory: Sendable {
         return stat(runtime.path, &facts) == 0 || (errno != ENOENT && errno != ENOTDIR)
     }
 
+    /// Each once: on many nodes `/var/run` is `/run`.
+    private var presentSockets: [RuntimeSocket] {
+        var seen: Set<[UInt64]> = []
+        return sockets.filter { runtime in
+            var facts = stat()
+            guard stat(runtime.path, &facts) == 0 else { return isPresent(runtime) }
+            return seen.insert([UInt64(facts.st_dev), UInt64(facts.st_ino)]).inserted
+        }
+    }
+
     private func askPresent<Value: Sendable>(
         _ body: @escaping @Sendable (RuntimeSocket) async throws(RuntimeFailure) -> Value
     ) async -> [Result<Value, RuntimeFailure>] {
-        await ask(sockets.filter(isPresent)) { runtime in
+        await ask(presentSockets) { runtime in
             do throws(RuntimeFailure) { return .success(try await body(runtime)) } catch { return .failure(error) }
         }
     }

@@ -63,31 +63,52 @@ extension RuntimeSocket {
     }
 
     /// Every pod, with its containers that run.
-    ///
-    /// - Parameter selector: Only those that are ready and match it.
+    func pods(before deadline: NIODeadline) async throws(RuntimeFailure) -> [RuntimePod] {
+        let running = Runtime_V1_ListContainersRequest.with { $0.filter.state.state = .containerRunning }
+        let containers = Dictionary(
+            grouping: try await containers(running, before: deadline), by: \.podSandboxID)
+        return try await sandboxes(Runtime_V1_ListPodSandboxRequest(), before: deadline).map { sandbox in
+            RuntimePod(sandbox, with: containers[sandbox.id, default: []])
+        }
+    }
+
+    /// The pods that are ready and match. Of a single one also all of its containers.
     func pods(
-        matching selector: PodSelector?, before deadline: NIODeadline
+        matching selector: PodSelector, before deadline: NIODeadline
     ) async throws(RuntimeFailure) -> [RuntimePod] {
-        let request = Runtime_V1_ListContainersRequest.with { $0.filter.state.state = .containerRunning }
-        let response = try await call(
-            "ListContainers", request, returning: Runtime_V1_ListContainersResponse.self, before: deadline)
-        let sandboxes = try await call(
-            "ListPodSandbox", Runtime_V1_ListPodSandboxRequest(), returning: Runtime_V1_ListPodSandboxResponse.self,
-            before: deadline)
-        let containers = Dictionary(grouping: response.containers, by: \.podSandboxID)
-        func isWanted(_ sandbox: Runtime_V1_PodSandbox) -> Bool {
-            guard let selector else { return true }
+        // The runtime chooses, so that it tells no more than is wanted: kubelet gives every sandbox these labels.
+        let request = Runtime_V1_ListPodSandboxRequest.with {
+            $0.filter.state.state = .sandboxReady
+            $0.filter.labelSelector = selector.labels
+            $0.filter.labelSelector["io.kubernetes.pod.namespace"] = selector.namespace
+            if let name = selector.name { $0.filter.labelSelector["io.kubernetes.pod.name"] = name }
+            if let uid = selector.uid { $0.filter.labelSelector["io.kubernetes.pod.uid"] = uid }
+        }
+        let sandboxes = try await sandboxes(request, before: deadline).filter { sandbox in
             let pod = sandbox.metadata
             return sandbox.state == .sandboxReady
                 && selector.matches(namespace: pod.namespace, name: pod.name, uid: pod.uid, labels: sandbox.labels)
         }
-        return sandboxes.items.filter(isWanted).map { sandbox in
-            RuntimePod(
-                uid: sandbox.metadata.uid,
-                containers: containers[sandbox.id, default: []].map {
-                    RuntimePod.Container(id: $0.id, name: $0.metadata.name)
-                })
-        }
+        guard let one = sandboxes.first, sandboxes.count == 1 else { return sandboxes.map { RuntimePod($0, with: []) } }
+        let all = Runtime_V1_ListContainersRequest.with { $0.filter.podSandboxID = one.id }
+        let containers = try await containers(all, before: deadline).filter { $0.podSandboxID == one.id }
+        return [RuntimePod(one, with: containers)]
+    }
+
+    private func sandboxes(
+        _ request: Runtime_V1_ListPodSandboxRequest, before deadline: NIODeadline
+    ) async throws(RuntimeFailure) -> [Runtime_V1_PodSandbox] {
+        try await call(
+            "ListPodSandbox", request, returning: Runtime_V1_ListPodSandboxResponse.self, before: deadline
+        ).items
+    }
+
+    private func containers(
+        _ request: Runtime_V1_ListContainersRequest, before deadline: NIODeadline
+    ) async throws(RuntimeFailure) -> [Runtime_V1_Container] {
+        try await call(
+            "ListContainers", request, returning: Runtime_V1_ListContainersResponse.self, before: deadline
+        ).containers
     }
 
     /// The name and version of the runtime.
@@ -141,5 +162,15 @@ struct VerboseInfo: Decodable {
         } catch {
             throw .refused(reason: "verbose status: \(error)")
         }
+    }
+}
+
+extension RuntimePod {
+    fileprivate init(_ sandbox: Runtime_V1_PodSandbox, with containers: [Runtime_V1_Container]) {
+        self.init(
+            uid: sandbox.metadata.uid,
+            containers: containers.map {
+                Container(id: $0.id, name: $0.metadata.name, isRunning: $0.state == .containerRunning)
+            })
     }
 }

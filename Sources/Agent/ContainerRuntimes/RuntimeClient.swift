@@ -28,7 +28,7 @@ package struct RuntimeClient: Sendable {
 
     /// Every pod of the node, with its containers that run.
     ///
-    /// - Parameter selector: Only those that are ready and match it, whatever container it names.
+    /// - Parameter selector: Only those that are ready and match it; of a single one all containers, whichever it names.
     package func pods(matching selector: PodSelector? = nil) throws(RuntimeFailure) -> [RuntimePod] {
         guard case .list(let pods) = try ask(selector.map(RuntimeQuestion.find) ?? .list) else {
             throw .refused(reason: "the answer is no list of pods")

@@ -7,7 +7,7 @@ package enum RuntimeQuestion: Hashable, Sendable {
     case container(String)
     /// Every pod, with its containers that run.
     case list
-    /// The pods that are ready and match, with their containers that run.
+    /// The pods that are ready and match; of a single one also all of its containers.
     case find(PodSelector)
     /// What is behind each of the sockets.
     case status

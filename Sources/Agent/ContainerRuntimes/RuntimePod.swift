@@ -8,9 +8,13 @@ package struct RuntimePod: Hashable, Sendable {
         /// The name within the pod.
         package let name: String
 
-        package init(id: String, name: String) {
+        /// False only where all were asked for, as by `find`.
+        package let isRunning: Bool
+
+        package init(id: String, name: String, isRunning: Bool = true) {
             self.id = id
             self.name = name
+            self.isRunning = isRunning
         }
     }
 
@@ -25,7 +29,11 @@ package struct RuntimePod: Hashable, Sendable {
 
 extension RuntimePod {
     package var json: JSON {
-        let containers = containers.map { JSON.object([("id", .string($0.id)), ("name", .string($0.name))]) }
+        let containers = containers.map {
+            JSON.object([
+                ("id", .string($0.id)), ("name", .string($0.name)), ("running", $0.isRunning ? nil : .boolean(false)),
+            ])
+        }
         return ["uid": .string(uid), "containers": .array(containers)]
     }
 
@@ -35,7 +43,7 @@ extension RuntimePod {
         self.uid = uid
         self.containers = containers.compactMap { container in
             guard let id = container.name("id"), let name = container.name("name") else { return nil }
-            return Container(id: id, name: name)
+            return Container(id: id, name: name, isRunning: container["running"] != .boolean(false))
         }
         guard self.containers.count == containers.count else { return nil }
     }

@@ -129,7 +129,7 @@ package final class Engine: Sendable {
     }
 
     private static func recover(_ scan: JournalScan, with scheduler: Scheduler) async {
-        await scheduler.remember(scan.past, halt: scan.halt)
+        await scheduler.remember(scan.past, halt: scan.halt, journalLength: scan.length)
         if !scan.live.isEmpty {
             log("taking back \(scan.live.count) sessions that an earlier engine left")
             await scheduler.recover(scan.live)

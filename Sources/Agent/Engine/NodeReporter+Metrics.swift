@@ -40,7 +40,7 @@ extension NodeReporter {
         text.add(
             "squall_sessions", .gauge, "Live sessions. Those that are stuck cannot be undone now.",
             by: ["fault", "state"],
-            faults.flatMap { fault in
+            Set(faults).union(live.keys).sorted().flatMap { fault in
                 SessionState.allCases.filter { $0 != .ended }.map { ([fault, $0.rawValue], live[fault]?[$0] ?? 0) }
             })
         text.add(

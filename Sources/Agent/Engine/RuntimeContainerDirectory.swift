@@ -28,20 +28,29 @@ final class RuntimeContainerDirectory: ContainerDirectory {
         let field = "target.pod"
         let pods: [RuntimePod]
         do throws(RuntimeFailure) { pods = try client.pods(matching: pod) } catch { throw error.problem }
-        let running = pods.flatMap(\.containers)
-        let meant = running.filter { pod.container == nil || $0.name == pod.container }
-        let names = Set(running.map(\.name)).sorted().prefix(16).joined(separator: ", ")
-        guard let one = meant.first else {
+        guard let found = pods.first else {
             throw Problem(
-                .targetNotFound,
-                pods.isEmpty ? "there is no such pod on this node" : "no such container of the pod runs", field: field,
-                hint: names.isEmpty ? "send the request to the node on which the pod runs" : "there run: \(names)")
+                .targetNotFound, "there is no such pod on this node", field: field,
+                hint: "send the request to the node on which the pod runs; labels are those that it was started with")
         }
-        guard meant.count == 1 else {
+        guard pods.count == 1 else {
             throw Problem(
-                .targetAmbiguous,
-                "\(meant.count) containers are meant, of \(pods.count { !$0.containers.isEmpty }) pods",
-                field: field, hint: "name one pod by its name or uid, and a container of it: \(names)")
+                .targetAmbiguous, "\(pods.count) pods are meant", field: field, hint: "name one by its name or uid")
+        }
+        // Also what does not run now: which container is meant does not depend on the moment.
+        let names = Set(found.containers.map(\.name)).sorted()
+        guard pod.container != nil || names.count == 1 else {
+            throw Problem(
+                names.isEmpty ? .targetNotFound : .targetAmbiguous, "the pod has \(names.count) containers",
+                field: field,
+                hint: names.isEmpty
+                    ? "wait until it has begun" : "name one: \(names.prefix(16).joined(separator: ", "))")
+        }
+        let meant = found.containers.filter { $0.isRunning && $0.name == pod.container ?? names.first }
+        guard let one = meant.first, meant.count == 1, TargetSelector.containerIdentifier(one.id) == one.id else {
+            throw Problem(
+                .targetNotFound, "the pod's container \(pod.container ?? names.first ?? "") does not run", field: field,
+                hint: names.isEmpty ? nil : "the pod has: \(names.prefix(16).joined(separator: ", "))")
         }
         let container = try container(one.id)
         // Asked twice, the runtime has to say the same.

@@ -20,7 +20,8 @@ struct ListeningSocket: ~Copyable {
         let raw = try systemCall("socket", on: "AF_UNIX") { socket(AF_UNIX, socketType, 0) }
         let descriptor = OwnedDescriptor(adopting: raw)
         if unlink(path) != 0, Errno.current != .noEntry {
-            throw SystemCallError("unlink", on: path, errno: .current)
+            // Whoever may write there, as root in a pod, could put a directory in the way of all that follows.
+            try systemCall("rename", on: path) { rename(path, "\(path).\(getpid()).in-the-way") }
         }
         // It has its mode from the start: a later chmod(2) by path could be led elsewhere.
         let previousMask = umask(~mode & 0o777)

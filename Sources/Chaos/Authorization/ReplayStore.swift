@@ -59,6 +59,11 @@ package struct ReplayStore: Sendable {
 
     package var count: Int { taken.count }
 
+    /// How many of them have not expired.
+    package func count(after now: Int64) -> Int {
+        namesByExpiry.reduce(0) { $0 + ($1.key > now ? $1.value.count : 0) }
+    }
+
     /// All that are remembered.
     package var tokens: [TakenToken] {
         namesByExpiry.flatMap { expiry, names in

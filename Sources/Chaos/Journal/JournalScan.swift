@@ -17,6 +17,8 @@ package struct JournalScan: Sendable {
     package private(set) var damagedLines: [Int] = []
     /// Bytes after the last line feed: a write that was cut short, never acknowledged.
     package private(set) var tornBytes = 0
+    /// Without those.
+    package private(set) var length = 0
 
     package init() {}
 
@@ -38,6 +40,7 @@ package struct JournalScan: Sendable {
             }
         }
         tornBytes = bytes.count - start
+        length = start
     }
 
     private mutating func readHeader(_ line: ArraySlice<UInt8>) throws(JournalError) {

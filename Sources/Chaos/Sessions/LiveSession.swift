@@ -29,8 +29,12 @@ final class LiveSession {
     /// Steps on containers before this one that could not be undone whole, as somebody else had a hand in it.
     private var drifted: [SessionReport.StepReport] = []
     var leaseEnd: BootInstant?
-    /// Since when its fault is being applied, or taken back.
-    var changingSince: (state: SessionState, at: BootInstant)?
+    /// Since when its fault is being applied.
+    var applyingSince: BootInstant?
+    /// When it was first told to end, whatever it was doing; nil for one that ends because it could not be applied.
+    private(set) var toldToEndAt: BootInstant?
+    /// Whether its worker has ended before it was told to.
+    var isWorkerGone = false
     /// When its effect was last looked at.
     var measuredAt: BootInstant?
     /// The first ones and the last: their numbers tell how many are left out between.
@@ -122,7 +126,10 @@ final class LiveSession {
 
     /// Tells the driver. Of reasons to end the first one counts.
     func post(_ message: Message) {
-        if case .end = message { isToldToEnd = true }
+        if case .end = message {
+            isToldToEnd = true
+            toldToEndAt = toldToEndAt ?? .now
+        }
         if let waiter {
             self.waiter = nil
             waiter.resume(returning: message)
@@ -159,6 +166,7 @@ final class LiveSession {
         record.intents = intents
         steps = intents.map { SessionReport.StepReport(summary: $0.summary) }
         measuredAt = nil
+        isWorkerGone = false
         killsBefore = try? target.cgroup.outOfMemoryKills()
         self.target = target
     }

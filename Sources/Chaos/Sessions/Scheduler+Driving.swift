@@ -40,26 +40,29 @@ extension Scheduler {
         }
     }
 
-    /// Times how long it takes to apply a fault, and to take it back.
+    /// Times how long it takes to apply a fault, and to take it back once the session is to end.
     private func measureChange(of session: LiveSession) {
-        let since = session.changingSince
         let fault = session.record.fault
         switch session.machine.state {
-        case .pending: break
-        case .applying where since?.state == .applying: break
-        case .reverting where since?.state == .reverting: break
-        case .applying, .reverting: session.changingSince = (session.machine.state, .now)
-        // Being stuck is a part of it.
-        case .stuck: break
-        case .active, .waiting, .ended:
-            session.changingSince = nil
-            guard let since else { return }
-            let duration = BootInstant.now - since.at
-            switch since.state {
-            case .applying: counts.applied[fault, default: DurationHistogram()].observe(duration)
-            default: counts.reverted[fault, default: DurationHistogram()].observe(duration)
+        case .pending, .stuck, .reverting: break
+        case .applying: session.applyingSince = session.applyingSince ?? .now
+        case .active:
+            if let since = session.applyingSince {
+                counts.applied[fault, default: DurationHistogram()].observe(.now - since)
             }
+            session.applyingSince = nil
+        case .waiting: session.applyingSince = nil
+        case .ended:
+            guard let since = session.toldToEndAt else { break }
+            counts.reverted[fault, default: DurationHistogram()].observe(.now - since)
         }
+    }
+
+    /// A worker that was there until it was told to end.
+    private func noteWorkerEnd(_ step: Int, of session: LiveSession, _ outcome: UndoOutcome) {
+        guard session.record.intents[step].runsWorker, session.target != nil, !session.isWorkerGone else { return }
+        if case .failed = outcome { return }
+        counts.workerExits[.told, default: 0] += 1
     }
 
     /// Returns when the session is to be active no longer.
@@ -117,6 +120,8 @@ extension Scheduler {
                 intent, step: step, of: session.id, on: target, until: session.deadline, news: news)
             session.tell("step-performed", intent.summary)
         } catch {
+            // Whether its worker had begun to work is not known.
+            session.isWorkerGone = true
             session.tell("step-failed", "\(error)")
             event = await hasGone(target, of: session) ? .targetLost : .stepFailed
         }
@@ -146,9 +151,7 @@ extension Scheduler {
             let outcome = found.bounded
             session.steps[step].undo = outcome
             counts.undone[outcome.word, default: 0] += 1
-            if outcome == .restored, session.record.intents[step].runsWorker {
-                counts.workerExits[.told, default: 0] += 1
-            }
+            noteWorkerEnd(step, of: session, outcome)
             switch outcome {
             case .restored, .alreadyRestored, .irreversible:
                 session.tell("step-undone", "\(outcome.word): \(session.steps[step].summary)")
@@ -191,6 +194,7 @@ extension Scheduler {
         case .workerReached(let bytes, let reason?):
             session.tell("worker-reached", "the worker holds \(bytes) and gets no more: \(reason)")
         case .workerEnded(let how, let isOutOfMemory):
+            session.isWorkerGone = true
             counts.workerExits[isOutOfMemory ? .outOfMemory : .early, default: 0] += 1
             guard session.machine.ending == nil else { return }
             if isOutOfMemory {

@@ -14,7 +14,8 @@ extension Scheduler {
         package var undone: [String: Int] = [:]
         /// By fault: how long applying it took, from when the session was on disk.
         package var applied: [String: DurationHistogram] = [:]
-        /// By fault: how long taking it back took, from when the session was told to end, and however often it was tried.
+        /// By fault: how long taking it back took, from when the session was told to end, however often it was tried; of
+        /// sessions of this engine.
         package var reverted: [String: DurationHistogram] = [:]
         package var workerExits: [WorkerExit: Int] = [:]
         /// Sessions that an earlier engine had left.
@@ -39,7 +40,7 @@ extension Scheduler {
     }
 
     /// Tokens that have been used and are still remembered.
-    package var rememberedTokens: Int { replay.count }
+    package var rememberedTokens: Int { replay.count(after: wallSeconds()) }
 
     /// Descriptors that are kept for what is under way: connections, undoing, the journal.
     private static let keptDescriptors = 128

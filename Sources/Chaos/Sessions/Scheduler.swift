@@ -147,8 +147,9 @@ extension Scheduler {
     }
 
     /// Remembers sessions that an earlier agent saw to their end, the oldest first, and that it was halted.
-    package func remember(_ sessions: [PastSession], halt: Halt?) {
+    package func remember(_ sessions: [PastSession], halt: Halt?, journalLength: Int) {
         self.halt = halt
+        self.journalLength = journalLength
         past = sessions.suffix(limits.remembered).map { LiveSession($0) } + past
     }
 }

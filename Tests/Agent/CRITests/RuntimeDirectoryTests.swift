@@ -380,6 +380,7 @@ struct RuntimeDirectoryTests {
                         $0.id = id
                         $0.podSandboxID = "9a8b7c6d5e4f"
                         $0.metadata.name = "web"
+                        $0.state = .containerRunning
                     }
                 ]
             })
@@ -428,6 +429,14 @@ struct RuntimeDirectoryTests {
                 $0.state = state
             }
         }
+        func container(_ name: String, in sandbox: Int, _ state: Runtime_V1_ContainerState) -> Runtime_V1_Container {
+            .with {
+                $0.id = "\(name)-\(sandbox)"
+                $0.podSandboxID = "sandbox-\(sandbox)"
+                $0.metadata.name = name
+                $0.state = state
+            }
+        }
         let sandboxes = bytes(
             Runtime_V1_ListPodSandboxResponse.with {
                 $0.items = [
@@ -436,10 +445,20 @@ struct RuntimeDirectoryTests {
                     sandbox(4, "shop", "web", ["app": "shop"], .sandboxNotready),
                 ]
             })
-        let containers = bytes(Runtime_V1_ListContainersResponse())
+        let containers = bytes(
+            Runtime_V1_ListContainersResponse.with {
+                $0.containers = [
+                    container("app", in: 1, .containerRunning), container("app", in: 2, .containerRunning),
+                    container("init", in: 2, .containerExited),
+                ]
+            })
+        let ofOne: [String: [RuntimePod.Container]] = [
+            "uid-1": [.init(id: "app-1", name: "app")],
+            "uid-2": [.init(id: "app-2", name: "app"), .init(id: "init-2", name: "init", isRunning: false)],
+        ]
         try await withRuntime({ .message($0 == "ListContainers" ? containers : sandboxes) }) { _, runtimes in
-            #expect(
-                await runtimes.answer(.find(selector)) == .list(expected.map { RuntimePod(uid: $0, containers: []) }))
+            let pods = expected.map { RuntimePod(uid: $0, containers: expected.count == 1 ? ofOne[$0] ?? [] : []) }
+            #expect(await runtimes.answer(.find(selector)) == .list(pods))
         }
     }
 }

@@ -40,7 +40,7 @@ struct RuntimeExchangeTests {
         .list([]),
         .list([
             RuntimePod(uid: "uid-1", containers: [.init(id: "c", name: "web")]),
-            RuntimePod(uid: "uid-2", containers: []),
+            RuntimePod(uid: "uid-2", containers: [.init(id: "d", name: "init", isRunning: false)]),
         ]),
         .status([
             RuntimeStatus(socket: "/a", availability: .available(runtime: "containerd", version: "1.7.24")),
