@@ -129,3 +129,22 @@ def test_nobody_but_root_asks_the_runtimes_process_anything(agent, user):
     path = agent.engine_socket.parent / "runtimes.sock"
     assert ask_as(0, path, 4, '{"ask":"status"}')[0] == 200
     assert ask_as(user, path, 4, '{"ask":"stop","id":"0123456789ab","graceSeconds":0}') == "PermissionError"
+
+
+@pytest.mark.parametrize("what", ["directory", "full directory", "file", "link"])
+def test_what_is_in_the_way_of_the_socket_keeps_no_agent_from_taking_back(make_agent, target, what):
+    """Root in a pod that mounts the socket's folder could put it there."""
+    agent = make_agent()
+    session = agent.tenant.begin("cpu-stress", target.selector, {"load": 1, "workers": 1}, duration="60s")
+    agent.kill_all()
+    agent.api_socket.unlink()
+    if what == "file":
+        agent.api_socket.write_text("")
+    elif what == "link":
+        agent.api_socket.symlink_to("/nowhere")
+    else:
+        agent.api_socket.mkdir()
+        if what == "full directory":
+            (agent.api_socket / "something").mkdir()
+    agent.start()
+    assert agent.tenant.wait_until_ended(session)["ending"] == "recovered"
