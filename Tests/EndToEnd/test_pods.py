@@ -5,7 +5,6 @@ import subprocess
 
 import pytest
 from conftest import PROGRAMS
-from node_world import Pod
 
 pytestmark = pytest.mark.node
 
@@ -15,6 +14,9 @@ STRESS = {"load": 30, "workers": 1}
 @pytest.fixture(scope="module")
 def pods(world):
     """Two pods of one application: one with a sidecar, one without."""
+    # Elsewhere there is nothing to ask a runtime with.
+    from node_world import Pod
+
     web = Pod(world.runtime, "shop-web", labels={"app": "checkout", "tier": "web"}, container={"name": "app"})
     db = Pod(world.runtime, "shop-db", labels={"app": "checkout", "tier": "db"}, container={"name": "app"})
     web.sidecar = world.runtime.create_container(web.pod, name="sidecar", limits=web.options["limits"])
