@@ -63,12 +63,15 @@ def test_the_peer_is_not_slowed_towards_others(agent, target, peer, unchanged_no
 
 
 def test_a_network_in_which_a_session_is_stuck_takes_no_other(agent, target, peer, unchanged_node):
-    session = agent.tenant.begin("network-latency", target.selector, {"latency": "50ms"}, duration="2s")
+    session = agent.tenant.begin("network-latency", target.selector, {"latency": "50ms"}, duration="10s")
+    deadline = time.monotonic() + 10
     # Nothing can be told to the kernel, nor to whoever asks: the session ends by its deadline.
     with tampering(agent.role("engine"), "sendto", "error=EPERM") as trace:
+        assert time.monotonic() < deadline, "it was not held up in time"
+        time.sleep(deadline - time.monotonic())
         wait_for("INJECTED", trace)
         # It is tried again at once, and then twice as late each time: after 6.3 s, and after 12.7 s.
-        time.sleep(7)
+        time.sleep(deadline + 7.5 - time.monotonic())
     assert agent.tenant.read(session).body["state"] == "stuck"
     answer = agent.other_tenant.inject("network-latency", target.selector, {"latency": "50ms"})
     assert (answer.status, answer.code) == (503, "target-busy"), answer

@@ -285,8 +285,10 @@ struct WorkerTests {
         #expect(try line(of: worker) == .reached(bytes: 8 << 20, shortBecause: nil))
         #expect(BootInstant.now - began >= .milliseconds(500))
         func cached() throws -> Int64 { try cachedBytes(ofDescriptor: WorkerTask.diskFile, in: worker.process.id) }
-        #expect(try cached() == 8 << 20)
-        // The kernel lets go of what is clean, and of nothing else.
+        // The kernel, where it is short of memory, takes at once what nobody uses.
+        let written = try cached()
+        #expect(isHot ? written == 8 << 20 : written > 4 << 20)
+        // Asked to, it lets go of what is clean, and of nothing else.
         #expect(posix_fadvise(file.rawValue, 0, 0, POSIX_FADV_DONTNEED) == 0)
         if !isHot { #expect(try cached() == 0) }
         usleep(2_500_000)
