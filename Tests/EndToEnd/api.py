@@ -129,7 +129,17 @@ class Tenant:
         return self.call("POST", "/v1/plans", token)
 
     def read(self, session):
-        return self.call("GET", f"/v1/sessions/{session}", self.token("read", session=session))
+        return self.call("GET", self.path(session), self.token("read", **self.scope(session)))
+
+    @staticmethod
+    def scope(name):
+        """The claim that names a session or a group."""
+        return {"group" if name.startswith("g-") else "session": name}
+
+    @classmethod
+    def path(cls, name):
+        (kind,) = cls.scope(name)
+        return f"/v1/{kind}s/{name}"
 
     def list(self):
         return self.call("GET", "/v1/sessions", self.token("read"))
@@ -152,10 +162,10 @@ class Tenant:
             connection.close()
 
     def renew(self, session):
-        return self.call("POST", f"/v1/sessions/{session}/lease", self.token("renew", session=session))
+        return self.call("POST", f"{self.path(session)}/lease", self.token("renew", **self.scope(session)))
 
     def end(self, session):
-        return self.call("DELETE", f"/v1/sessions/{session}", self.token("end", session=session))
+        return self.call("DELETE", self.path(session), self.token("end", **self.scope(session)))
 
     def wait_until(self, session, state, timeout=20):
         deadline = time.monotonic() + timeout

@@ -19,6 +19,7 @@ OPERATIONS = {
     ("POST", "/v1/sessions"): "inject", ("POST", "/v1/plans"): "plan", ("GET", "/v1/sessions"): "read",
     ("GET", "/v1/sessions/{id}"): "read", ("GET", "/v1/sessions/{id}/events"): "read",
     ("DELETE", "/v1/sessions/{id}"): "end", ("POST", "/v1/sessions/{id}/lease"): "renew",
+    ("GET", "/v1/groups/{id}"): "read", ("DELETE", "/v1/groups/{id}"): "end", ("POST", "/v1/groups/{id}/lease"): "renew",
 }  # fmt: skip
 
 
@@ -32,5 +33,5 @@ def before_call(context, case, kwargs):
     if operation in ("inject", "plan"):
         more = {"fault": "cpu-throttle", "target": told["target"], "parameters": {"percent": 90}, "duration": "1s"}
     elif "{id}" in case.path:
-        more = {"session": str(case.path_parameters.get("id", ""))}
+        more = {"group" if case.path.startswith("/v1/groups") else "session": str(case.path_parameters.get("id", ""))}
     case.headers["Authorization"] = f"Bearer {tenant.token(operation, **more)}"

@@ -66,7 +66,7 @@ private func tryEnvelope(_ bytes: [UInt8]) {
     precondition(EnvelopeRequest(payload: request.payload) == request)
     guard let envelope = try? SignedEnvelope(token: request.token) else { return }
     // Nobody signed it.
-    if (try? signing.verifier.verify(envelope, with: signing.keys, for: .inject, session: nil, now: 0)) != nil {
+    if (try? signing.verifier.verify(envelope, with: signing.keys, for: .inject, on: nil, now: 0)) != nil {
         fatalError("a token that nobody has signed")
     }
 }

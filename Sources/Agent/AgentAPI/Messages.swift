@@ -16,31 +16,32 @@ package enum Route: String, CaseIterable, Sendable {
         }
     }
 
-    /// Whether the route is about one session.
-    package var namesSession: Bool {
-        switch self {
-        case .inject, .plan, .list: false
-        case .read, .events, .renew, .end: true
+    /// Whether the route is about what one request has opened; of events each session has its own.
+    package func takes(_ scope: SessionScope?) -> Bool {
+        switch (self, scope) {
+        case (.inject, nil), (.plan, nil), (.list, nil): true
+        case (.read, .some), (.renew, .some), (.end, .some), (.events, .session): true
+        case (.inject, .some), (.plan, .some), (.list, .some), (.events, .group), (_, nil): false
         }
     }
 }
 
-/// The payload of an `envelope` frame: `ROUTE SESSION TOKEN`, single blanks between, `-` for no session. Of what came by
+/// The payload of an `envelope` frame: `ROUTE SCOPE TOKEN`, single blanks between, `-` for no scope. Of what came by
 /// TLS ` tls` follows, and the client's identities, each after a blank.
 package struct EnvelopeRequest: Hashable, Sendable {
     /// A certificate's first ones count.
     package static let mostIdentities = 16
 
     package let route: Route
-    package let session: SessionID?
+    package let scope: SessionScope?
     /// A JWS in compact form, unverified.
     package let token: String
     /// Who the client is by its certificate; nil where it was asked for none.
     package let identities: [PeerIdentity]?
 
-    package init(route: Route, session: SessionID?, token: String, identities: [PeerIdentity]? = nil) {
+    package init(route: Route, scope: SessionScope?, token: String, identities: [PeerIdentity]? = nil) {
         self.route = route
-        self.session = session
+        self.scope = scope
         self.token = token
         self.identities = identities
     }
@@ -53,8 +54,8 @@ package struct EnvelopeRequest: Hashable, Sendable {
             !parts[2].isEmpty, parts[2].allSatisfy({ (0x21...0x7E).contains($0) })
         else { return nil }
         let name = String(decoding: parts[1], as: UTF8.self)
-        let session = SessionID(name)
-        guard route.namesSession ? session != nil : name == "-" else { return nil }
+        let scope = SessionScope(name)
+        guard route.takes(scope), scope != nil || name == "-" else { return nil }
         var identities: [PeerIdentity]?
         if let mark = parts.dropFirst(3).first {
             let names = parts.dropFirst(4)
@@ -65,12 +66,12 @@ package struct EnvelopeRequest: Hashable, Sendable {
             identities = read
         }
         self.init(
-            route: route, session: session, token: String(decoding: parts[2], as: UTF8.self), identities: identities)
+            route: route, scope: scope, token: String(decoding: parts[2], as: UTF8.self), identities: identities)
     }
 
     package var payload: [UInt8] {
         let names = identities.map { ([Self.tlsMark] + $0.map(\.text)).map { " \($0)" }.joined() } ?? ""
-        return Array("\(route.rawValue) \(session?.text ?? "-") \(token)\(names)".utf8)
+        return Array("\(route.rawValue) \(scope?.text ?? "-") \(token)\(names)".utf8)
     }
 
     private static let tlsMark = "tls"

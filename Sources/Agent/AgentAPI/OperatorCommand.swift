@@ -3,9 +3,9 @@ package import ChaosModel
 /// An operator's command to the engine: the payload of a `command` frame, as `{"command": "list"}`.
 package enum OperatorCommand: Hashable, Sendable {
     case list
-    case show(SessionID)
+    case show(SessionScope)
     case events(SessionID)
-    case revert(SessionID)
+    case revert(SessionScope)
     /// What the agent knows of what a selector names.
     case target(TargetSelector)
     /// Ends every session, and opens none until `resume`; why, for people.
@@ -26,9 +26,9 @@ package enum OperatorCommand: Hashable, Sendable {
     package init(_ json: JSON) throws(Problem) {
         switch json["command"]?.stringValue {
         case "list": self = .list
-        case "show": self = .show(try Self.session(json))
+        case "show": self = .show(try Self.scope(json))
         case "events": self = .events(try Self.session(json))
-        case "revert": self = .revert(try Self.session(json))
+        case "revert": self = .revert(try Self.scope(json))
         case "target":
             guard let selector = json["target"] else {
                 throw Problem(.requestMalformed, "the command names no target", field: "target")
@@ -56,6 +56,13 @@ package enum OperatorCommand: Hashable, Sendable {
         return reason
     }
 
+    private static func scope(_ json: JSON) throws(Problem) -> SessionScope {
+        guard let scope = SessionScope(memberOf: json) else {
+            throw Problem(.requestMalformed, "the command names no session", field: "session")
+        }
+        return scope
+    }
+
     private static func session(_ json: JSON) throws(Problem) -> SessionID {
         guard let session = json["session"]?.stringValue.flatMap({ SessionID($0) }) else {
             throw Problem(.requestMalformed, "the command names no session", field: "session")
@@ -66,9 +73,9 @@ package enum OperatorCommand: Hashable, Sendable {
     package var json: JSON {
         switch self {
         case .list: ["command": "list"]
-        case .show(let session): ["command": "show", "session": .string(session.text)]
+        case .show(let scope): .object([("command", "show"), scope.member])
         case .events(let session): ["command": "events", "session": .string(session.text)]
-        case .revert(let session): ["command": "revert", "session": .string(session.text)]
+        case .revert(let scope): .object([("command", "revert"), scope.member])
         case .target(let selector): ["command": "target", "target": selector.json]
         case .halt(let reason): .object([("command", "halt"), ("reason", reason.map(JSON.string))])
         case .resume: ["command": "resume"]

@@ -99,15 +99,15 @@ package struct GatewayClient: Sendable {
 
     /// A session's identifier has no character that a path must escape, nor has a token one that ends a line.
     private static func message(_ request: EnvelopeRequest) -> String {
-        let session = request.session?.text ?? ""
+        let scope = request.scope.map { "/v1/\($0.kind)s/\($0.text)" } ?? ""
         return switch request.route {
         case .inject: message("POST", "/v1/sessions", token: request.token)
         case .plan: message("POST", "/v1/plans", token: request.token)
         case .list: message("GET", "/v1/sessions", token: request.token)
-        case .read: message("GET", "/v1/sessions/\(session)", token: request.token)
-        case .events: message("GET", "/v1/sessions/\(session)/events", token: request.token)
-        case .renew: message("POST", "/v1/sessions/\(session)/lease", token: request.token)
-        case .end: message("DELETE", "/v1/sessions/\(session)", token: request.token)
+        case .read: message("GET", scope, token: request.token)
+        case .events: message("GET", "\(scope)/events", token: request.token)
+        case .renew: message("POST", "\(scope)/lease", token: request.token)
+        case .end: message("DELETE", scope, token: request.token)
         }
     }
 

@@ -6,14 +6,14 @@ package enum TenantRequest: Hashable, Sendable {
     package struct Injection: Hashable, Sendable {
         package let fault: String
         package let parameters: JSON
-        package let target: TargetSelector
+        package let target: InjectionTarget
         package let duration: Duration
         package let lease: Duration?
         package let onRestart: RestartPolicy
         package let reason: String?
 
         package init(
-            fault: String, parameters: JSON, target: TargetSelector, duration: Duration, lease: Duration? = nil,
+            fault: String, parameters: JSON, target: InjectionTarget, duration: Duration, lease: Duration? = nil,
             onRestart: RestartPolicy = .end, reason: String? = nil
         ) {
             self.fault = fault
@@ -29,10 +29,10 @@ package enum TenantRequest: Hashable, Sendable {
     case inject(Injection)
     case plan(Injection)
     case list
-    case read(SessionID)
+    case read(SessionScope)
     case events(SessionID)
-    case renew(SessionID)
-    case end(SessionID)
+    case renew(SessionScope)
+    case end(SessionScope)
 
     package var route: Route {
         switch self {
@@ -46,10 +46,11 @@ package enum TenantRequest: Hashable, Sendable {
         }
     }
 
-    package var session: SessionID? {
+    package var scope: SessionScope? {
         switch self {
         case .inject, .plan, .list: nil
-        case .read(let session), .events(let session), .renew(let session), .end(let session): session
+        case .read(let scope), .renew(let scope), .end(let scope): scope
+        case .events(let session): .session(session)
         }
     }
 
@@ -66,9 +67,7 @@ package enum TenantRequest: Hashable, Sendable {
                 ("onRestart", injection.onRestart.json),
                 ("reason", injection.reason.map(JSON.string)),
             ]
-        case .list: []
-        case .read(let session), .events(let session), .renew(let session), .end(let session):
-            [("session", .string(session.text))]
+        case .list, .read, .events, .renew, .end: scope.map { [$0.member] } ?? []
         }
     }
 }

@@ -34,7 +34,7 @@ package struct TokenSigner: Sendable {
             ("op", .string(request.route.operation.rawValue)),
         ]
         let token = try CompactJWS.token(signing: .object(common + request.claims), with: key)
-        return EnvelopeRequest(route: request.route, session: request.session, token: token)
+        return EnvelopeRequest(route: request.route, scope: request.scope, token: token)
     }
 
     private static func randomIdentifier() -> String {

@@ -72,7 +72,7 @@ extension RuntimeSocket {
         }
     }
 
-    /// The pods that are ready and match. Of a single one also all of its containers.
+    /// The pods that are ready and match, with all of their containers.
     func pods(
         matching selector: PodSelector, before deadline: NIODeadline
     ) async throws(RuntimeFailure) -> [RuntimePod] {
@@ -89,10 +89,14 @@ extension RuntimeSocket {
             return sandbox.state == .sandboxReady
                 && selector.matches(namespace: pod.namespace, name: pod.name, uid: pod.uid, labels: sandbox.labels)
         }
-        guard let one = sandboxes.first, sandboxes.count == 1 else { return sandboxes.map { RuntimePod($0, with: []) } }
-        let all = Runtime_V1_ListContainersRequest.with { $0.filter.podSandboxID = one.id }
-        let containers = try await containers(all, before: deadline).filter { $0.podSandboxID == one.id }
-        return [RuntimePod(one, with: containers)]
+        guard let one = sandboxes.first else { return [] }
+        // Of a single one no more is asked for than is wanted.
+        let wanted = Runtime_V1_ListContainersRequest.with {
+            if sandboxes.count == 1 { $0.filter.podSandboxID = one.id }
+        }
+        let containers = Dictionary(
+            grouping: try await containers(wanted, before: deadline), by: \.podSandboxID)
+        return sandboxes.map { RuntimePod($0, with: containers[$0.id, default: []]) }
     }
 
     private func sandboxes(

@@ -33,7 +33,7 @@ actor RequestGate {
         await look()
         let envelope = try SignedEnvelope(token: request.token)
         return try verifier.verify(
-            envelope, with: keys.keys, for: request.route.operation, session: request.session, now: wallSeconds())
+            envelope, with: keys.keys, for: request.route.operation, on: request.scope, now: wallSeconds())
     }
 
     /// Decides whether a genuine request may come from where it came from, and now.

@@ -104,7 +104,7 @@ struct RequestService: Sendable {
         case .inject:
             _ = await reply(Answer(status: 201, body: try await scheduler.inject(request).json).frame)
         case .plan:
-            _ = await reply(Answer(status: 200, body: try await scheduler.plan(request).json).frame)
+            _ = await reply(Answer(status: 200, body: Self.document(try await scheduler.plan(request))).frame)
         case .list:
             _ = await reply(Self.list(try await scheduler.list(request)).frame)
         case .read:
@@ -140,6 +140,15 @@ struct RequestService: Sendable {
         case .target(let selector):
             _ = await reply(Answer(status: 200, body: try await scheduler.target(selector).json).frame)
         }
+    }
+
+    /// A plan, or one of each target of a group.
+    private static func document(_ prepared: (plans: [Scheduler.Plan], choice: Scheduler.Choice?)) -> JSON {
+        guard let choice = prepared.choice else { return prepared.plans[0].json }
+        return [
+            "matched": .integer(Int64(choice.matched)), "seed": .integer(choice.seed),
+            "plans": .array(prepared.plans.map(\.json)),
+        ]
     }
 
     /// As many as fit into a frame: those that are over are left out first, the oldest first of all.
@@ -191,7 +200,7 @@ extension VerifiedRequest.Demand {
                 ("reason", injection.reason.map(JSON.string)),
             ]
         case .list: []
-        case .read(let session), .renew(let session), .end(let session): [("session", .string(session.text))]
+        case .read(let scope), .renew(let scope), .end(let scope): [scope.member]
         }
     }
 }

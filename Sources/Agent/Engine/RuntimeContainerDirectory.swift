@@ -25,33 +25,79 @@ final class RuntimeContainerDirectory: ContainerDirectory {
     }
 
     func container(of pod: PodSelector) throws(Problem) -> RunningContainer {
-        let field = "target.pod"
+        let pods = try pods(matching: pod, field: "target.pod")
+        guard pods.count == 1 else {
+            throw Problem(
+                .targetAmbiguous, "\(pods.count) pods are meant", field: "target.pod",
+                hint: "name one by its name or uid, or choose among them with \"pods\"")
+        }
+        guard let one = try Self.meant(in: pods[0], by: pod, field: "target.pod") else {
+            let names = Set(pods[0].containers.map(\.name)).sorted()
+            let reason = (pod.container ?? names.first).map { "the pod's container \($0) does not run" }
+            throw Problem(
+                .targetNotFound, reason ?? "the pod has no container", field: "target.pod",
+                hint: names.isEmpty
+                    ? "wait until it has begun" : "the pod has: \(names.prefix(16).joined(separator: ", "))")
+        }
+        return try container(one, of: pod, field: "target.pod")
+    }
+
+    func containers(of group: PodGroup, seed: Int64) throws(Problem) -> (chosen: [RunningContainer], matched: Int) {
+        let field = "target.pods"
+        let pods = try pods(matching: group.pods, field: field)
+        var meant: [(uid: String, RuntimePod.Container)] = []
+        for pod in pods {
+            if let one = try Self.meant(in: pod, by: group.pods, field: field) { meant.append((pod.uid, one)) }
+        }
+        guard !meant.isEmpty else {
+            let name = group.pods.container.map { " \($0)" } ?? ""
+            throw Problem(
+                .targetNotFound, "of the \(pods.count) pods that match, none has a container\(name) that runs",
+                field: field)
+        }
+        let places = group.chosen(of: meant.map(\.uid), seed: seed)
+        guard places.count <= PodGroup.most else {
+            throw Problem(
+                .limitExceeded, "\(places.count) of \(meant.count) pods are meant, more than \(PodGroup.most)",
+                field: field, hint: "a smaller percent, or \"count\": \(PodGroup.most)")
+        }
+        var chosen: [RunningContainer] = []
+        for place in places { chosen.append(try container(meant[place].1, of: group.pods, field: field)) }
+        return (chosen, meant.count)
+    }
+
+    private func pods(matching selector: PodSelector, field: String) throws(Problem) -> [RuntimePod] {
         let pods: [RuntimePod]
-        do throws(RuntimeFailure) { pods = try client.pods(matching: pod) } catch { throw error.problem }
-        guard let found = pods.first else {
+        do throws(RuntimeFailure) { pods = try client.pods(matching: selector) } catch { throw error.problem }
+        guard !pods.isEmpty else {
             throw Problem(
                 .targetNotFound, "there is no such pod on this node", field: field,
                 hint: "send the request to the node on which the pod runs; labels are those that it was started with")
         }
-        guard pods.count == 1 else {
-            throw Problem(
-                .targetAmbiguous, "\(pods.count) pods are meant", field: field, hint: "name one by its name or uid")
-        }
+        return pods
+    }
+
+    /// The pod's container that is meant; nil while it does not run.
+    private static func meant(
+        in found: RuntimePod, by pod: PodSelector, field: String
+    ) throws(Problem) -> RuntimePod.Container? {
         // Also what does not run now: which container is meant does not depend on the moment.
         let names = Set(found.containers.map(\.name)).sorted()
-        guard pod.container != nil || names.count == 1 else {
+        guard pod.container != nil || names.count <= 1 else {
             throw Problem(
-                names.isEmpty ? .targetNotFound : .targetAmbiguous, "the pod has \(names.count) containers",
-                field: field,
-                hint: names.isEmpty
-                    ? "wait until it has begun" : "name one: \(names.prefix(16).joined(separator: ", "))")
+                .targetAmbiguous, "the pod has \(names.count) containers", field: field,
+                hint: "name one: \(names.prefix(16).joined(separator: ", "))")
         }
         let meant = found.containers.filter { $0.isRunning && $0.name == pod.container ?? names.first }
         guard let one = meant.first, meant.count == 1, TargetSelector.containerIdentifier(one.id) == one.id else {
-            throw Problem(
-                .targetNotFound, "the pod's container \(pod.container ?? names.first ?? "") does not run", field: field,
-                hint: names.isEmpty ? nil : "the pod has: \(names.prefix(16).joined(separator: ", "))")
+            return nil
         }
+        return one
+    }
+
+    private func container(
+        _ one: RuntimePod.Container, of pod: PodSelector, field: String
+    ) throws(Problem) -> RunningContainer {
         let container = try container(one.id)
         // Asked twice, the runtime has to say the same.
         let facts = container.facts

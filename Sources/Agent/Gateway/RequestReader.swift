@@ -46,7 +46,7 @@ struct RequestReader {
     func decision(
         on head: HTTPRequestHead, bodyBytes: Int, of identities: [PeerIdentity]?
     ) throws(Refusal) -> Decision {
-        let (endpoint, identifier) = try endpoint(of: head)
+        let (resource, endpoint, identifier) = try endpoint(of: head)
         guard bodyBytes == 0 else { throw Self.bodyRefusal }
         switch endpoint {
         case .alive:
@@ -54,13 +54,10 @@ struct RequestReader {
         case .open(let query):
             return .ask(Frame(.query, query.rawValue.utf8))
         case .signed(let route):
-            var session: SessionID?
-            if route.namesSession {
-                session = SessionID(identifier)
-                guard session != nil else { throw Refusal(problem: Self.noSuchSession) }
-            }
+            let scope = resource.scope(named: identifier)
+            guard route.takes(scope) else { throw Refusal(problem: Self.noSuchSession) }
             let request = EnvelopeRequest(
-                route: route, session: session, token: try token(in: head.headers), identities: identities)
+                route: route, scope: scope, token: try token(in: head.headers), identities: identities)
             let frame = Frame(.envelope, request.payload)
             return route == .events ? .follow(frame, StreamFormat(accepted: head.headers)) : .ask(frame)
         }
@@ -72,9 +69,10 @@ struct RequestReader {
             hint: "send no body, not even {}: the token in the Authorization header carries the whole request"))
 
     private static let noSuchSession = Problem(
-        .sessionNotFound, "no session has such a name", hint: "a session is named s- and 16 hexadecimal digits")
+        .sessionNotFound, "no session has such a name, and no group",
+        hint: "a session is named s- and 16 hexadecimal digits, a group g- and as many")
 
-    private func endpoint(of head: HTTPRequestHead) throws(Refusal) -> (Endpoint, identifier: String) {
+    private func endpoint(of head: HTTPRequestHead) throws(Refusal) -> (Resource, Endpoint, identifier: String) {
         guard !head.uri.contains("?") else {
             throw Refusal(
                 problem: Problem(
@@ -84,7 +82,7 @@ struct RequestReader {
         for resource in resources {
             guard let identifier = resource.identifier(in: head.uri) else { continue }
             if let match = resource.endpoints.first(where: { $0.method == head.method.rawValue }) {
-                return (match.endpoint, identifier)
+                return (resource, match.endpoint, identifier)
             }
             let methods = resource.endpoints.map(\.method)
             throw Refusal(

@@ -1,4 +1,5 @@
 package import AgentAPI
+import ChaosModel
 
 /// A place in the API. docs/openapi.yaml describes each.
 package enum Resource: String, CaseIterable, Sendable {
@@ -7,6 +8,8 @@ package enum Resource: String, CaseIterable, Sendable {
     case session = "/v1/sessions/{id}"
     case events = "/v1/sessions/{id}/events"
     case lease = "/v1/sessions/{id}/lease"
+    case group = "/v1/groups/{id}"
+    case groupLease = "/v1/groups/{id}/lease"
     case faults = "/v1/faults"
     case node = "/v1/node"
     case name = "/v1/node/name"
@@ -22,15 +25,24 @@ package enum Resource: String, CaseIterable, Sendable {
         switch self {
         case .sessions: [("GET", .signed(.list)), ("HEAD", .signed(.list)), ("POST", .signed(.inject))]
         case .plans: [("POST", .signed(.plan))]
-        case .session: [("GET", .signed(.read)), ("HEAD", .signed(.read)), ("DELETE", .signed(.end))]
+        case .session, .group: [("GET", .signed(.read)), ("HEAD", .signed(.read)), ("DELETE", .signed(.end))]
         case .events: [("GET", .signed(.events))]
-        case .lease: [("POST", .signed(.renew))]
+        case .lease, .groupLease: [("POST", .signed(.renew))]
         case .faults: [("GET", .open(.faults)), ("HEAD", .open(.faults))]
         case .node: [("GET", .open(.node)), ("HEAD", .open(.node))]
         case .name: [("GET", .open(.name)), ("HEAD", .open(.name))]
         case .liveness: [("GET", .alive), ("HEAD", .alive)]
         case .readiness: [("GET", .open(.readiness)), ("HEAD", .open(.readiness))]
         case .metrics: [("GET", .open(.metrics)), ("HEAD", .open(.metrics))]
+        }
+    }
+
+    /// What a path names that stands at this resource; nil where it names nothing, or nothing that there could be.
+    func scope(named identifier: String) -> SessionScope? {
+        switch self {
+        case .session, .events, .lease: SessionID(identifier).map(SessionScope.session)
+        case .group, .groupLease: GroupID(identifier).map(SessionScope.group)
+        case .sessions, .plans, .faults, .node, .name, .liveness, .readiness, .metrics: nil
         }
     }
 

@@ -56,10 +56,10 @@ struct Response {
             self.init(status: status, body: Array(payload[2...]))
         case 201:
             guard let answer = Answer(payload: payload),
-                let session = answer.body["id"]?.stringValue.flatMap({ SessionID($0) })
+                let scope = answer.body["id"]?.stringValue.flatMap({ SessionScope($0) })
             else { return nil }
             self.init(status: status, body: Array(payload[2...]))
-            headers.add(name: "Location", value: "/v1/sessions/\(session.text)")
+            headers.add(name: "Location", value: "/v1/\(scope.kind)s/\(scope.text)")
         case 400...599:
             guard let answer = Answer(payload: payload) else { return nil }
             self.init(status: status, body: Array(payload[2...]), isProblem: answer.body["code"] != nil)

@@ -8,7 +8,7 @@ package struct InjectionRequest: Hashable, Sendable {
 
     package let fault: String
     package let parameters: JSON
-    package let target: TargetSelector
+    package let target: InjectionTarget
     package let duration: Duration
     /// The session reverts when it is not renewed for so long.
     package let lease: Duration?
@@ -18,7 +18,7 @@ package struct InjectionRequest: Hashable, Sendable {
     init(claims: inout Claims) throws(Problem) {
         fault = try Self.fault(&claims)
         parameters = try Self.parameters(&claims)
-        target = try TargetSelector(claims.required("target"))
+        target = try InjectionTarget(claims.required("target"))
         duration = try claims.optionalDuration("duration") ?? Self.defaultDuration
         guard Self.durations.contains(duration) else {
             throw Problem(
@@ -44,7 +44,7 @@ package struct InjectionRequest: Hashable, Sendable {
     }
 
     private static func onRestart(
-        _ claims: inout Claims, of target: TargetSelector
+        _ claims: inout Claims, of target: InjectionTarget
     ) throws(Problem) -> RestartPolicy {
         guard let word = claims.take("onRestart") else { return .end }
         guard let policy = word.stringValue.flatMap({ RestartPolicy(rawValue: $0) }) else {

@@ -6,13 +6,13 @@ package struct TakenToken: Hashable, Sendable {
     package let tokenID: String
     package let expires: Int64
     /// What it was used for, so that who lost the answer can ask again.
-    package let session: SessionID?
+    package let scope: SessionScope?
 
-    package init(tenant: Tenant, tokenID: String, expires: Int64, session: SessionID?) {
+    package init(tenant: Tenant, tokenID: String, expires: Int64, scope: SessionScope?) {
         self.tenant = tenant
         self.tokenID = tokenID
         self.expires = expires
-        self.session = session
+        self.scope = scope
     }
 }
 
@@ -41,7 +41,7 @@ package struct ReplayStore: Sendable {
     /// The latest wall time seen, seconds since 1970. What had expired by then stays expired when the clock is
     /// set back, for it may be forgotten.
     package private(set) var highWater: Int64
-    private var taken: [Name: SessionID?] = [:]
+    private var taken: [Name: SessionScope?] = [:]
     private var counts: [Tenant: Int] = [:]
     /// Tokens live for a minute at most, so there are few keys here.
     private var namesByExpiry: [Int64: [Name]] = [:]
@@ -69,16 +69,16 @@ package struct ReplayStore: Sendable {
         namesByExpiry.flatMap { expiry, names in
             names.map { name in
                 TakenToken(
-                    tenant: name.tenant, tokenID: name.tokenID, expires: expiry, session: taken[name].flatMap(\.self))
+                    tenant: name.tenant, tokenID: name.tokenID, expires: expiry, scope: taken[name].flatMap(\.self))
             }
         }
     }
 
     /// Uses a token up.
     ///
-    /// - Parameter session: The session that it will begin or is about.
+    /// - Parameter scope: What it will begin or is about.
     package mutating func take(
-        _ request: VerifiedRequest, for session: SessionID?, now: Int64
+        _ request: VerifiedRequest, for scope: SessionScope?, now: Int64
     ) throws(Problem) -> AuthorizedRequest {
         try requireFreshness(of: request, now: now)
         if let earlier = taken[Name(tenant: request.tenant, tokenID: request.tokenID)] {
@@ -86,10 +86,10 @@ package struct ReplayStore: Sendable {
                 .replayed, "this token has been used before", field: "jti",
                 hint: earlier == nil
                     ? "sign a new token" : "read the session to see what became of it; sign a new token for another",
-                session: earlier)
+                about: earlier)
         }
         let token = TakenToken(
-            tenant: request.tenant, tokenID: request.tokenID, expires: request.expires, session: session)
+            tenant: request.tenant, tokenID: request.tokenID, expires: request.expires, scope: scope)
         let own = counts[request.tenant] ?? 0
         guard taken.count < capacity, own < capacityOfTenant else {
             // A fault is ended whatever happens, and ending it twice is as good as once.
@@ -128,7 +128,7 @@ package struct ReplayStore: Sendable {
 
     private mutating func remember(_ token: TakenToken) {
         let name = Name(tenant: token.tenant, tokenID: token.tokenID)
-        guard taken.updateValue(token.session, forKey: name) == nil else { return }
+        guard taken.updateValue(token.scope, forKey: name) == nil else { return }
         namesByExpiry[token.expires, default: []].append(name)
         counts[token.tenant, default: 0] += 1
     }

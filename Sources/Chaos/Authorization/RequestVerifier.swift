@@ -18,10 +18,10 @@ package struct RequestVerifier: Sendable {
 
     /// - Parameters:
     ///   - operation: What the route that the token came by is for.
-    ///   - session: The session that the route names; the token must name the same, or none with none.
+    ///   - scope: What the route names; the token must name the same, or nothing with nothing.
     ///   - now: Seconds since 1970.
     package func verify(
-        _ envelope: SignedEnvelope, with keys: TenantKeys, for operation: Operation, session: SessionID?, now: Int64
+        _ envelope: SignedEnvelope, with keys: TenantKeys, for operation: Operation, on scope: SessionScope?, now: Int64
     ) throws(Problem) -> VerifiedRequest {
         let token = envelope.token
         guard let signer = keys[token.keyID] else {
@@ -42,7 +42,7 @@ package struct RequestVerifier: Sendable {
         let tokenID = try Self.tokenID(&claims)
         let subject = try claims.optionalProse("sub")
         try requireOperation(operation, &claims)
-        let demand = try Self.demand(operation, session, &claims)
+        let demand = try Self.demand(operation, scope, &claims)
         try claims.refuseUntaken()
         return VerifiedRequest(
             signer: Signer(signer), tokenID: tokenID, subject: subject, issuedAt: issuedAt,
@@ -119,28 +119,26 @@ package struct RequestVerifier: Sendable {
     }
 
     private static func demand(
-        _ operation: Operation, _ session: SessionID?, _ claims: inout Claims
+        _ operation: Operation, _ scope: SessionScope?, _ claims: inout Claims
     ) throws(Problem) -> VerifiedRequest.Demand {
-        switch (operation, session) {
+        switch (operation, scope) {
         case (.inject, nil): return .inject(try InjectionRequest(claims: &claims))
         case (.plan, nil): return .plan(try InjectionRequest(claims: &claims))
         case (.read, nil): return .list
-        case (.read, let session?): return .read(try requireSession(session, &claims))
-        case (.renew, let session?): return .renew(try requireSession(session, &claims))
-        case (.end, let session?): return .end(try requireSession(session, &claims))
+        case (.read, let scope?): return .read(try require(scope, &claims))
+        case (.renew, let scope?): return .renew(try require(scope, &claims))
+        case (.end, let scope?): return .end(try require(scope, &claims))
         case (.inject, .some), (.plan, .some), (.renew, nil), (.end, nil):
             throw Problem(.requestMalformed, "\(operation.rawValue) is not asked for in this way")
         }
     }
 
-    private static func requireSession(
-        _ session: SessionID, _ claims: inout Claims
-    ) throws(Problem) -> SessionID {
-        guard try claims.text("session") == session.text else {
+    private static func require(_ scope: SessionScope, _ claims: inout Claims) throws(Problem) -> SessionScope {
+        guard try claims.text(scope.kind) == scope.text else {
             throw Problem(
-                .operationMismatch, "the token is for another session", field: "session",
-                hint: "this request is about \(session)")
+                .operationMismatch, "the token is for another \(scope.kind)", field: scope.kind,
+                hint: "this request is about \(scope)")
         }
-        return session
+        return scope
     }
 }

@@ -7,9 +7,9 @@ package struct VerifiedRequest: Hashable, Sendable {
         case inject(InjectionRequest)
         case plan(InjectionRequest)
         case list
-        case read(SessionID)
-        case renew(SessionID)
-        case end(SessionID)
+        case read(SessionScope)
+        case renew(SessionScope)
+        case end(SessionScope)
     }
 
     package let signer: Signer

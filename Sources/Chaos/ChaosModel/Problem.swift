@@ -7,17 +7,18 @@ package struct Problem: Error, Hashable, Sendable {
     package let field: String?
     /// What to do about it.
     package let hint: String?
-    /// The session that the problem is about, as with a replayed request.
-    package let session: SessionID?
+    /// The session or group that the problem is about, as with a replayed request.
+    package let scope: SessionScope?
 
     package init(
-        _ code: ProblemCode, _ message: String, field: String? = nil, hint: String? = nil, session: SessionID? = nil
+        _ code: ProblemCode, _ message: String, field: String? = nil, hint: String? = nil,
+        about scope: SessionScope? = nil
     ) {
         self.code = code
         self.message = message
         self.field = field
         self.hint = hint
-        self.session = session
+        self.scope = scope
     }
 
     package var json: JSON {
@@ -29,7 +30,7 @@ package struct Problem: Error, Hashable, Sendable {
             ("detail", .string(message)),
             ("field", field.map(JSON.string)),
             ("hint", hint.map(JSON.string)),
-            ("session", session.map { .string($0.text) }),
+            scope?.member ?? ("session", nil),
         ])
     }
 }

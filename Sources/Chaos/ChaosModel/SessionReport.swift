@@ -30,6 +30,8 @@ package enum Ending: String, CaseIterable, Sendable {
     case completed
     /// A step could not be performed; what had been done was undone.
     case applyFailed = "apply-failed"
+    /// Another session of its group could not be applied.
+    case groupFailed = "group-failed"
     /// What it ran in the target stopped before its time.
     case faultEnded = "fault-ended"
     /// The agent was restarted and took it back.
@@ -52,6 +54,7 @@ package enum Ending: String, CaseIterable, Sendable {
         case .targetGone: "its target went away"
         case .completed: "it has ended its target, as it was to"
         case .applyFailed: "it could not be applied"
+        case .groupFailed: "another session of its group could not be applied"
         case .faultEnded: "its fault stopped by itself"
         case .recovered: "the agent was restarted"
         case .drained: "the agent is stopping"
@@ -152,6 +155,7 @@ package struct SessionReport: Sendable {
     }
 
     package let id: SessionID
+    package let group: GroupMembership?
     package let tenant: Tenant
     package let fault: String
     package let parameters: JSON
@@ -168,11 +172,13 @@ package struct SessionReport: Sendable {
     package var steps: [StepReport]
 
     package init(
-        id: SessionID, tenant: Tenant, fault: String, parameters: JSON, summary: String, reason: String?,
+        id: SessionID, group: GroupMembership? = nil, tenant: Tenant, fault: String, parameters: JSON, summary: String,
+        reason: String?,
         target: TargetFacts, openedAt: Int64, duration: Duration, lease: Duration?, onRestart: RestartPolicy,
         state: SessionState, remaining: Duration?, ending: Ending?, steps: [StepReport]
     ) {
         self.id = id
+        self.group = group
         self.tenant = tenant
         self.fault = fault
         self.parameters = parameters
@@ -203,6 +209,7 @@ package struct SessionReport: Sendable {
     package var json: JSON {
         .object([
             ("id", .string(id.text)),
+            ("group", group.map { .string($0.id.text) }),
             ("tenant", .string(tenant.name)),
             ("state", .string(state.rawValue)),
             ("ending", ending.map { .string($0.rawValue) }),
@@ -230,5 +237,48 @@ package struct SessionReport: Sendable {
             ),
             ("revertVerified", state == .ended ? .boolean(revertVerified) : nil),
         ])
+    }
+}
+
+/// All that is to be told of the sessions that one request has opened together.
+package struct GroupReport: Sendable {
+    package let membership: GroupMembership
+    /// Those that are remembered, the newest first.
+    package let sessions: [SessionReport]
+
+    package init(_ membership: GroupMembership, sessions: [SessionReport]) {
+        self.membership = membership
+        self.sessions = sessions
+    }
+
+    package enum State: String, CaseIterable, Sendable {
+        case live, stuck, ended
+    }
+
+    /// `stuck` as long as one is; `ended` when all have.
+    package var state: State {
+        if sessions.contains(where: { $0.state == .stuck }) { return .stuck }
+        return sessions.allSatisfy { $0.state == .ended } ? .ended : .live
+    }
+
+    package var json: JSON {
+        .object(
+            (membership.json.members ?? []).map { ($0.name, $0.value) } + [
+                ("state", .string(state.rawValue)), ("sessions", .array(sessions.map(\.json))),
+                ("revertVerified", state == .ended ? .boolean(sessions.allSatisfy(\.revertVerified)) : nil),
+            ])
+    }
+}
+
+/// What a request that is about a session or a group is answered with.
+package enum ScopeReport: Sendable {
+    case session(SessionReport)
+    case group(GroupReport)
+
+    package var json: JSON {
+        switch self {
+        case .session(let report): report.json
+        case .group(let report): report.json
+        }
     }
 }

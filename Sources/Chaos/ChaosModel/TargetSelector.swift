@@ -25,7 +25,7 @@ extension TargetSelector {
         }
         guard members.count == 1, let member = members.first else {
             throw Problem(
-                .fieldInvalid, "a target names exactly one of container, pod, process and cgroup", field: field)
+                .fieldInvalid, "a target names exactly one of container, pod, pods, process and cgroup", field: field)
         }
         let path = "\(field).\(member.name)"
         switch member.name {
@@ -61,7 +61,7 @@ extension TargetSelector {
             self = .cgroup(text)
         default:
             throw Problem(
-                .fieldUnknown, "a target is a container, a pod, a process or a cgroup", field: path)
+                .fieldUnknown, "a target is a container, a pod, pods, a process or a cgroup", field: path)
         }
     }
 

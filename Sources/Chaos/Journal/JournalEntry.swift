@@ -22,6 +22,7 @@ package enum JournalEntry: Sendable {
 /// A session as it was when it was opened.
 package struct OpenedSession: Sendable {
     package let id: SessionID
+    package let group: GroupMembership?
     package let token: TakenToken
     package let bootID: String
     /// The inode of the agent's pid namespace: process numbers are of that one. Nil in journals that do not say.
@@ -41,11 +42,13 @@ package struct OpenedSession: Sendable {
     package var intents: [Intent]
 
     package init(
-        id: SessionID, token: TakenToken, bootID: String, pidNamespace: UInt64?, openedAt: Int64, deadline: Int64,
+        id: SessionID, group: GroupMembership? = nil, token: TakenToken, bootID: String, pidNamespace: UInt64?,
+        openedAt: Int64, deadline: Int64,
         openedAtWall: Int64, fault: String, parameters: JSON, summary: String, reason: String?, lease: Duration?,
         onRestart: RestartPolicy, target: TargetFacts, intents: [Intent]
     ) {
         self.id = id
+        self.group = group
         self.token = token
         self.bootID = bootID
         self.pidNamespace = pidNamespace
@@ -132,6 +135,7 @@ extension JournalEntry {
             .object([
                 ("entry", "opened"),
                 ("session", .string(session.id.text)),
+                ("group", session.group?.json),
                 ("token", session.token.json),
                 ("boot", .string(session.bootID)),
                 ("pidNamespace", session.pidNamespace.map { .string("\($0)") }),
@@ -202,7 +206,7 @@ extension TakenToken {
             ("tenant", .string(tenant.name)),
             ("id", .string(tokenID)),
             ("expires", .integer(expires)),
-            ("session", session.map { .string($0.text) }),
+            scope?.member ?? ("session", nil),
         ])
     }
 
@@ -210,8 +214,7 @@ extension TakenToken {
         guard let tenant = json["tenant"]?.stringValue.flatMap({ Tenant($0) }), let id = json["id"]?.stringValue,
             let expires = json["expires"]?.integerValue
         else { return nil }
-        let session = json["session"]?.stringValue.flatMap { SessionID($0) }
-        self.init(tenant: tenant, tokenID: id, expires: expires, session: session)
+        self.init(tenant: tenant, tokenID: id, expires: expires, scope: SessionScope(memberOf: json))
     }
 }
 
@@ -231,8 +234,10 @@ extension OpenedSession {
             // Journals before there was a choice do not say.
             let onRestart = RestartPolicy(rawValue: json["onRestart"]?.stringValue ?? RestartPolicy.end.rawValue)
         else { return nil }
+        let group = json["group"].flatMap(GroupMembership.init)
+        guard (group == nil) == (json["group"] == nil) else { return nil }
         self.init(
-            id: id, token: token, bootID: bootID,
+            id: id, group: group, token: token, bootID: bootID,
             pidNamespace: json["pidNamespace"]?.stringValue.flatMap { UInt64($0) }, openedAt: openedAt,
             deadline: deadline,
             openedAtWall: openedAtWall, fault: fault, parameters: parameters, summary: summary,

@@ -23,15 +23,15 @@ package enum Asker {
 }
 
 extension AuditEvent {
-    init(endOf session: SessionID, askedBy asker: Asker) {
-        self.init(.endRequested, [("session", .string(session.text))] + asker.members)
+    init(endOf scope: SessionScope, askedBy asker: Asker) {
+        self.init(.endRequested, [scope.member] + asker.members)
     }
 
     /// What is written is what the session was opened with: fault, parameters in force, and the target as it was found.
     init(opened session: OpenedSession, by request: VerifiedRequest) {
         self.init(
             .opened,
-            [("session", .string(session.id.text))] + Asker.tenant(request).members + [
+            [("session", .string(session.id.text)), ("group", session.group?.json)] + Asker.tenant(request).members + [
                 ("fault", .string(session.fault)), ("parameters", session.parameters), ("target", session.target.json),
                 ("durationSeconds", .integer(session.duration.components.seconds)),
                 ("lease", session.lease.map { .string($0.text) }), ("onRestart", session.onRestart.json),

@@ -194,6 +194,11 @@ final class LiveSession {
         }
     }
 
+    /// Returns when the session is over, or cannot be undone for now.
+    func waitUntilOver(isolation: isolated any Actor = #isolation) async {
+        while machine.state != .ended && machine.state != .stuck { await waitUntilChanged() }
+    }
+
     var subscriberCount: Int { subscribers.count }
 
     func announceChange() {
@@ -235,7 +240,8 @@ final class LiveSession {
 
     var report: SessionReport {
         SessionReport(
-            id: record.id, tenant: record.tenant, fault: record.fault, parameters: record.parameters,
+            id: record.id, group: record.group, tenant: record.tenant, fault: record.fault,
+            parameters: record.parameters,
             summary: record.summary, reason: record.reason, target: record.target, openedAt: record.openedAtWall,
             duration: record.duration,
             lease: record.lease, onRestart: record.onRestart, state: machine.state,

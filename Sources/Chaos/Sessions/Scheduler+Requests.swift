@@ -10,7 +10,7 @@ package import Steps
 import Targets
 
 extension Scheduler {
-    /// What a request would do.
+    /// What a request would do to one target.
     package struct Plan: Sendable {
         package let fault: String
         package let summary: String
@@ -23,71 +23,121 @@ extension Scheduler {
         package let reach: Reach
     }
 
+    /// Of which pods a request would hit some.
+    package struct Choice: Sendable {
+        package let matched: Int
+        package let seed: Int64
+    }
+
+    /// A request as far as it goes without changing anything.
+    private struct Prepared {
+        let fault: any Fault
+        let parts: [(target: ResolvedTarget, plan: Plan)]
+        /// Nil for a request that names one target.
+        let choice: Choice?
+    }
+
     /// Carries a verified request as far as it goes without changing anything.
-    package func plan(_ request: VerifiedRequest) async throws(Problem) -> Plan {
-        guard case .plan(let injection) = request.demand else { throw Self.mismatch }
-        _ = try take(request, session: nil)
-        return try await prepare(injection, for: request.tenant).plan
-    }
-
-    /// Opens a session and answers once its fault is in effect.
     ///
-    /// - Throws: Whatever refuses it, with nothing changed; `apply-failed` when a step could not be performed,
-    ///   with everything undone.
-    package func inject(_ request: VerifiedRequest) async throws(Problem) -> SessionReport {
-        guard case .inject(let injection) = request.demand else { throw Self.mismatch }
-        let session = try await open(injection, by: request)
-        await session.waitUntilSettled()
-        if session.machine.ending == .applyFailed {
-            let reason = session.events.last { $0.kind == "step-failed" }?.message ?? "a step failed"
-            throw Problem(.applyFailed, reason, session: session.id)
-        }
-        return session.report
+    /// - Returns: A plan for each target, and of which they were chosen where the request lets it be chosen.
+    package func plan(_ request: VerifiedRequest) async throws(Problem) -> (plans: [Plan], choice: Choice?) {
+        guard case .plan(let injection) = request.demand else { throw Self.mismatch }
+        _ = try take(request, for: nil)
+        let prepared = try await prepare(injection, for: request.tenant)
+        return (prepared.parts.map(\.plan), prepared.choice)
     }
 
-    /// Returns when the session is on disk and under way.
+    /// Opens a session on each target and answers once the fault is in effect on all.
+    ///
+    /// - Throws: Whatever refuses one of them, with nothing changed; `apply-failed` when a step could not be performed,
+    ///   with everything undone.
+    package func inject(_ request: VerifiedRequest) async throws(Problem) -> ScopeReport {
+        guard case .inject(let injection) = request.demand else { throw Self.mismatch }
+        let sessions = try await open(injection, by: request)
+        let scope = sessions[0].record.group.map { SessionScope.group($0.id) } ?? .session(sessions[0].id)
+        for session in sessions { await session.waitUntilSettled() }
+        if let failed = sessions.first(where: { $0.machine.ending == .applyFailed }) {
+            for session in sessions where session.machine.ending == nil { session.post(.end(.groupFailed)) }
+            for session in sessions { await session.waitUntilOver() }
+            let reason = failed.events.last { $0.kind == "step-failed" }?.message ?? "a step failed"
+            throw Problem(
+                .applyFailed,
+                sessions[0].record.group == nil ? reason : "\(reason), on \(failed.record.target.summary)",
+                about: scope)
+        }
+        return Self.report(of: scope, sessions.map(\.report))
+    }
+
+    /// Returns when the sessions are on disk and under way: all, or none.
     private func open(
         _ injection: InjectionRequest, by request: VerifiedRequest
-    ) async throws(Problem) -> LiveSession {
+    ) async throws(Problem) -> [LiveSession] {
         if let reason = await audit.trouble() {
             throw Problem(
                 .auditUnavailable, "nothing was changed, because what is decided cannot be recorded: \(reason)",
                 hint: "see `squall doctor` on the node")
         }
         try refuseIfClosed()
-        try refuseBeyondLimits()
-        let tenant = request.tenant
-        let id = SessionID.random()
-        let authorized = try take(request, session: id)
-        try policy.gate(for: tenant).refuseBeyondSessions(beside: countedSessions(but: id))
-        openings[id] = CountedSession(tenant: tenant, target: nil)
-        defer { openings[id] = nil }
+        var ids: [SessionID] = []
+        let group = injection.target.isGroup ? GroupID.random() : nil
+        defer { for id in ids { openings[id] = nil } }
+        let first = SessionID.random()
+        let token = try take(request, for: group.map { .group($0) } ?? .session(first)).token
+        ids.append(try makeRoom(for: first, of: request.tenant))
 
-        let (fault, target, plan) = try await prepare(injection, for: tenant)
-        let containers = try await containerCount(for: tenant)
+        let prepared = try await prepare(injection, for: request.tenant)
+        while ids.count < prepared.parts.count { ids.append(try makeRoom(for: .random(), of: request.tenant)) }
+        let containers = try await containerCount(for: request.tenant)
         // Said again: much may have happened while the runtime was asked, and nothing is waited for from here on.
         try refuseIfClosed()
-        try requireAllowed(
-            fault, plan.parameters, for: plan.duration, on: target, as: id, of: tenant, among: containers)
-        openings[id] = CountedSession(tenant: tenant, target: plan.target)
-        if plan.intents.contains(where: \.runsWorker) { try refuseBeyondWorkers() }
+        for (id, part) in zip(ids, prepared.parts) {
+            try requireAllowed(
+                prepared.fault, part.plan.parameters, for: part.plan.duration, on: part.target, as: id,
+                of: request.tenant, among: containers)
+            openings[id] = CountedSession(tenant: request.tenant, target: part.plan.target)
+            if part.plan.intents.contains(where: \.runsWorker) { try refuseBeyondWorkers() }
+        }
         let openedAt = BootInstant.now
-        let record = OpenedSession(
-            id: id, token: authorized.token, bootID: bootID, pidNamespace: pidNamespace, openedAt: openedAt.nanoseconds,
-            deadline: (openedAt + plan.duration).nanoseconds, openedAtWall: wallSeconds(), fault: plan.fault,
-            parameters: plan.parameters, summary: plan.summary, reason: injection.reason, lease: injection.lease,
-            onRestart: injection.onRestart, target: plan.target, intents: plan.intents)
-        try await write([.opened(record)])
+        let membership = group.flatMap { id in
+            prepared.choice.map { GroupMembership(id: id, matched: $0.matched, seed: $0.seed) }
+        }
+        let records = zip(ids, prepared.parts).map { id, part in
+            OpenedSession(
+                id: id, group: membership, token: token, bootID: bootID, pidNamespace: pidNamespace,
+                openedAt: openedAt.nanoseconds, deadline: (openedAt + part.plan.duration).nanoseconds,
+                openedAtWall: wallSeconds(), fault: part.plan.fault, parameters: part.plan.parameters,
+                summary: part.plan.summary, reason: injection.reason, lease: injection.lease,
+                onRestart: injection.onRestart, target: part.plan.target, intents: part.plan.intents)
+        }
+        try await write(records.map(JournalEntry.opened))
 
+        return zip(records, prepared.parts).map { record, part in
+            begin(record, on: part.target, openedAt: openedAt, by: request, notes: part.plan.notes)
+        }
+    }
+
+    /// Takes a place for a session to come.
+    private func makeRoom(for id: SessionID, of tenant: Tenant) throws(Problem) -> SessionID {
+        try refuseBeyondLimits()
+        try policy.gate(for: tenant).refuseBeyondSessions(beside: countedSessions(but: id))
+        openings[id] = CountedSession(tenant: tenant, target: nil)
+        return id
+    }
+
+    /// Drives a session that is on disk.
+    private func begin(
+        _ record: OpenedSession, on target: ResolvedTarget, openedAt: BootInstant, by request: VerifiedRequest,
+        notes: [String]
+    ) -> LiveSession {
         let session = LiveSession(
             record: record, signer: request.signer, target: target, openedAt: openedAt,
-            machine: SessionMachine(stepCount: plan.intents.count))
-        live[id] = session
-        openings[id] = nil
-        counts.opened[plan.fault, default: 0] += 1
+            machine: SessionMachine(stepCount: record.intents.count))
+        live[session.id] = session
+        openings[session.id] = nil
+        counts.opened[record.fault, default: 0] += 1
         audit.record(AuditEvent(opened: record, by: request))
-        session.tell("opened", "\(plan.summary), on \(plan.target.summary), for \(plan.duration.text)")
-        for note in plan.notes { session.tell("note", note) }
+        session.tell("opened", "\(record.summary), on \(record.target.summary), for \(record.duration.text)")
+        for note in notes { session.tell("note", note) }
         watch(session, target)
         if isDraining { session.post(.end(.drained)) }
         if halt != nil { session.post(.end(.halted)) }
@@ -97,45 +147,51 @@ extension Scheduler {
         return session
     }
 
-    package func renew(_ request: VerifiedRequest) async throws(Problem) -> SessionReport {
-        guard case .renew(let id) = request.demand else { throw Self.mismatch }
-        let session = try session(id, of: request.tenant)
-        guard let lease = session.record.lease else {
-            throw Problem(.fieldInvalid, "the session was opened without a lease", field: "session")
+    package func renew(_ request: VerifiedRequest) async throws(Problem) -> ScopeReport {
+        guard case .renew(let scope) = request.demand else { throw Self.mismatch }
+        let sessions = try sessions(of: scope, request.tenant)
+        guard let lease = sessions.first?.record.lease else {
+            throw Problem(.fieldInvalid, "the \(scope.kind) was opened without a lease", field: scope.kind)
         }
-        guard session.machine.ending == nil else {
-            throw Problem(.sessionEnded, "the session is already ending", session: session.id)
+        // Those of a group that have ended for themselves keep none of the others from living on.
+        guard sessions.contains(where: { $0.machine.ending == nil }) else {
+            throw Problem(.sessionEnded, "the \(scope.kind) is already ending", about: scope)
         }
         // A renewal must not use up the room that is kept for ends.
-        try await write([.tokenTaken(try take(request, session: id).token)], isBeginning: true)
-        session.leaseEnd = .now + lease
+        try await write([.tokenTaken(try take(request, for: scope).token)], isBeginning: true)
+        for session in sessions where session.machine.ending == nil { session.leaseEnd = .now + lease }
         armTimer()
-        return session.report
+        return Self.report(of: scope, sessions.map(\.report))
     }
 
-    /// Ends a session and answers once it is undone, or stuck.
-    package func end(_ request: VerifiedRequest) async throws(Problem) -> SessionReport {
-        guard case .end(let id) = request.demand else { throw Self.mismatch }
-        let session = try session(id, of: request.tenant)
-        let token = try take(request, session: id).token
-        audit.record(AuditEvent(endOf: id, askedBy: .tenant(request)))
+    /// Ends a session, or all of a group, and answers once they are undone, or stuck.
+    package func end(_ request: VerifiedRequest) async throws(Problem) -> ScopeReport {
+        guard case .end(let scope) = request.demand else { throw Self.mismatch }
+        let sessions = try sessions(of: scope, request.tenant)
+        let token = try take(request, for: scope).token
+        audit.record(AuditEvent(endOf: scope, askedBy: .tenant(request)))
         // Ending comes first: a journal that cannot be written must not keep a fault in effect.
-        let report = await end(session, .cancelled)
+        let reports = await end(sessions)
         do {
             try await commit([.tokenTaken(token)])
         } catch {
             // It is over all the same. The worst that the token could do after a restart is to end it once more.
-            session.tell("journal-failed", "\(error)")
+            for session in sessions { session.tell("journal-failed", "\(error)") }
         }
-        return report
+        return Self.report(of: scope, reports)
     }
 
-    package func read(_ request: VerifiedRequest) async throws(Problem) -> SessionReport {
-        await measuredReport(of: try readable(request))
+    package func read(_ request: VerifiedRequest) async throws(Problem) -> ScopeReport {
+        guard case .read(let scope) = request.demand else { throw Self.mismatch }
+        let sessions = try sessions(of: scope, request.tenant)
+        _ = try take(request, for: scope)
+        return await measuredReport(of: scope, sessions)
     }
 
     package func events(_ request: VerifiedRequest) throws(Problem) -> AsyncStream<SessionEvent> {
-        let session = try readable(request)
+        guard case .read(.session(let id)) = request.demand else { throw Self.mismatch }
+        let session = try sessions(of: .session(id), request.tenant)[0]
+        _ = try take(request, for: .session(id))
         let own = live.values.reduce(0) { $0 + ($1.record.tenant == request.tenant ? $1.subscriberCount : 0) }
         let most = LiveSession.mostSubscribers
         guard session.subscriberCount < most.ofSession, own < most.ofTenant else {
@@ -150,15 +206,8 @@ extension Scheduler {
     /// The tenant's own sessions, the newest first.
     package func list(_ request: VerifiedRequest) throws(Problem) -> [SessionReport] {
         guard case .list = request.demand else { throw Self.mismatch }
-        _ = try take(request, session: nil)
+        _ = try take(request, for: nil)
         return reports { $0.record.tenant == request.tenant }
-    }
-
-    private func readable(_ request: VerifiedRequest) throws(Problem) -> LiveSession {
-        guard case .read(let id) = request.demand else { throw Self.mismatch }
-        let session = try session(id, of: request.tenant)
-        _ = try take(request, session: id)
-        return session
     }
 
     private static var mismatch: Problem {
@@ -199,9 +248,7 @@ extension Scheduler {
         try gate.admit(target.facts, beside: countedSessions(but: id), containers: containers)
     }
 
-    private func prepare(
-        _ injection: InjectionRequest, for tenant: Tenant
-    ) async throws(Problem) -> (fault: any Fault, target: ResolvedTarget, plan: Plan) {
+    private func prepare(_ injection: InjectionRequest, for tenant: Tenant) async throws(Problem) -> Prepared {
         let (fault, parameters) = try FaultCatalogue.fault(of: injection.fault, parameters: injection.parameters)
         let gate = try policy.gate(for: tenant)
         try gate.authorize(fault, parameters, for: injection.duration, onContainer: injection.target.isContainer)
@@ -212,18 +259,42 @@ extension Scheduler {
         }
         try fault.refuseTooShort(injection.duration)
         // Of others' namespaces nobody learns which pods there are.
-        if case .pod(let pod) = injection.target { try gate.admit(namespace: pod.namespace) }
-        let target = try await directory.resolve(injection.target)
+        if let namespace = injection.target.namespace { try gate.admit(namespace: namespace) }
+        switch injection.target {
+        case .one(let selector):
+            let target = try await directory.resolve(selector)
+            let plan = try await plan(fault, parameters, of: injection, on: target, by: gate)
+            return Prepared(fault: fault, parts: [(target, plan)], choice: nil)
+        case .pods(let group):
+            let chosen = try await directory.resolve(group)
+            var parts: [(ResolvedTarget, Plan)] = []
+            for target in chosen.targets {
+                do throws(Problem) {
+                    parts.append((target, try await plan(fault, parameters, of: injection, on: target, by: gate)))
+                } catch {
+                    throw Problem(
+                        error.code, "\(error.message), on \(target.facts.summary)", field: error.field,
+                        hint: error.hint)
+                }
+            }
+            return Prepared(
+                fault: fault, parts: parts, choice: Choice(matched: chosen.matched, seed: chosen.seed))
+        }
+    }
+
+    private func plan(
+        _ fault: any Fault, _ parameters: JSON, of injection: InjectionRequest, on target: ResolvedTarget,
+        by gate: TenantGate
+    ) async throws(Problem) -> Plan {
         try gate.admit(target.standing)
         let observation = try observe(target)
         let steps = try fault.plan(for: observation)
         let intents = try await runner.prepare(steps, on: target)
         try refuseBesideStuck(intents)
-        let plan = Plan(
+        return Plan(
             fault: injection.fault, summary: fault.summary, parameters: parameters, target: target.facts,
             intents: intents, notes: fault.notes(on: observation), duration: injection.duration,
             reach: fault.reach)
-        return (fault, target, plan)
     }
 
     /// What is stuck in what sessions share is taken out at its deadline by whoever can, with all that is beside it.
@@ -267,15 +338,44 @@ extension Scheduler {
         }
     }
 
-    /// Another tenant's session is as if it did not exist.
-    private func session(_ id: SessionID, of tenant: Tenant) throws(Problem) -> LiveSession {
-        let session = try known(id)
-        guard session.record.tenant == tenant else { throw Self.unknownSession }
-        return session
+    /// What a request is about: one session at least. Another tenant's is as if it did not exist; an operator, who is none,
+    /// sees all.
+    private func sessions(of scope: SessionScope, _ tenant: Tenant? = nil) throws(Problem) -> [LiveSession] {
+        func isTheirs(_ session: LiveSession) -> Bool { tenant.map { $0 == session.record.tenant } ?? true }
+        switch scope {
+        case .session(let id):
+            let session = try known(id)
+            guard isTheirs(session) else { throw Self.unknownSession }
+            return [session]
+        case .group(let id):
+            let sessions = inOrder { $0.record.group?.id == id && isTheirs($0) }
+            if sessions.isEmpty { throw Problem(.sessionNotFound, "there is no such group on this node") }
+            return sessions
+        }
     }
 
-    private func take(_ request: VerifiedRequest, session: SessionID?) throws(Problem) -> AuthorizedRequest {
-        try replay.take(request, for: session, now: wallSeconds())
+    private func end(_ sessions: [LiveSession]) async -> [SessionReport] {
+        for session in sessions { session.post(.end(.cancelled)) }
+        for session in sessions { await session.waitUntilOver() }
+        return sessions.map(\.report)
+    }
+
+    private func measuredReport(of scope: SessionScope, _ sessions: [LiveSession]) async -> ScopeReport {
+        var reports: [SessionReport] = []
+        for session in sessions { reports.append(await measuredReport(of: session)) }
+        return Self.report(of: scope, reports)
+    }
+
+    /// - Parameter reports: Of each of its sessions: one at least.
+    private static func report(of scope: SessionScope, _ reports: [SessionReport]) -> ScopeReport {
+        if case .group = scope, let membership = reports[0].group {
+            return .group(GroupReport(membership, sessions: reports))
+        }
+        return .session(reports[0])
+    }
+
+    private func take(_ request: VerifiedRequest, for scope: SessionScope?) throws(Problem) -> AuthorizedRequest {
+        try replay.take(request, for: scope, now: wallSeconds())
     }
 
     func write(_ entries: [JournalEntry], isBeginning: Bool = false) async throws(Problem) {
@@ -294,18 +394,18 @@ extension Scheduler {
 extension Scheduler {
     package func reports() -> [SessionReport] { reports { _ in true } }
 
-    package func report(of id: SessionID) async throws(Problem) -> SessionReport {
-        await measuredReport(of: try known(id))
+    package func report(of scope: SessionScope) async throws(Problem) -> ScopeReport {
+        await measuredReport(of: scope, try sessions(of: scope))
     }
 
     package func events(of id: SessionID) throws(Problem) -> AsyncStream<SessionEvent> {
         try known(id).subscribe(on: executor.queue)
     }
 
-    package func revert(_ id: SessionID) async throws(Problem) -> SessionReport {
-        let session = try known(id)
-        audit.record(AuditEvent(endOf: id, askedBy: .operator))
-        return await end(session, .cancelled)
+    package func revert(_ scope: SessionScope) async throws(Problem) -> ScopeReport {
+        let sessions = try sessions(of: scope)
+        audit.record(AuditEvent(endOf: scope, askedBy: .operator))
+        return Self.report(of: scope, await end(sessions))
     }
 
     package var liveCount: Int { live.count }
@@ -340,17 +440,14 @@ extension Scheduler {
     }
 
     private func reports(where isWanted: (LiveSession) -> Bool) -> [SessionReport] {
-        (past + live.values).filter(isWanted).sorted {
-            ($0.record.openedAtWall, $0.id.text) > ($1.record.openedAtWall, $1.id.text)
-        }.map(\.report)
+        inOrder(isWanted).map(\.report)
     }
 
-    private func end(_ session: LiveSession, _ ending: Ending) async -> SessionReport {
-        session.post(.end(ending))
-        while session.machine.state != .ended && session.machine.state != .stuck {
-            await session.waitUntilChanged()
+    /// Live and past ones, the newest first.
+    private func inOrder(_ isWanted: (LiveSession) -> Bool) -> [LiveSession] {
+        (past + live.values).filter(isWanted).sorted {
+            ($0.record.openedAtWall, $0.id.text) > ($1.record.openedAtWall, $1.id.text)
         }
-        return session.report
     }
 }
 

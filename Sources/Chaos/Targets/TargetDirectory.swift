@@ -5,6 +5,11 @@ package protocol TargetDirectory: Sendable {
     /// - Throws: `target-not-found`, `target-gone`, `target-ambiguous`, `target-refused`, `target-unresolvable`, `runtime-unavailable`.
     func resolve(_ selector: TargetSelector) async throws(Problem) -> ResolvedTarget
 
+    /// Takes hold of those that are chosen of the pods that match.
+    ///
+    /// - Throws: What `resolve` of one does, for any of them.
+    func resolve(_ group: PodGroup) async throws(Problem) -> ChosenTargets
+
     /// Takes hold of the container that was started in the place of another, in the same pod.
     ///
     /// - Throws: `target-gone`, `target-refused`, `target-unresolvable`, `runtime-unavailable`.
@@ -14,6 +19,20 @@ package protocol TargetDirectory: Sendable {
     ///
     /// - Throws: `runtime-unavailable`.
     func containerCount() async throws(Problem) -> Int
+}
+
+/// Of several that match, those that are chosen.
+package struct ChosenTargets: Sendable {
+    package let targets: [ResolvedTarget]
+    /// How many match.
+    package let matched: Int
+    package let seed: Int64
+
+    package init(_ targets: [ResolvedTarget], of matched: Int, seed: Int64) {
+        self.targets = targets
+        self.matched = matched
+        self.seed = seed
+    }
 }
 
 /// What there is in the place of a target that has ended.

@@ -29,6 +29,11 @@ package protocol ContainerDirectory: Sendable {
     /// - Throws: `target-not-found`, `target-gone`, `target-ambiguous`, `target-unresolvable`, `runtime-unavailable`.
     func container(of pod: PodSelector) throws(Problem) -> RunningContainer
 
+    /// One running container of each pod that is chosen, and how many there were to choose from.
+    ///
+    /// - Throws: What `container(of:)` does.
+    func containers(of group: PodGroup, seed: Int64) throws(Problem) -> (chosen: [RunningContainer], matched: Int)
+
     /// The running container of the same name in the same pod, if it is another one.
     ///
     /// - Throws: `runtime-unavailable`.
@@ -74,6 +79,16 @@ package final class TargetResolver: TargetDirectory {
         case .cgroup(let path):
             return try cgroup(path)
         }
+    }
+
+    package func resolve(_ group: PodGroup) async throws(Problem) -> ChosenTargets {
+        let seed = group.seed ?? Int64.random(in: PodGroup.seeds)
+        let (chosen, matched) = try await ask { containers throws(Problem) in
+            try containers.containers(of: group, seed: seed)
+        }
+        var targets: [ResolvedTarget] = []
+        for container in chosen { targets.append(try process(container.processID, startTime: nil, of: container)) }
+        return ChosenTargets(targets, of: matched, seed: seed)
     }
 
     package func successor(of facts: TargetFacts) async throws(Problem) -> Successor<ResolvedTarget> {

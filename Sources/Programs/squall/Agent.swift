@@ -18,18 +18,18 @@ enum Agent: Sendable {
         }
     }
 
-    func session(_ id: SessionID) throws(Failure) -> JSON {
+    func report(on scope: SessionScope) throws(Failure) -> JSON {
         switch self {
-        case .engine(let client): try client.body(of: .show(id))
-        case .gateway(let tenancy): try tenancy.body(of: .read(id))
+        case .engine(let client): try client.body(of: .show(scope))
+        case .gateway(let tenancy): try tenancy.body(of: .read(scope))
         }
     }
 
-    /// Ends the session; the answer comes when it is undone, or stuck.
-    func revert(_ id: SessionID) throws(Failure) -> JSON {
+    /// Ends the session, or all of the group; the answer comes when they are undone, or stuck.
+    func revert(_ scope: SessionScope) throws(Failure) -> JSON {
         switch self {
-        case .engine(let client): try client.body(of: .revert(id))
-        case .gateway(let tenancy): try tenancy.body(of: .end(id))
+        case .engine(let client): try client.body(of: .revert(scope))
+        case .gateway(let tenancy): try tenancy.body(of: .end(scope))
         }
     }
 
@@ -67,11 +67,11 @@ struct Tenancy: Sendable {
         return try reaching { () throws(ClientError) in try gateway.answer(to: envelope) }.acceptedBody
     }
 
-    func renew(_ id: SessionID) throws(Failure) {
-        _ = try body(of: .renew(id))
+    func renew(_ scope: SessionScope) throws(Failure) {
+        _ = try body(of: .renew(scope))
     }
 
-    /// Opens a session. When the answer is lost on its way, the same token asks for it again: it cannot open
+    /// Opens a session, or a group. When the answer is lost on its way, the same token asks for it again: it cannot open
     /// a second session, and if it has opened the first, the answer names it.
     func inject(_ injection: TenantRequest.Injection) throws(Failure) -> JSON {
         let envelope = try signed(.inject(injection))
@@ -79,7 +79,7 @@ struct Tenancy: Sendable {
         do throws(Failure) {
             return try answer.acceptedBody
         } catch {
-            let opened = error.document["session"]?.stringValue.flatMap { SessionID($0) }
+            let opened = SessionScope(memberOf: error.document)
             guard error.code == ProblemCode.replayed.rawValue, let opened else { throw error }
             return try body(of: .read(opened))
         }

@@ -28,7 +28,7 @@ struct Failure: Error {
         let hint = [suggestion.map { "did you mean \($0)?" }, problem.hint ?? remedy].compactMap(\.self)
         let told = Problem(
             problem.code, problem.message, field: problem.field,
-            hint: hint.isEmpty ? nil : hint.joined(separator: " "), session: problem.session)
+            hint: hint.isEmpty ? nil : hint.joined(separator: " "), about: problem.scope)
         self.document = told.json
     }
 

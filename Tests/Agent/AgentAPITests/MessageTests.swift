@@ -7,18 +7,20 @@ struct MessageTests {
 
     @Test(arguments: Route.allCases)
     func `an envelope is read as it was written`(route: Route) {
-        let request = EnvelopeRequest(route: route, session: route.namesSession ? Self.session : nil, token: "a.b.c")
-        #expect(EnvelopeRequest(payload: request.payload) == request)
+        for scope in [nil, .session(Self.session), .group(.random())] as [SessionScope?] {
+            let request = EnvelopeRequest(route: route, scope: scope, token: "a.b.c")
+            #expect(EnvelopeRequest(payload: request.payload) == (route.takes(scope) ? request : nil))
+        }
     }
 
     @Test(arguments: [[], ["spiffe://a/b"], ["spiffe://a/b", "chaos.example", "urn:x"]])
     func `an envelope tells whose certificate it came with`(names: [String]) {
         let identities = names.compactMap(PeerIdentity.init)
-        let request = EnvelopeRequest(route: .list, session: nil, token: "a.b.c", identities: identities)
+        let request = EnvelopeRequest(route: .list, scope: nil, token: "a.b.c", identities: identities)
         #expect(request.payload == Array((["list - a.b.c tls"] + names).joined(separator: " ").utf8))
         #expect(EnvelopeRequest(payload: request.payload) == request)
         // To have a certificate that says nothing is not to have needed none.
-        #expect(request != EnvelopeRequest(route: .list, session: nil, token: "a.b.c"))
+        #expect(request != EnvelopeRequest(route: .list, scope: nil, token: "a.b.c"))
     }
 
     @Test func `no envelope has more identities than count`() {
@@ -54,7 +56,9 @@ struct MessageTests {
 
     @Test func `a route allows one operation and reads are of one kind`() {
         #expect(Route.allCases.map(\.operation) == [.inject, .plan, .read, .read, .read, .renew, .end])
-        #expect(Route.allCases.filter(\.namesSession) == [.read, .events, .renew, .end])
+        #expect(Route.allCases.filter { $0.takes(.session(Self.session)) } == [.read, .events, .renew, .end])
+        #expect(Route.allCases.filter { $0.takes(.group(.random())) } == [.read, .renew, .end])
+        #expect(Route.allCases.filter { $0.takes(nil) } == [.inject, .plan, .list])
     }
 
     @Test func `an answer is read as it was written`() {

@@ -5,7 +5,8 @@ import Testing
 struct OperatorCommandTests {
     private static let session = SessionID.random()
     private static let commands: [OperatorCommand] = [
-        .list, .show(session), .events(session), .revert(session), .target(.container("0123456789ab")),
+        .list, .show(.session(session)), .show(.group(.random())), .events(session), .revert(.session(session)),
+        .revert(.group(.random())), .target(.container("0123456789ab")),
         .target(.process(id: 4711, startTime: 812_345)), .target(.cgroup("/kubepods/web")), .halt(reason: nil),
         .halt(reason: "incident"), .resume,
     ]

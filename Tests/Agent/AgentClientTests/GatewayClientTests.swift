@@ -6,7 +6,8 @@ import Testing
 /// One thread per test waits here: not all at once.
 @Suite(.serialized)
 struct GatewayClientTests {
-    private static let session = SessionID("s-0123456789abcdef")
+    private static let session = SessionScope("s-0123456789abcdef")
+    private static let group = SessionScope("g-0123456789abcdef")
 
     private func ask(_ response: [String]) throws -> Answer {
         let server = try ScriptedServer(http: response)
@@ -24,14 +25,19 @@ struct GatewayClientTests {
 
     @Test(
         arguments: [
-            (.inject, "POST /v1/sessions"), (.plan, "POST /v1/plans"), (.list, "GET /v1/sessions"),
-            (.read, "GET /v1/sessions/s-0123456789abcdef"), (.renew, "POST /v1/sessions/s-0123456789abcdef/lease"),
-            (.end, "DELETE /v1/sessions/s-0123456789abcdef"),
-        ] as [(Route, String)])
-    func `asks each route where the API has it, with the token and without a body`(route: Route, line: String) throws {
+            (.inject, nil, "POST /v1/sessions"), (.plan, nil, "POST /v1/plans"), (.list, nil, "GET /v1/sessions"),
+            (.read, session, "GET /v1/sessions/s-0123456789abcdef"),
+            (.renew, session, "POST /v1/sessions/s-0123456789abcdef/lease"),
+            (.end, session, "DELETE /v1/sessions/s-0123456789abcdef"),
+            (.read, group, "GET /v1/groups/g-0123456789abcdef"),
+            (.renew, group, "POST /v1/groups/g-0123456789abcdef/lease"),
+            (.end, group, "DELETE /v1/groups/g-0123456789abcdef"),
+        ] as [(Route, SessionScope?, String)])
+    func `asks each route where the API has it, with the token and without a body`(
+        route: Route, scope: SessionScope?, line: String
+    ) throws {
         let server = try ScriptedServer(http: ["HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"])
-        let session = route.namesSession ? Self.session : nil
-        let request = EnvelopeRequest(route: route, session: session, token: "a.b.c")
+        let request = EnvelopeRequest(route: route, scope: scope, token: "a.b.c")
         #expect(try GatewayClient(socket: server.path).answer(to: request) == Answer(status: 200, body: [:]))
         let text = String(decoding: server.request, as: UTF8.self)
         #expect(text.hasPrefix(line + " HTTP/1.1\r\n"))
@@ -89,7 +95,7 @@ struct GatewayClientTests {
     }
 
     @Test func `hands over events as they come, and the end`() throws {
-        let request = EnvelopeRequest(route: .events, session: Self.session, token: "a.b.c")
+        let request = EnvelopeRequest(route: .events, scope: Self.session, token: "a.b.c")
         let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
         let server = try ScriptedServer(http: [
             head, "8\r\n{\"n\":1}\n\r\n", "3\r\n{\"n\r\n", "5\r\n\":2}\n\r\n", "1\r\n\n\r\n", "0\r\n\r\n",
@@ -100,7 +106,7 @@ struct GatewayClientTests {
     }
 
     @Test func `tells a refused stream from one that was cut off`() throws {
-        let request = EnvelopeRequest(route: .events, session: Self.session, token: "a.b.c")
+        let request = EnvelopeRequest(route: .events, scope: Self.session, token: "a.b.c")
         let refusal = try ScriptedServer(http: ["HTTP/1.1 404 Not Found\r\nContent-Length: 9\r\n\r\n", "{\"a\":[1]}"])
         let answer = try GatewayClient(socket: refusal.path).events(of: request) { _ in }
         #expect(answer == Answer(status: 404, body: ["a": [1]]))

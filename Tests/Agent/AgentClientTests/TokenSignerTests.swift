@@ -9,8 +9,9 @@ import Testing
 
 struct TokenSignerTests {
     private static let session = SessionID.random()
+    private static let group = GroupID.random()
     private static let injection = TenantRequest.Injection(
-        fault: "network-latency", parameters: ["latency": "100ms"], target: .cgroup("/kubepods/pod1"),
+        fault: "network-latency", parameters: ["latency": "100ms"], target: .one(.cgroup("/kubepods/pod1")),
         duration: .seconds(90), lease: .seconds(10), reason: "a drill")
 
     private let key: PrivateKey
@@ -35,14 +36,15 @@ struct TokenSignerTests {
     private func verify(_ envelope: EnvelopeRequest, node: String = "n1", now: Int64) throws(Problem) -> VerifiedRequest
     {
         try RequestVerifier(node: node).verify(
-            SignedEnvelope(token: envelope.token), with: keys, for: envelope.route.operation, session: envelope.session,
+            SignedEnvelope(token: envelope.token), with: keys, for: envelope.route.operation, on: envelope.scope,
             now: now)
     }
 
     @Test(
         arguments: [
-            .inject(injection), .plan(injection), .list, .read(session), .events(session), .renew(session),
-            .end(session),
+            .inject(injection), .plan(injection), .list, .read(.session(session)), .events(session),
+            .renew(.session(session)), .end(.session(session)), .read(.group(group)), .renew(.group(group)),
+            .end(.group(group)),
         ] as [TenantRequest])
     func `signs what the node takes`(request: TenantRequest) throws {
         let envelope = try TokenSigner(key: key, tenant: tenant, node: "n1").envelope(for: request, now: 1000)
@@ -59,7 +61,8 @@ struct TokenSignerTests {
             #expect(read.lease == asked.lease)
             #expect(read.reason == asked.reason)
         case (.list, .list): break
-        case (.read(let asked), .read(let read)), (.events(let asked), .read(let read)),
+        case (.events(let asked), .read(let read)): #expect(.session(asked) == read)
+        case (.read(let asked), .read(let read)),
             (.renew(let asked), .renew(let read)), (.end(let asked), .end(let read)):
             #expect(asked == read)
         default: Issue.record("\(request) was read as \(verified.demand)")

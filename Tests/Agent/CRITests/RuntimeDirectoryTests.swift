@@ -452,12 +452,12 @@ struct RuntimeDirectoryTests {
                     container("init", in: 2, .containerExited),
                 ]
             })
-        let ofOne: [String: [RuntimePod.Container]] = [
+        let theirs: [String: [RuntimePod.Container]] = [
             "uid-1": [.init(id: "app-1", name: "app")],
             "uid-2": [.init(id: "app-2", name: "app"), .init(id: "init-2", name: "init", isRunning: false)],
         ]
         try await withRuntime({ .message($0 == "ListContainers" ? containers : sandboxes) }) { _, runtimes in
-            let pods = expected.map { RuntimePod(uid: $0, containers: expected.count == 1 ? ofOne[$0] ?? [] : []) }
+            let pods = expected.map { RuntimePod(uid: $0, containers: theirs[$0] ?? []) }
             #expect(await runtimes.answer(.find(selector)) == .list(pods))
         }
     }

@@ -4,7 +4,7 @@ import Testing
 
 struct ReplayStoreTests {
     private let node: TestNode
-    private let session = SessionID.random()
+    private let session = SessionScope.session(.random())
     private let now = TestNode.now
 
     init() throws {
@@ -24,11 +24,11 @@ struct ReplayStoreTests {
         let taken = try store.take(request(), for: session, now: now)
         #expect(
             taken.token
-                == TakenToken(tenant: taken.request.tenant, tokenID: "token-0001", expires: now + 30, session: session))
+                == TakenToken(tenant: taken.request.tenant, tokenID: "token-0001", expires: now + 30, scope: session))
         for later in [0, 1, 29] as [Int64] {
-            let refusal = problem { try store.take(request(), for: .random(), now: now + later) }
+            let refusal = problem { try store.take(request(), for: .group(.random()), now: now + later) }
             #expect(refusal?.code == .replayed)
-            #expect(refusal?.session == session)
+            #expect(refusal?.scope == session)
         }
     }
 
@@ -100,14 +100,14 @@ struct ReplayStoreTests {
         }
         var after = ReplayStore(capacity: 1, highWater: now + 15, taken: taken + taken)
         #expect(after.count == 1)
-        #expect(problem { try after.take(request("token-0002"), for: nil, now: now) }?.session == session)
+        #expect(problem { try after.take(request("token-0002"), for: nil, now: now) }?.scope == session)
         #expect(problem { try after.take(request("token-0001", life: 10), for: nil, now: now) }?.code == .tokenExpired)
         #expect(problem { try after.take(request("token-0003"), for: nil, now: now) }?.code == .replayStoreFull)
     }
 
     @Test func `keeps what it was told, also beyond its capacity`() throws {
         let tenant = try #require(Tenant("acme"))
-        let taken = (0..<5).map { TakenToken(tenant: tenant, tokenID: "token-\($0)", expires: now + 9, session: nil) }
+        let taken = (0..<5).map { TakenToken(tenant: tenant, tokenID: "token-\($0)", expires: now + 9, scope: nil) }
         #expect(ReplayStore(capacity: 2, highWater: now, taken: taken).count == 5)
     }
 }

@@ -30,7 +30,7 @@ struct RequestVerifierTests {
             }
             #expect(injection.fault == "network-latency")
             #expect(injection.parameters == ["latency": "100ms"])
-            #expect(injection.target == .cgroup("/kubepods/pod1"))
+            #expect(injection.target == .one(.cgroup("/kubepods/pod1")))
             #expect(injection.duration == .seconds(60))
             #expect(injection.lease == .seconds(10))
             #expect(injection.reason == "gr\u{FC}n \u{1F329}")
@@ -49,14 +49,16 @@ struct RequestVerifierTests {
         #expect(injection.reason == nil)
     }
 
-    @Test func `reads each demand about a session, and the list`() throws {
-        let id = try #require(SessionID(TestNode.session))
-        let demands: [(Operation, VerifiedRequest.Demand)] = [
-            (.read, .read(id)), (.renew, .renew(id)), (.end, .end(id)),
-        ]
-        for (operation, demand) in demands {
-            let claims = TestNode.read.with([("op", .string(operation.rawValue)), ("session", .string(id.text))])
-            #expect(try node.verify(claims, for: operation, session: id.text).demand == demand)
+    @Test func `reads each demand about a session or a group, and the list`() throws {
+        for name in [TestNode.session, TestNode.group] {
+            let scope = try #require(SessionScope(name))
+            let demands: [(Operation, VerifiedRequest.Demand)] = [
+                (.read, .read(scope)), (.renew, .renew(scope)), (.end, .end(scope)),
+            ]
+            for (operation, demand) in demands {
+                let claims = TestNode.read.with([("op", .string(operation.rawValue)), scope.member])
+                #expect(try node.verify(claims, for: operation, session: name).demand == demand)
+            }
         }
         #expect(try node.verify(TestNode.read).demand == .list)
     }
@@ -209,6 +211,13 @@ struct RequestVerifierTests {
         #expect(problem { try node.verify(other, session: TestNode.session) }?.code == .operationMismatch)
         #expect(problem { try node.verify(TestNode.read, session: TestNode.session) }?.code == .fieldMissing)
         #expect(problem { try node.verify(other) }?.code == .fieldUnknown)
+        // Nor is a session named where a group is meant, or the other way round.
+        let session = TestNode.read.with([("session", .string(TestNode.session))])
+        #expect(problem { try node.verify(session, session: TestNode.group) }?.code == .fieldMissing)
+        let group = TestNode.read.with([("group", .string(TestNode.group))])
+        #expect(problem { try node.verify(group, session: TestNode.session) }?.code == .fieldMissing)
+        let both = group.with([("session", .string(TestNode.session))])
+        #expect(problem { try node.verify(both, session: TestNode.group) }?.code == .fieldUnknown)
     }
 
     @Test(arguments: ["iss", "aud", "iat", "exp", "jti", "op", "fault", "target"])

@@ -6,6 +6,7 @@ import Signatures
 struct TestNode {
     static let now: Int64 = 1_800_000_000
     static let session = "s-0123456789abcdef"
+    static let group = "g-0123456789abcdef"
 
     let acme: PrivateKey
     let acmeP256: PrivateKey
@@ -42,7 +43,7 @@ struct TestNode {
         text token: String, for operation: Operation = .read, session: String? = nil, now: Int64 = now
     ) throws -> VerifiedRequest {
         try verifier.verify(
-            SignedEnvelope(token: token), with: keys, for: operation, session: session.flatMap { SessionID($0) },
+            SignedEnvelope(token: token), with: keys, for: operation, on: session.flatMap { SessionScope($0) },
             now: now)
     }
 

@@ -129,12 +129,15 @@ struct TargetSelectorTests {
 
 struct ProblemTests {
     @Test func `is a problem document of RFC 9457 with a stable code`() {
-        let session = SessionID("s-0123456789abcdef")
+        let session = SessionScope("s-0123456789abcdef")
         #expect(
-            Problem(.replayed, "used before", field: "jti", hint: "sign again", session: session).json == [
+            Problem(.replayed, "used before", field: "jti", hint: "sign again", about: session).json == [
                 "type": "urn:squall:problem:replayed", "title": "replayed", "status": 409, "code": "replayed",
                 "detail": "used before", "field": "jti", "hint": "sign again", "session": "s-0123456789abcdef",
             ])
+        let group = SessionScope("g-0123456789abcdef")
+        #expect(Problem(.replayed, "", about: group).json["group"] == "g-0123456789abcdef")
+        #expect(Problem(.replayed, "", about: group).json["session"] == nil)
     }
 
     @Test func `has a status of failure for every code`() {

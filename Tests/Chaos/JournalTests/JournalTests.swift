@@ -48,7 +48,7 @@ private func session(token: String = "token-0001") throws -> OpenedSession {
     let cgroup = TargetFacts.Cgroup(path: "/kubepods/pod\"\n/x", id: 4242)
     let network = TargetFacts.NetworkNamespace(inode: 4_026_531_840, cookie: .max)
     return OpenedSession(
-        id: id, token: TakenToken(tenant: tenant, tokenID: token, expires: 2_000_000_030, session: id),
+        id: id, token: TakenToken(tenant: tenant, tokenID: token, expires: 2_000_000_030, scope: .session(id)),
         bootID: "boot", pidNamespace: 4_026_531_836, openedAt: 1, deadline: 2, openedAtWall: 2_000_000_000,
         fault: "network-latency",
         parameters: ["latency": "100ms"], summary: "delay", reason: "a drill", lease: .seconds(5),

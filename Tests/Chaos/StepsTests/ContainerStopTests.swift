@@ -50,6 +50,9 @@ private final class FakeStopper: ContainerStopper {
 private struct NoContainers: ContainerDirectory {
     func container(_ id: String) throws(Problem) -> RunningContainer { throw Problem(.targetNotFound, id) }
     func container(of pod: PodSelector) throws(Problem) -> RunningContainer { throw Problem(.targetNotFound, "") }
+    func containers(of group: PodGroup, seed: Int64) throws(Problem) -> (chosen: [RunningContainer], matched: Int) {
+        ([], 0)
+    }
     func successor(of container: TargetFacts.Container) throws(Problem) -> Successor<RunningContainer> { .never }
     func count() throws(Problem) -> Int { 0 }
 }

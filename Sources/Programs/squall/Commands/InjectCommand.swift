@@ -5,7 +5,7 @@ import ChaosModel
 struct InjectCommand: ReportingCommand {
     static let configuration = CommandConfiguration(
         commandName: "inject",
-        abstract: "Opens a session: applies a fault to a target, for a time.",
+        abstract: "Opens a session: applies a fault to a target, for a time. Or several sessions, as a group.",
         discussion: """
             The session reverts by itself at the end of its duration, also when nobody watches. With --wait this \
             program stays until then, shows what happens, keeps the session's lease renewed, and reverts the session \
@@ -16,7 +16,8 @@ struct InjectCommand: ReportingCommand {
                 --container $ID --key shop.key.jwk --wait
               squall inject cpu-stress load=50 workers=1 --duration 2m \\
                 --pid 4711 --key shop.key.jwk --reason "does it scale out?"
-              squall inject cpu-stress --container $ID --key shop.key.jwk --dry-run
+              squall inject network-loss percent=5 --namespace shop --selector app=web \\
+                --percent 50 --key shop.key.jwk --dry-run
             """)
 
     /// With --wait, when no lease is asked for: how long the session outlives a killed waiter.
@@ -51,7 +52,14 @@ struct InjectCommand: ReportingCommand {
         switch output.format {
         case .json: try output.document(plan)
         case .table:
-            try output.lines(PlanText(plan: plan, request: request, key: tenant.key, waits: wait).lines(for: output))
+            // Of a group there is one for each.
+            for plan in plan["plans"]?.arrayValue ?? [plan] {
+                try output.lines(
+                    PlanText(plan: plan, request: request, key: tenant.key, waits: wait).lines(for: output))
+            }
+            if let seed = plan["seed"]?.integerValue {
+                try output.line("To hit the same pods: --seed \(seed)")
+            }
         }
         return .success
     }
@@ -59,8 +67,7 @@ struct InjectCommand: ReportingCommand {
     private func open(
         _ request: TenantRequest.Injection, _ tenancy: Tenancy, _ output: Output
     ) throws(Failure) -> ExitStatus {
-        let report = try tenancy.inject(request)
-        try output.session(report)
+        try output.report(try tenancy.inject(request))
         return .success
     }
 
@@ -70,6 +77,10 @@ struct InjectCommand: ReportingCommand {
         let inbox = Inbox()
         let report = try tenancy.inject(request)
         if output.format == .json { try output.document(report) }
+        if let group = GroupText(report) {
+            return try GroupFollower(of: group, as: tenancy, lease: request.lease, inbox: inbox, output: output)
+                .follow()
+        }
         var follower = try Follower(
             of: report, at: .gateway(tenancy), inbox: inbox, output: output, onInterruption: .revert,
             renewal: request.lease.map { Follower.Renewal(tenancy: tenancy, lease: $0) })

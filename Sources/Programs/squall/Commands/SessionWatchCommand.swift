@@ -23,7 +23,8 @@ struct SessionWatchCommand: ReportingCommand {
         let agent = try access.agent
         let inbox = Inbox()
         var follower = try Follower(
-            of: try agent.session(session), at: agent, inbox: inbox, output: output, onInterruption: .leave)
+            of: try agent.report(on: .session(session)), at: agent, inbox: inbox, output: output, onInterruption: .leave
+        )
         switch try follower.follow() {
         case .over(let report):
             try output.session(report)
@@ -37,7 +38,7 @@ struct SessionWatchCommand: ReportingCommand {
         switch session.ending.flatMap({ Ending(rawValue: $0) }) {
         case .expired, .cancelled, .completed: session.isVerified ? .success : .notAsAsked
         case .leaseLapsed, .targetGone, .applyFailed, .faultEnded, .recovered, .drained, .halted, .revoked,
-            .nodeUnhealthy, nil:
+            .nodeUnhealthy, .groupFailed, nil:
             .notAsAsked
         }
     }

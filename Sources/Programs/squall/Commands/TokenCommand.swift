@@ -39,7 +39,7 @@ struct TokenCommand: ParsableCommand {
 
     struct Inject: ReportingCommand {
         static let configuration = CommandConfiguration(
-            abstract: "A token that opens a session: POST /v1/sessions.",
+            abstract: "A token that opens a session, or a group: POST /v1/sessions.",
             discussion: """
                 Examples:
                   squall token inject cpu-stress load=50 --container $ID --key shop.key.jwk
@@ -75,59 +75,56 @@ struct TokenCommand: ParsableCommand {
 
     struct Read: ReportingCommand {
         static let configuration = CommandConfiguration(
-            abstract: "A token that reads a session or its events, or without --session lists them: GET.",
+            abstract: "A token that reads a session, its events or a group, or without either lists sessions: GET.",
             discussion: """
                 Examples:
                   squall token read --key shop.key.jwk
                   squall token read --session $SESSION --key shop.key.jwk
                 """)
 
-        @Option(help: "The session.", completion: .sessions, transform: SessionID.init(argument:))
-        var session: SessionID?
+        @OptionGroup var about: ScopeOptions
 
         @OptionGroup(title: "Signing and output") var printing: PrintingOptions
         var outputOptions: OutputOptions { printing.output }
 
         func perform(_ output: Output) throws(Failure) -> ExitStatus {
-            try printing.print(tokenFor: session.map { .read($0) } ?? .list, output)
+            try printing.print(tokenFor: about.optional.map { .read($0) } ?? .list, output)
         }
     }
 
     struct Renew: ReportingCommand {
         static let configuration = CommandConfiguration(
-            abstract: "A token that renews a session's lease: POST /v1/sessions/ID/lease.",
+            abstract: "A token that renews a lease: POST /v1/sessions/ID/lease, or of a group /v1/groups/ID/lease.",
             discussion: """
                 Examples:
                   squall token renew --session $SESSION --key shop.key.jwk
                 """)
 
-        @Option(help: "The session.", completion: .sessions, transform: SessionID.init(argument:))
-        var session: SessionID
+        @OptionGroup var about: ScopeOptions
 
         @OptionGroup(title: "Signing and output") var printing: PrintingOptions
         var outputOptions: OutputOptions { printing.output }
 
         func perform(_ output: Output) throws(Failure) -> ExitStatus {
-            try printing.print(tokenFor: .renew(session), output)
+            try printing.print(tokenFor: .renew(try about.scope), output)
         }
     }
 
     struct End: ReportingCommand {
         static let configuration = CommandConfiguration(
-            abstract: "A token that ends a session: DELETE /v1/sessions/ID.",
+            abstract: "A token that ends a session: DELETE /v1/sessions/ID, or a group: /v1/groups/ID.",
             discussion: """
                 Examples:
                   squall token end --session $SESSION --key shop.key.jwk
                 """)
 
-        @Option(help: "The session.", completion: .sessions, transform: SessionID.init(argument:))
-        var session: SessionID
+        @OptionGroup var about: ScopeOptions
 
         @OptionGroup(title: "Signing and output") var printing: PrintingOptions
         var outputOptions: OutputOptions { printing.output }
 
         func perform(_ output: Output) throws(Failure) -> ExitStatus {
-            try printing.print(tokenFor: .end(session), output)
+            try printing.print(tokenFor: .end(try about.scope), output)
         }
     }
 }

@@ -120,7 +120,7 @@ struct Follower {
     /// Nil while the agent is away.
     private mutating func currentReport() throws(Failure) -> JSON? {
         do throws(Failure) {
-            return try agent.session(id)
+            return try agent.report(on: .session(id))
         } catch {
             try bear(error)
             return nil
@@ -140,7 +140,7 @@ struct Follower {
     private mutating func renew() throws(Failure) {
         guard let renewal else { return }
         do throws(Failure) {
-            try renewal.tenancy.renew(id)
+            try renewal.tenancy.renew(.session(id))
         } catch  where error.code == ProblemCode.sessionEnded.rawValue {
             // The end of the events is on its way.
             return
@@ -159,7 +159,7 @@ struct Follower {
         case .revert:
             output.note("interrupted: reverting session \(id)")
             do throws(Failure) {
-                return try agent.revert(id)
+                return try agent.revert(.session(id))
             } catch {
                 output.note("session \(id) could not be told to end; it reverts by itself, by its lease or deadline")
                 throw error

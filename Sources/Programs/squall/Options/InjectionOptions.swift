@@ -15,6 +15,8 @@ struct InjectionOptions: ParsableArguments {
 
     @OptionGroup(title: "Target (exactly one)") var target: TargetOptions
 
+    @OptionGroup(title: "Several pods: a session on each") var several: SeveralOptions
+
     @Option(
         help: ArgumentHelp("How long, as 1m30s, from 100ms to 2h; 30s if not said.", valueName: "time"),
         transform: LengthOfTime.init(argument:))
@@ -44,7 +46,7 @@ struct InjectionOptions: ParsableArguments {
             throw refusal(error)
         }
         try checkTimes()
-        let target = try target.selector
+        let target = try several.target(among: target)
         if onRestart == .reinject {
             guard target.isContainer else {
                 throw Failure(
@@ -120,6 +122,42 @@ extension Parameter {
 
     private static func number(_ text: Substring) -> JSON? {
         Int64(text).map(JSON.integer) ?? Double(text).flatMap { $0.isFinite ? .number($0) : nil }
+    }
+}
+
+/// Of the pods that match, how many, and which.
+struct SeveralOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp("Hit so many of the pods that match on this node, chosen by chance.", valueName: "number"))
+    var count: Int64?
+
+    @Option(help: ArgumentHelp("Hit this share of them, one at least; 100 for all.", valueName: "number"))
+    var percent: Int64?
+
+    @Option(
+        help: ArgumentHelp(
+            "Choose as the request did that told this number: the same pods, while they run.", valueName: "number"))
+    var seed: Int64?
+
+    func target(among options: TargetOptions) throws(Failure) -> InjectionTarget {
+        var document = try options.document
+        let own = JSON.object([
+            ("count", count.map(JSON.integer)), ("percent", percent.map(JSON.integer)),
+            ("seed", seed.map(JSON.integer)),
+        ])
+        if let members = own.members, !members.isEmpty {
+            guard let pod = document["pod"]?.members else {
+                throw Failure(
+                    .invalid, "only pods are chosen among", field: "--\(members[0].name)",
+                    hint: "name them by --namespace and --selector")
+            }
+            document = ["pods": .object(pod + members)]
+        }
+        do throws(Problem) {
+            return try InjectionTarget(document)
+        } catch {
+            throw Failure(error)
+        }
     }
 }
 

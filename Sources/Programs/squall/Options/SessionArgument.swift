@@ -14,6 +14,57 @@ extension SessionID {
     }
 }
 
+extension SessionScope {
+    /// Reads the name of a session or a group as an argument.
+    init(argument: String) throws {
+        guard let scope = SessionScope(argument) else {
+            throw ArgumentRefusal(
+                description: """
+                    a session's name is s- and 16 hexadecimal digits, a group's g- and as many, as 'squall session list' \
+                    shows them
+                    """)
+        }
+        self = scope
+    }
+}
+
+extension GroupID {
+    /// Reads a group's name as an argument.
+    init(argument: String) throws {
+        guard let id = GroupID(argument) else {
+            throw ArgumentRefusal(description: "a group's name is g- and 16 hexadecimal digits")
+        }
+        self = id
+    }
+}
+
+/// What a token is about that is about something that lives.
+struct ScopeOptions: ParsableArguments {
+    @Option(help: "The session.", completion: .sessions, transform: SessionID.init(argument:))
+    var session: SessionID?
+
+    @Option(help: "The group, in place of a session.", transform: GroupID.init(argument:))
+    var group: GroupID?
+
+    /// Nil where nothing is named.
+    var optional: SessionScope? { session.map(SessionScope.session) ?? group.map(SessionScope.group) }
+
+    var scope: SessionScope {
+        get throws(Failure) {
+            guard let optional else {
+                throw Failure(.invalid, "no session is named", field: "--session", hint: "give --session or --group")
+            }
+            return optional
+        }
+    }
+
+    func validate() throws {
+        guard session == nil || group == nil else {
+            throw ValidationError("--session and --group exclude each other")
+        }
+    }
+}
+
 /// Why the argument parser cannot take a value: what it would take instead.
 struct ArgumentRefusal: Error, CustomStringConvertible {
     let description: String

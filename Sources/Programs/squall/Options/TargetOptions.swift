@@ -36,9 +36,21 @@ struct TargetOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The cgroup, by its path below the cgroup root.", valueName: "path"))
     var cgroup: String?
 
-    private var namesPod: Bool { [namespace, pod, podUid, labels, containerName].contains { $0 != nil } }
+    var namesPod: Bool { [namespace, pod, podUid, labels, containerName].contains { $0 != nil } }
 
     var selector: TargetSelector {
+        get throws(Failure) {
+            let document = try document
+            do throws(Problem) {
+                return try TargetSelector(document)
+            } catch {
+                throw Failure(error)
+            }
+        }
+    }
+
+    /// The target as a request names it.
+    var document: JSON {
         get throws(Failure) {
             guard [container != nil, namesPod, pid != nil, cgroup != nil].count(where: { $0 }) == 1 else {
                 throw Failure(
@@ -59,11 +71,7 @@ struct TargetOptions: ParsableArguments {
                 named.append(
                     ("process", ["pid": .integer(Int64(pid)), "startTime": .integer(Int64(clamping: start))]))
             }
-            do throws(Problem) {
-                return try TargetSelector(.object(named))
-            } catch {
-                throw Failure(error)
-            }
+            return .object(named)
         }
     }
 

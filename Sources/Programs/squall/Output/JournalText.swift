@@ -48,7 +48,7 @@ struct JournalText {
             }
         case .entry(.tokenTaken(let token)):
             table.add(
-                line, written, Table.Cell(token.session?.text ?? "-"),
+                line, written, Table.Cell(token.scope?.text ?? "-"),
                 Table.Cell(
                     "token \(token.tokenID) of \(token.tenant) taken; it could be used until \(utc(token.expires))"))
         case .entry(.halted(let halt)):

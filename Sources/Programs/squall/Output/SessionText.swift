@@ -45,6 +45,7 @@ extension SessionText {
         table.add("what", Table.Cell("\(fault): \(text("summary") ?? "")"))
         table.add("target", Table.Cell(target))
         table.add("tenant", Table.Cell(tenant))
+        if let group = text("group") { table.add("group", Table.Cell(group)) }
         table.add("duration", Table.Cell((text("duration") ?? "?") + (text("lease").map { ", lease \($0)" } ?? "")))
         if let onRestart = text("onRestart") { table.add("on restart", Table.Cell(onRestart)) }
         if let reason = text("reason") { table.add("reason", Table.Cell(reason)) }
@@ -104,7 +105,38 @@ extension SessionText {
     }
 }
 
+/// A group's report, as the API tells it, in words.
+struct GroupText {
+    let report: JSON
+
+    /// Nil for a report on something else.
+    init?(_ report: JSON) {
+        guard report["sessions"] != nil, report["matched"] != nil else { return nil }
+        self.report = report
+    }
+
+    var id: String { report["id"]?.stringValue ?? "?" }
+    var state: String { report["state"]?.stringValue ?? "?" }
+    var sessions: [SessionText] { (report["sessions"]?.arrayValue ?? []).map(SessionText.init) }
+
+    func lines(for output: Output) -> [String] {
+        let choice =
+            "\(sessions.count) of \(report["matched"]?.integerValue ?? 0) pods, seed \(report["seed"]?.integerValue ?? 0)"
+        return ["group \(output.styled(id, .bold)): \(choice)"]
+            + SessionText.list(sessions.map(\.report), for: output)
+    }
+}
+
 extension Output {
+    /// A session's report or a group's, in the format that was asked for.
+    func report(_ report: JSON) throws(Failure) {
+        guard let group = GroupText(report) else { return try session(report) }
+        switch format {
+        case .json: try document(report)
+        case .table: try lines(group.lines(for: self))
+        }
+    }
+
     /// A session's report, in the format that was asked for.
     func session(_ report: JSON) throws(Failure) {
         switch format {
