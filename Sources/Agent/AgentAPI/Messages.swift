@@ -85,6 +85,8 @@ package enum PublicQuery: String, CaseIterable, Sendable {
     case node
     /// What this node calls itself, and nothing that would have to be asked for.
     case name
+    /// Whether the engine's own loop turns.
+    case liveness
     /// Whether the engine takes new sessions.
     case readiness
     /// What Prometheus scrapes. The answer's body is a string: the text in OpenMetrics' format.

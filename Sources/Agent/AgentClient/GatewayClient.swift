@@ -24,6 +24,7 @@ package struct GatewayClient: Sendable {
             case .faults: "/v1/faults"
             case .node: "/v1/node"
             case .name: "/v1/node/name"
+            case .liveness: "/livez"
             case .readiness: "/readyz"
             case .metrics: "/metrics"
             }

@@ -11,6 +11,7 @@ package enum QuestionServer {
     ///
     /// - Parameters:
     ///   - listeningSocket: Bound and listening; taken over.
+    ///   - runtimeSockets: Empty for the usual ones.
     ///   - whenListening: Called once, when questions are about to be answered or cannot be.
     package static func run(
         listeningSocket: Int32, runtimeSockets: [String], log: @escaping @Sendable (String) -> Void,

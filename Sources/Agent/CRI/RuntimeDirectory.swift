@@ -13,16 +13,20 @@ package struct RuntimeDirectory: Sendable {
     ]
 
     private let sockets: [RuntimeSocket]
+    /// The administrator says that they are there.
+    private let areNamed: Bool
     private let patience: TimeAmount
 
     /// - Parameters:
+    ///   - sockets: Empty for the usual ones, of which a node has one or none.
     ///   - patience: How long a question may take. Shorter than the engine's, so that the reason reaches it.
     ///   - log: Takes a line when a runtime becomes unreachable, and when it answers again.
     package init(
         sockets: [String], on loop: any EventLoop, patience: TimeAmount = .seconds(4),
         log: @escaping @Sendable (String) -> Void
     ) {
-        self.sockets = sockets.map { RuntimeSocket(path: $0, on: loop, log: log) }
+        areNamed = !sockets.isEmpty
+        self.sockets = (areNamed ? sockets : Self.usualSockets).map { RuntimeSocket(path: $0, on: loop, log: log) }
         self.patience = patience
     }
 
@@ -92,7 +96,10 @@ package struct RuntimeDirectory: Sendable {
 
     private func statuses(before deadline: NIODeadline) async -> [RuntimeStatus] {
         await ask(sockets) { runtime in
-            guard isPresent(runtime) else { return RuntimeStatus(socket: runtime.path, availability: .absent) }
+            guard isPresent(runtime) else {
+                return RuntimeStatus(
+                    socket: runtime.path, availability: areNamed ? .unreachable(reason: "there is no socket") : .absent)
+            }
             do throws(RuntimeFailure) {
                 let availability = try await runtime.version(before: deadline)
                 return RuntimeStatus(socket: runtime.path, availability: availability)

@@ -6,7 +6,7 @@ internal import LinuxSystem
 /// Asks the runtimes process, which speaks to the node's container runtimes. Every call blocks, at most until
 /// its deadline: call it on a thread of its own.
 package struct RuntimeClient: Sendable {
-    private let path: String
+    package let path: String
     private let patience: Duration
 
     /// - Parameters:

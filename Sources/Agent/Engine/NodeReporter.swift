@@ -33,8 +33,8 @@ actor NodeReporter {
     private let questions = DispatchQueue(label: "squall.node", target: .global())
     private let startedAt = BootInstant.now
     let startedAtWall = wallSeconds()
-    private var runtimesAsked: Task<JSON, Never>?
-    private var runtimesTold: (report: JSON, at: BootInstant)?
+    private var runtimesAsked: Task<[RuntimeStatus], Never>?
+    private var runtimesTold: (statuses: [RuntimeStatus], at: BootInstant)?
 
     init(
         name: String, bootID: String, journal: Journal, capabilities: CapabilityReport, cgroups: CgroupTree,
@@ -66,7 +66,7 @@ actor NodeReporter {
             ("cgroups", cgroups.layout == .unified ? "v2" : "v1"),
             ("features", .array(features.map(\.json))),
             ("faults", .array(FaultCatalogue.all.map { faultReport($0) })),
-            ("runtimes", await runtimeReport()),
+            ("runtimes", .array(await runtimeStatuses().map(\.json))),
             ("capabilities", capabilities.json),
             (
                 "journal",
@@ -101,6 +101,12 @@ actor NodeReporter {
         if let trouble = await audit.trouble() { reasons.append("what is decided cannot be recorded: \(trouble)") }
         let stuck = await scheduler.count(of: .stuck)
         if stuck > 0 { reasons.append("\(stuck) sessions cannot be undone: see `squall session list`") }
+        // A runtime that hangs must not hold up who asks for this: the answer is that of the time before.
+        if runtimesAsked == nil { Task { await runtimeStatuses() } }
+        for status in runtimesTold?.statuses ?? [] {
+            guard case .unreachable(let reason) = status.availability else { continue }
+            reasons.append("the container runtime at \(status.socket) is not to be reached: \(reason)")
+        }
         return reasons
     }
 
@@ -120,24 +126,26 @@ actor NodeReporter {
 
     /// Whoever asks while others do is told what they are told, however long that takes, and who asks within a second of that
     /// the same again.
-    private func runtimeReport() async -> JSON {
+    @discardableResult
+    private func runtimeStatuses() async -> [RuntimeStatus] {
         if let asking = runtimesAsked { return await asking.value }
-        if let told = runtimesTold, BootInstant.now - told.at < .seconds(1) { return told.report }
+        if let told = runtimesTold, BootInstant.now - told.at < .seconds(1) { return told.statuses }
         let asking = Task { await askRuntimes() }
         runtimesAsked = asking
-        let report = await asking.value
+        let statuses = await asking.value
         runtimesAsked = nil
-        runtimesTold = (report, .now)
-        return report
+        runtimesTold = (statuses, .now)
+        return statuses
     }
 
-    private func askRuntimes() async -> JSON {
+    private func askRuntimes() async -> [RuntimeStatus] {
         await withCheckedContinuation { continuation in
             questions.async { [runtimes] in
                 do throws(RuntimeFailure) {
-                    continuation.resume(returning: .array(try runtimes.status().map(\.json)))
+                    continuation.resume(returning: try runtimes.status())
                 } catch {
-                    continuation.resume(returning: .array([["unreachable": .string(error.description)]]))
+                    let unknown = RuntimeStatus.Availability.unreachable(reason: error.description)
+                    continuation.resume(returning: [RuntimeStatus(socket: runtimes.path, availability: unknown)])
                 }
             }
         }

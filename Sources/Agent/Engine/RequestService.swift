@@ -59,6 +59,10 @@ struct RequestService: Sendable {
             return Answer(status: 200, body: await node.report())
         case .name:
             return Answer(status: 200, body: ["name": .string(node.name)])
+        case .liveness:
+            // Answered in a turn of whoever ends sessions in time.
+            _ = await scheduler.liveCount
+            return Answer(status: 200, body: ["alive": true])
         case .readiness:
             let reasons = await node.reasonsNotReady()
             return Answer(

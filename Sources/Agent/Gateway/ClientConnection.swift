@@ -172,9 +172,10 @@ final class ClientConnection: ChannelInboundHandler {
             guard validUntil > wallSeconds() else { return close() }
             guard admits() else { throw Self.tooManyRequests }
             switch try reader.decision(on: head, bodyBytes: bodyBytes, of: identities) {
-            case .alive: send(.alive, to: head)
-            case .ask(let frame): ask(frame, for: head, format: nil)
-            case .follow(let frame, let format): ask(frame, for: head, format: format)
+            case .ask(let frame, let isProbe):
+                ask(frame, within: isProbe ? engine.limits.probeTime : engine.limits.answerTime, for: head, format: nil)
+            case .follow(let frame, let format):
+                ask(frame, within: engine.limits.answerTime, for: head, format: format)
             }
         } catch {
             send(Response(error), to: head)
@@ -188,9 +189,9 @@ final class ClientConnection: ChannelInboundHandler {
     // MARK: Replies
 
     /// - Parameter format: How to write items, where there may be any.
-    private func ask(_ frame: Frame, for head: HTTPRequestHead, format: StreamFormat?) {
+    private func ask(_ frame: Frame, within time: Duration, for head: HTTPRequestHead, format: StreamFormat?) {
         guard let context else { return }
-        let exchange = EngineExchange(frame, to: engine, on: context.eventLoop) { [weak self] reply in
+        let exchange = EngineExchange(frame, to: engine, within: time, on: context.eventLoop) { [weak self] reply in
             self?.received(reply, format: format)
         }
         state = .asking(head, exchange)

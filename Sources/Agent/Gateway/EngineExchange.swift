@@ -33,6 +33,8 @@ final class EngineExchange {
 
     private let frame: Frame
     private let engine: EngineAccess
+    /// Until the first reply.
+    private let time: Duration
     private let loop: any EventLoop
     private let deliver: (Reply) -> Void
 
@@ -45,16 +47,19 @@ final class EngineExchange {
     private var isPaused = false
 
     /// - Parameter deliver: Called on the loop, any number of times with `item`, once with one of the others.
-    init(_ frame: Frame, to engine: EngineAccess, on loop: any EventLoop, deliver: @escaping (Reply) -> Void) {
+    init(
+        _ frame: Frame, to engine: EngineAccess, within time: Duration, on loop: any EventLoop,
+        deliver: @escaping (Reply) -> Void
+    ) {
         self.frame = frame
         self.engine = engine
+        self.time = time
         self.loop = loop
         self.deliver = deliver
     }
 
     func begin() {
-        let time = engine.limits.answerTime
-        answerTimer = loop.assumeIsolated().scheduleTask(in: TimeAmount(time)) { [weak self] in
+        answerTimer = loop.assumeIsolated().scheduleTask(in: TimeAmount(time)) { [weak self, time] in
             self?.giveUp("the engine did not answer within \(time.text)")
         }
         connect()

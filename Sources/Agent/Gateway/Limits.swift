@@ -38,6 +38,8 @@ package struct Limits: Sendable {
     package var connectTime = Duration.seconds(5)
     /// Until the engine's first reply.
     package var answerTime = Duration.seconds(60)
+    /// The same, of the probe that asks whether the engine's loop turns: below the time that kubelet has for it.
+    package var probeTime = Duration.seconds(4)
     /// For how long a request is offered again when the engine went away before it replied.
     package var recoveryTime = Duration.seconds(5)
     package var recoveryPause = Duration.milliseconds(100)

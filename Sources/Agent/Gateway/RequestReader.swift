@@ -4,11 +4,10 @@ import NIOHTTP1
 
 /// What is to be done about a request.
 enum Decision: Hashable {
-    /// Send one frame to the engine; what comes back is the response.
-    case ask(Frame)
+    /// Send one frame to the engine; what comes back is the response. A probe's is worth nothing when it comes late.
+    case ask(Frame, isProbe: Bool)
     /// The same, and what comes back are the items of a stream.
     case follow(Frame, StreamFormat)
-    case alive
 }
 
 /// How the items of a stream are written.
@@ -49,17 +48,15 @@ struct RequestReader {
         let (resource, endpoint, identifier) = try endpoint(of: head)
         guard bodyBytes == 0 else { throw Self.bodyRefusal }
         switch endpoint {
-        case .alive:
-            return .alive
         case .open(let query):
-            return .ask(Frame(.query, query.rawValue.utf8))
+            return .ask(Frame(.query, query.rawValue.utf8), isProbe: query == .liveness)
         case .signed(let route):
             let scope = resource.scope(named: identifier)
             guard route.takes(scope) else { throw Refusal(problem: Self.noSuchSession) }
             let request = EnvelopeRequest(
                 route: route, scope: scope, token: try token(in: head.headers), identities: identities)
             let frame = Frame(.envelope, request.payload)
-            return route == .events ? .follow(frame, StreamFormat(accepted: head.headers)) : .ask(frame)
+            return route == .events ? .follow(frame, StreamFormat(accepted: head.headers)) : .ask(frame, isProbe: false)
         }
     }
 

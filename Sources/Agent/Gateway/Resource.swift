@@ -31,7 +31,7 @@ package enum Resource: String, CaseIterable, Sendable {
         case .faults: [("GET", .open(.faults)), ("HEAD", .open(.faults))]
         case .node: [("GET", .open(.node)), ("HEAD", .open(.node))]
         case .name: [("GET", .open(.name)), ("HEAD", .open(.name))]
-        case .liveness: [("GET", .alive), ("HEAD", .alive)]
+        case .liveness: [("GET", .open(.liveness)), ("HEAD", .open(.liveness))]
         case .readiness: [("GET", .open(.readiness)), ("HEAD", .open(.readiness))]
         case .metrics: [("GET", .open(.metrics)), ("HEAD", .open(.metrics))]
         }
@@ -66,6 +66,4 @@ package enum Endpoint: Hashable, Sendable {
     case signed(Route)
     /// The engine, for anybody.
     case open(PublicQuery)
-    /// The gateway: that it answers is the answer.
-    case alive
 }

@@ -70,8 +70,6 @@ struct Response {
 
     private static let openMetrics = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
-    static let alive = Response(status: 200, body: (["alive": true] as JSON).bytes)
-
     static let overloaded = Response(
         Problem(.engineUnavailable, "the gateway has as many connections as it serves"))
 

@@ -31,7 +31,9 @@ final class TLSAccess {
 
     private func ask() {
         guard !isStopped else { return }
-        let exchange = EngineExchange(Frame(.credentials, query.payload), to: engine, on: loop) { [weak self] reply in
+        let time = engine.limits.answerTime
+        let frame = Frame(.credentials, query.payload)
+        let exchange = EngineExchange(frame, to: engine, within: time, on: loop) { [weak self] reply in
             self?.received(reply)
         }
         self.exchange = exchange

@@ -19,10 +19,7 @@ enum SquallRuntimes {
             let given = try ProgramArguments(
                 CommandLine.arguments.dropFirst(), options: ["socket-fd", "runtime-socket"], flags: ["help"])
             if given.has("help") { return StandardStream.output.writeLine(help) }
-            let sockets = given.all("runtime-socket")
-            run(
-                listeningSocket: try given.number("socket-fd") ?? 3,
-                runtimeSockets: sockets.isEmpty ? RuntimeDirectory.usualSockets : sockets)
+            run(listeningSocket: try given.number("socket-fd") ?? 3, runtimeSockets: given.all("runtime-socket"))
         } catch {
             log("\(error.message); see squall-runtimes --help")
             exit(error.status)

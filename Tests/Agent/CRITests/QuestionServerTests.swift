@@ -59,7 +59,8 @@ struct QuestionServerTests {
 
     @Test func `a question is answered, and the connection closed`() async throws {
         try await withServer { [path, folder] _ in
-            let status = RuntimeStatus(socket: folder + "/none.sock", availability: .absent)
+            let status = RuntimeStatus(
+                socket: folder + "/none.sock", availability: .unreachable(reason: "there is no socket"))
             let statuses = try RuntimeClient(path: path).status()
             #expect(statuses == [status])
             let reply = try Self.reply(to: RuntimeQuestion.status.frame.encoded, at: path)

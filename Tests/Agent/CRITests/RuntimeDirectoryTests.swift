@@ -235,7 +235,8 @@ struct RuntimeDirectoryTests {
             let runtimes = directory(of: [path])
             #expect(
                 await runtimes.answer(.container(id)) == .failure(.unreachable(reason: "no socket at \(path)")))
-            #expect(await runtimes.answer(.status) == .status([RuntimeStatus(socket: path, availability: .absent)]))
+            let missing = RuntimeStatus.Availability.unreachable(reason: "there is no socket")
+            #expect(await runtimes.answer(.status) == .status([RuntimeStatus(socket: path, availability: missing)]))
 
             let file = open(path, O_CREAT | O_WRONLY, 0o600)
             close(file)

@@ -159,7 +159,7 @@ import Testing
     }
 
     @Test func `a connection that is not used is closed`() throws {
-        let world = try GatewayWorld { $0.idleTime = .milliseconds(200) }
+        let world = try GatewayWorld({ $0.idleTime = .milliseconds(200) })
         let unused = try world.connect()
         let used = try world.connect()
         used.send("GET", "/livez")
@@ -169,7 +169,7 @@ import Testing
     }
 
     @Test func `connections beyond the limit are told so at once`() throws {
-        let world = try GatewayWorld { $0.connections = 2 }
+        let world = try GatewayWorld({ $0.connections = 2 })
         var served = try [world.connect(), world.connect()]
         for client in served {
             client.send("GET", "/livez")
@@ -187,7 +187,7 @@ import Testing
     }
 
     @Test func `one client has no more connections than one may have`() throws {
-        let world = try GatewayWorld { $0.connectionsPerPeer = 2 }
+        let world = try GatewayWorld({ $0.connectionsPerPeer = 2 })
         var served = try [world.connect(), world.connect()]
         for client in served {
             client.send("GET", "/livez")
@@ -217,7 +217,7 @@ import Testing
     }
 
     @Test func `probes are served when the API has no room`() throws {
-        let world = try GatewayWorld { $0.connections = 0 }
+        let world = try GatewayWorld({ $0.connections = 0 })
         let probe = try RawClient(to: world.probePath, in: world)
         probe.send("GET", "/livez")
         #expect(try probe.response().status == 200)

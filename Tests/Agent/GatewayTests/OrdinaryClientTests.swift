@@ -33,6 +33,8 @@ import Testing
             if String(decoding: frame.payload, as: UTF8.self).hasPrefix("events") {
                 for number in 1...3 { caller.reply(.item, "\(number)".utf8) }
                 caller.reply(.end, [])
+            } else if frame.kind == .query {
+                caller.answer(200, "{}")
             } else {
                 caller.answer(201, #"{"id":"\#(RequestTests.id)"}"#)
             }

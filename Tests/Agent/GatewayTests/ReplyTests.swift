@@ -144,8 +144,8 @@ import Testing
         received.signal()
         #expect(try client.receive(through: "\r\n0\r\n\r\n") == "f\r\n{\"sequence\":2}\n\r\n0\r\n\r\n")
         signal.wait()
-        client.send("GET", "/livez")
-        #expect(try client.response().status == 200)
+        client.send("GET", "/nowhere")
+        #expect(try client.response().status == 404)
     }
 
     @Test func `a client that accepts server-sent events gets them`() throws {

@@ -26,6 +26,7 @@ import Testing
 
     @Test(arguments: [
         ("/v1/faults", "faults"), ("/v1/node", "node"), ("/v1/node/name", "name"), ("/readyz", "readiness"),
+        ("/livez", "liveness"),
         ("/metrics", "metrics"),
     ])
     func `what anybody may ask becomes a query without a token`(path: String, query: String) throws {
@@ -34,9 +35,14 @@ import Testing
         #expect(world.engine?.received == [Frame(.query, query.utf8)])
     }
 
-    @Test func `liveness is the gateway's own answer`() throws {
-        let world = try GatewayWorld(withoutEngine: { _ in })
-        #expect(try world.response("GET", "/livez", token: nil).status == 200)
+    @Test func `an engine that answers nothing is not alive, and is not waited for as long as for an injection`() throws
+    {
+        let world = try GatewayWorld({ $0.probeTime = .milliseconds(200) }) { _, caller, _ in caller.waitUntilClosed() }
+        let begin = ContinuousClock.now
+        let response = try world.response("GET", "/livez", token: nil)
+        #expect(response.status == 503)
+        #expect(response.code == "engine-unavailable")
+        #expect(begin.duration(to: .now) < .seconds(4))
     }
 
     @Test func `a request without a token is refused before the engine hears of it`() throws {
