@@ -18,7 +18,7 @@ EVERYTHING = [
     "--set", "image.registry=registry.internal.example:5000/mirror,imagePullSecrets[0].name=registry-credentials",
     "--set", "limits.maxSessions=10,limits.maxMemory=1073741824,seLinuxOptions.type=spc_t,bindAddress=[::]",
     "--set", "openshift.securityContextConstraints=true,apiServer=10.96.0.1",
-    "--set", "exclude={10.0.0.0/8,fd00::/8},extraArgs={--gateway-user=65000}",
+    "--set", "exclude={10.0.0.0/8,fd00::/8},extraArgs={--gateway-user=65000},log.format=text",
     "--set-json", f"tenants.publicKeys={json.dumps({'shop': {'keys': [KEY]}})}",
 ]  # fmt: skip
 
@@ -106,6 +106,7 @@ def test_every_value_that_is_told_reaches_the_agent(helm):
         "--tenants-directory=/etc/squall/tenants",
         "--runtime-socket=/run/containerd/containerd.sock",
         "--probe-bind-address=[::]:9464",
+        "--log-format=text",
         "--tls-bind-address=[::]:9443",
         "--api-server=10.96.0.1",
         "--exclude=10.0.0.0/8",

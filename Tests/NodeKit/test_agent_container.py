@@ -102,6 +102,7 @@ def test_sees_what_it_needs_and_writes_where_it_may(agent):
         "--tenants-directory=/etc/squall/tenants",
         "--runtime-socket=/run/containerd/containerd.sock",
         "--probe-bind-address=0.0.0.0:9464",
+        "--log-format=json",
         "--exclude=10.0.0.1",
     ]
     assert lines[2:] == ["state is writable", "writes the node's cgroups", "sees the runtime"]

@@ -11,10 +11,11 @@ package enum TenantRequest: Hashable, Sendable {
         package let lease: Duration?
         package let onRestart: RestartPolicy
         package let reason: String?
+        package let trace: TraceContext?
 
         package init(
             fault: String, parameters: JSON, target: InjectionTarget, duration: Duration, lease: Duration? = nil,
-            onRestart: RestartPolicy = .end, reason: String? = nil
+            onRestart: RestartPolicy = .end, reason: String? = nil, trace: TraceContext? = nil
         ) {
             self.fault = fault
             self.parameters = parameters
@@ -23,6 +24,7 @@ package enum TenantRequest: Hashable, Sendable {
             self.lease = lease
             self.onRestart = onRestart
             self.reason = reason
+            self.trace = trace
         }
     }
 
@@ -66,6 +68,7 @@ package enum TenantRequest: Hashable, Sendable {
                 ("lease", injection.lease.map { .string($0.text) }),
                 ("onRestart", injection.onRestart.json),
                 ("reason", injection.reason.map(JSON.string)),
+                ("traceparent", injection.trace?.json),
             ]
         case .list, .read, .events, .renew, .end: scope.map { [$0.member] } ?? []
         }

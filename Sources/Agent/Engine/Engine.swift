@@ -109,7 +109,7 @@ package final class Engine: Sendable {
         let scheduler = try Scheduler(
             journal: journal, runner: runner, directory: resolver, audit: audit, bootID: bootID,
             replay: ReplayStore(highWater: scan.highWater, taken: scan.tokens),
-            limits: configuration.limits)
+            limits: configuration.limits, telling: log(_:of:))
         await scheduler.start()
         let mark = try directoryMark(configuration.stateDirectory)
         try refuseForeignJournal(scan, bootID: bootID)
@@ -131,18 +131,18 @@ package final class Engine: Sendable {
     private static func recover(_ scan: JournalScan, with scheduler: Scheduler) async {
         await scheduler.remember(scan.past, halt: scan.halt, journalLength: scan.length)
         if !scan.live.isEmpty {
-            log("taking back \(scan.live.count) sessions that an earlier engine left")
+            log("taking back \(scan.live.count) sessions that an earlier engine left", .warning)
             await scheduler.recover(scan.live)
         }
         if !scan.damagedLines.isEmpty {
             // Kept as it is: somebody may still read out of it what this engine cannot.
             let lines = scan.damagedLines.prefix(10)
-            return log("the journal has lines that cannot be read: \(lines); it is not compacted")
+            return log("the journal has lines that cannot be read: \(lines); it is not compacted", .error)
         }
         do {
             try await scheduler.compactJournal(scan)
         } catch {
-            log("the journal was not compacted: \(error)")
+            log("the journal was not compacted: \(error)", .error)
         }
     }
 
@@ -213,7 +213,7 @@ package final class Engine: Sendable {
         }
         for feature in features {
             guard let reason = feature.reason else { continue }
-            log("\(feature.feature.rawValue) does not work here: \(reason)")
+            log("\(feature.feature.rawValue) does not work here: \(reason)", .warning)
         }
         return features
     }

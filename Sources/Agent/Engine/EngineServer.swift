@@ -42,7 +42,7 @@ actor EngineServer {
                 socket = try OwnedDescriptor.accepted(from: listener)
             } catch {
                 // It concerns a client that is gone, or, as too many open files, passes with the next call.
-                return log("\(error)")
+                return log("\(error)", .error)
             }
             guard let socket else { return }
             admit(socket)

@@ -12,7 +12,7 @@ actor Predecessors {
             all = try DeadMansPredecessor.all(in: cgroups, mark: mark)
         } catch {
             // It undoes what it holds at the deadlines: what it finds undone by then is no error to it.
-            log("a dead-man's process of an earlier engine may be left: \(error)")
+            log("a dead-man's process of an earlier engine may be left: \(error)", .warning)
         }
     }
 
@@ -38,7 +38,9 @@ actor Predecessors {
             do throws(SystemCallError) {
                 files += try each.entrusted()
             } catch {
-                log("what the dead-man's process \(each.processID) of an earlier engine holds is not known: \(error)")
+                log(
+                    "what the dead-man's process \(each.processID) of an earlier engine holds is not known: \(error)",
+                    .warning)
                 areAllFree = false
             }
         }
@@ -62,7 +64,7 @@ actor Predecessors {
             }
             return true
         } catch {
-            log("a file that an earlier engine made was not freed: \(error)")
+            log("a file that an earlier engine made was not freed: \(error)", .warning)
             return false
         }
     }
@@ -71,10 +73,12 @@ actor Predecessors {
         for each in all {
             do {
                 if try !each.end(where: undone.contains) {
-                    log("the dead-man's process \(each.processID) of an earlier engine still has something to undo")
+                    log(
+                        "the dead-man's process \(each.processID) of an earlier engine still has something to undo",
+                        .warning)
                 }
             } catch {
-                log("the dead-man's process of an earlier engine stays until its last deadline: \(error)")
+                log("the dead-man's process of an earlier engine stays until its last deadline: \(error)", .warning)
             }
         }
         all = []

@@ -53,13 +53,17 @@ actor RequestGate {
             if hasChanged { audit.record(AuditEvent(.keys, [("count", .integer(Int64(keys.keys.count)))])) }
         } catch {
             hasChanged = true
-            log("tenants' keys were not reloaded: \(error)")
+            log("tenants' keys were not reloaded: \(error)", .error)
             audit.record(AuditEvent(.keys, [("problem", .string("\(error)"))]))
         }
         if policy.reloadIfChanged(at: .now) {
             hasChanged = true
             recordPolicy()
-            log(policy.failure.map { "the policy was not reloaded: \($0)" } ?? "the policy was reloaded")
+            if let failure = policy.failure {
+                log("the policy was not reloaded: \(failure)", .error)
+            } else {
+                log("the policy was reloaded")
+            }
         }
         if hasChanged { await enforce() }
     }
@@ -71,8 +75,8 @@ actor RequestGate {
 
     /// Says what there is to begin with.
     func begin() async {
-        if let failure = keysFailure { log("tenants' keys were not loaded: \(failure)") }
-        if let failure = policyFailure { log("there is no policy, so nobody may do anything: \(failure)") }
+        if let failure = keysFailure { log("tenants' keys were not loaded: \(failure)", .error) }
+        if let failure = policyFailure { log("there is no policy, so nobody may do anything: \(failure)", .error) }
         recordPolicy()
         await enforce()
     }

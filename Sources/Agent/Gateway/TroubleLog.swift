@@ -11,7 +11,7 @@ final class TroubleLog {
             suppressed += 1
             return
         }
-        printToStandardError(suppressed == 0 ? trouble : "\(trouble) (and \(suppressed) more before it)")
+        AgentLog.write(suppressed == 0 ? trouble : "\(trouble) (and \(suppressed) more before it)", .warning)
         quietUntil = BootInstant.now + .seconds(1)
         suppressed = 0
     }

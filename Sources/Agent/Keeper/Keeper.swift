@@ -123,6 +123,7 @@ package final class Keeper {
             order.user = .init(user: configuration.gatewayUser + 1, group: 0)
             order.descriptors = [.init(source: runtimesSocket.descriptor.rawValue, target: 3)]
         }
+        order.arguments += ["--log-format", configuration.logFormat.rawValue]
         order.descriptors.append(.init(source: 2, target: 2))
         order.environment = ["SWIFT_BACKTRACE=enable=no"]
         order.signalAtParentDeath = SIGTERM
@@ -182,5 +183,5 @@ package final class Keeper {
 
 /// A line for whoever reads the container's log.
 func say(_ message: String) {
-    StandardStream.error.writeLine("squalld: keeper: \(message)")
+    AgentLog.write("keeper: \(message)", .warning)
 }

@@ -17,6 +17,7 @@ package struct KeeperConfiguration: Sendable {
     package var tlsAddress: InternetAddress?
     /// Where it serves the probes; nil: on the API's socket only.
     package var probeAddress: InternetAddress?
+    package var logFormat = LogFormat.text
     /// What the engine is told besides its role.
     package var engineArguments: [String] = []
     /// What the engine may do, as a mask of capabilities.

@@ -14,6 +14,7 @@ package struct InjectionRequest: Hashable, Sendable {
     package let lease: Duration?
     package let onRestart: RestartPolicy
     package let reason: String?
+    package let trace: TraceContext?
 
     init(claims: inout Claims) throws(Problem) {
         fault = try Self.fault(&claims)
@@ -33,6 +34,17 @@ package struct InjectionRequest: Hashable, Sendable {
         }
         onRestart = try Self.onRestart(&claims, of: target)
         reason = try claims.optionalProse("reason")
+        trace = try Self.trace(&claims)
+    }
+
+    private static func trace(_ claims: inout Claims) throws(Problem) -> TraceContext? {
+        guard let text = try claims.optionalText("traceparent") else { return nil }
+        guard let trace = TraceContext(text) else {
+            throw Problem(
+                .fieldInvalid, "\"traceparent\" is not one of W3C's Trace Context", field: "traceparent",
+                hint: "00-, 32 hexadecimal digits, -, 16 of them, -, 2 of them")
+        }
+        return trace
     }
 
     private static func fault(_ claims: inout Claims) throws(Problem) -> String {

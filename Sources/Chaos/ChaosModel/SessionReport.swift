@@ -120,21 +120,25 @@ package struct SessionEvent: Hashable, Sendable {
     package let kind: String
     /// For people.
     package let message: String
+    /// The session's own.
+    package let trace: TraceContext?
 
-    package init(sequence: Int, offset: Duration, kind: String, message: String) {
+    package init(sequence: Int, offset: Duration, kind: String, message: String, trace: TraceContext? = nil) {
         self.sequence = sequence
         self.offset = offset
         self.kind = kind
         self.message = message
+        self.trace = trace
     }
 
     package var json: JSON {
-        [
-            "sequence": .integer(Int64(sequence)),
-            "offsetSeconds": .number((offset.seconds * 1e6).rounded() / 1e6),
-            "kind": .string(kind),
-            "message": .string(message),
-        ]
+        .object([
+            ("sequence", .integer(Int64(sequence))),
+            ("offsetSeconds", .number((offset.seconds * 1e6).rounded() / 1e6)),
+            ("kind", .string(kind)),
+            ("message", .string(message)),
+            ("traceparent", trace?.json),
+        ])
     }
 }
 
@@ -161,6 +165,7 @@ package struct SessionReport: Sendable {
     package let parameters: JSON
     package let summary: String
     package let reason: String?
+    package let trace: TraceContext?
     package let target: TargetFacts
     package let openedAt: Int64
     package let duration: Duration
@@ -173,7 +178,7 @@ package struct SessionReport: Sendable {
 
     package init(
         id: SessionID, group: GroupMembership? = nil, tenant: Tenant, fault: String, parameters: JSON, summary: String,
-        reason: String?,
+        reason: String?, trace: TraceContext? = nil,
         target: TargetFacts, openedAt: Int64, duration: Duration, lease: Duration?, onRestart: RestartPolicy,
         state: SessionState, remaining: Duration?, ending: Ending?, steps: [StepReport]
     ) {
@@ -184,6 +189,7 @@ package struct SessionReport: Sendable {
         self.parameters = parameters
         self.summary = summary
         self.reason = reason
+        self.trace = trace
         self.target = target
         self.openedAt = openedAt
         self.duration = duration
@@ -217,6 +223,7 @@ package struct SessionReport: Sendable {
             ("parameters", parameters),
             ("summary", .string(summary)),
             ("reason", reason.map(JSON.string)),
+            ("traceparent", trace?.json),
             ("target", target.json),
             ("openedAt", .integer(openedAt)),
             ("duration", .string(duration.text)),

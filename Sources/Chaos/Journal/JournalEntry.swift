@@ -36,6 +36,7 @@ package struct OpenedSession: Sendable {
     package let parameters: JSON
     package let summary: String
     package let reason: String?
+    package let trace: TraceContext?
     package let lease: Duration?
     package let onRestart: RestartPolicy
     package var target: TargetFacts
@@ -44,8 +45,8 @@ package struct OpenedSession: Sendable {
     package init(
         id: SessionID, group: GroupMembership? = nil, token: TakenToken, bootID: String, pidNamespace: UInt64?,
         openedAt: Int64, deadline: Int64,
-        openedAtWall: Int64, fault: String, parameters: JSON, summary: String, reason: String?, lease: Duration?,
-        onRestart: RestartPolicy, target: TargetFacts, intents: [Intent]
+        openedAtWall: Int64, fault: String, parameters: JSON, summary: String, reason: String?,
+        trace: TraceContext? = nil, lease: Duration?, onRestart: RestartPolicy, target: TargetFacts, intents: [Intent]
     ) {
         self.id = id
         self.group = group
@@ -59,6 +60,7 @@ package struct OpenedSession: Sendable {
         self.parameters = parameters
         self.summary = summary
         self.reason = reason
+        self.trace = trace
         self.lease = lease
         self.onRestart = onRestart
         self.target = target
@@ -146,6 +148,7 @@ extension JournalEntry {
                 ("parameters", session.parameters),
                 ("summary", .string(session.summary)),
                 ("reason", session.reason.map(JSON.string)),
+                ("traceparent", session.trace?.json),
                 ("lease", session.lease.map { .string($0.text) }),
                 ("onRestart", session.onRestart.json),
                 ("target", session.target.json),
@@ -241,7 +244,8 @@ extension OpenedSession {
             pidNamespace: json["pidNamespace"]?.stringValue.flatMap { UInt64($0) }, openedAt: openedAt,
             deadline: deadline,
             openedAtWall: openedAtWall, fault: fault, parameters: parameters, summary: summary,
-            reason: json["reason"]?.stringValue, lease: json["lease"]?.stringValue.flatMap { Duration(text: $0) },
+            reason: json["reason"]?.stringValue, trace: json["traceparent"]?.stringValue.flatMap(TraceContext.init),
+            lease: json["lease"]?.stringValue.flatMap { Duration(text: $0) },
             onRestart: onRestart, target: target, intents: intents)
     }
 }

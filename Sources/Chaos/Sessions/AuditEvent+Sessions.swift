@@ -35,7 +35,7 @@ extension AuditEvent {
                 ("fault", .string(session.fault)), ("parameters", session.parameters), ("target", session.target.json),
                 ("durationSeconds", .integer(session.duration.components.seconds)),
                 ("lease", session.lease.map { .string($0.text) }), ("onRestart", session.onRestart.json),
-                ("reason", session.reason.map(JSON.string)),
+                ("reason", session.reason.map(JSON.string)), ("traceparent", session.trace?.json),
             ])
     }
 

@@ -50,6 +50,10 @@ final class LiveSession {
     private var subscribers: [Int: AsyncStream<SessionEvent>.Continuation] = [:]
     private var nextSubscriber = 0
 
+    typealias Listener = @Sendable (SessionEvent, OpenedSession) -> Void
+    /// Told of each event when it happens.
+    private let listener: Listener?
+
     /// What the driver has not looked at yet.
     private var mailbox: [Message] = []
     private var waiter: CheckedContinuation<Message, Never>?
@@ -64,8 +68,9 @@ final class LiveSession {
 
     init(
         record: OpenedSession, signer: Signer? = nil, target: ResolvedTarget?, openedAt: BootInstant,
-        machine: SessionMachine
+        machine: SessionMachine, listener: Listener? = nil
     ) {
+        self.listener = listener
         self.record = record
         self.signer = signer
         self.target = target
@@ -112,11 +117,12 @@ final class LiveSession {
     func tell(_ kind: String, _ message: String) {
         let event = SessionEvent(
             sequence: told, offset: max(.zero, BootInstant.now - openedAt), kind: kind,
-            message: message.cut(to: Self.mostBytesOfMessage))
+            message: message.cut(to: Self.mostBytesOfMessage), trace: record.trace)
         told += 1
         if events.count == Self.mostEvents { events.remove(at: Self.firstOfPast) }
         events.append(event)
         for subscriber in subscribers.values { subscriber.yield(event) }
+        listener?(event, record)
     }
 
     /// Tells why it is about to end.
@@ -242,7 +248,8 @@ final class LiveSession {
         SessionReport(
             id: record.id, group: record.group, tenant: record.tenant, fault: record.fault,
             parameters: record.parameters,
-            summary: record.summary, reason: record.reason, target: record.target, openedAt: record.openedAtWall,
+            summary: record.summary, reason: record.reason, trace: record.trace, target: record.target,
+            openedAt: record.openedAtWall,
             duration: record.duration,
             lease: record.lease, onRestart: record.onRestart, state: machine.state,
             remaining: [.active, .waiting].contains(machine.state) ? deadline - .now : nil, ending: machine.ending,

@@ -106,8 +106,9 @@ extension Scheduler {
                 id: id, group: membership, token: token, bootID: bootID, pidNamespace: pidNamespace,
                 openedAt: openedAt.nanoseconds, deadline: (openedAt + part.plan.duration).nanoseconds,
                 openedAtWall: wallSeconds(), fault: part.plan.fault, parameters: part.plan.parameters,
-                summary: part.plan.summary, reason: injection.reason, lease: injection.lease,
-                onRestart: injection.onRestart, target: part.plan.target, intents: part.plan.intents)
+                summary: part.plan.summary, reason: injection.reason, trace: injection.trace,
+                lease: injection.lease, onRestart: injection.onRestart, target: part.plan.target,
+                intents: part.plan.intents)
         }
         try await write(records.map(JournalEntry.opened))
 
@@ -131,7 +132,7 @@ extension Scheduler {
     ) -> LiveSession {
         let session = LiveSession(
             record: record, signer: request.signer, target: target, openedAt: openedAt,
-            machine: SessionMachine(stepCount: record.intents.count))
+            machine: SessionMachine(stepCount: record.intents.count), listener: listener)
         live[session.id] = session
         openings[session.id] = nil
         counts.opened[record.fault, default: 0] += 1

@@ -72,14 +72,18 @@ package actor Scheduler {
     var isCompacting = false
     var waitingForCompaction: [CheckedContinuation<Void, Never>] = []
     package internal(set) var counts = Counts()
+    let listener: @Sendable (SessionEvent, OpenedSession) -> Void
     private let timer: BootTimer
     private var timerWatch: DescriptorWatch?
 
+    /// - Parameter listener: Told of each event of each session when it happens; not to be waited for.
     /// - Throws: The error of `timerfd_create(2)`.
     package init(
         journal: Journal, runner: StepRunner, directory: any TargetDirectory, audit: AuditLog, bootID: String,
-        replay: ReplayStore, limits: Limits = Limits()
+        replay: ReplayStore, limits: Limits = Limits(),
+        telling listener: @escaping @Sendable (SessionEvent, OpenedSession) -> Void = { _, _ in }
     ) throws(SystemCallError) {
+        self.listener = listener
         self.journal = journal
         self.runner = runner
         self.directory = directory
@@ -129,7 +133,7 @@ extension Scheduler {
         let all = sessions.map { record in
             LiveSession(
                 record: record, target: nil, openedAt: BootInstant(nanoseconds: record.openedAt),
-                machine: SessionMachine(recovering: record.intents.count))
+                machine: SessionMachine(recovering: record.intents.count), listener: listener)
         }
         for session in all {
             live[session.id] = session

@@ -66,4 +66,16 @@ package struct ProgramArguments: Sendable {
         }
         return number
     }
+
+    /// One of the words of a choice.
+    package func choice<Choice: RawRepresentable & CaseIterable>(
+        _ name: String
+    ) throws(UsageError) -> Choice? where Choice.RawValue == String {
+        guard let text = self[name] else { return nil }
+        guard let choice = Choice(rawValue: text) else {
+            let words = Choice.allCases.map(\.rawValue).joined(separator: " or ")
+            throw UsageError("--\(name) is \(words), not \(text)")
+        }
+        return choice
+    }
 }

@@ -31,7 +31,7 @@ package struct SpawnOrder: Sendable {
 
     package let executable: Executable
     /// The first is the program's own name.
-    package let arguments: [String]
+    package var arguments: [String]
     /// Each as `NAME=value`.
     package var environment: [String] = []
     /// All that the process has open. Of 0, 1 and 2, those that are not listed are `/dev/null`.

@@ -13,6 +13,7 @@ enum SquallGateway {
           --tls-fd NUMBER         an inherited listening socket that serves the API by mutual TLS
           --probe-fd NUMBER       an inherited listening socket that serves only /livez, /readyz and /metrics
           --engine-socket PATH    the engine's socket (default: /run/squalld/engine.sock)
+          --log-format FORMAT     text or json (default: text)
           --help
         """
 
@@ -20,18 +21,19 @@ enum SquallGateway {
         setProgramName("squall-gateway")
         do {
             let given = try ProgramArguments(
-                CommandLine.arguments.dropFirst(), options: ["api-fd", "tls-fd", "probe-fd", "engine-socket"],
-                flags: ["help"])
+                CommandLine.arguments.dropFirst(),
+                options: ["api-fd", "tls-fd", "probe-fd", "engine-socket", "log-format"], flags: ["help"])
+            AgentLog.begin(as: "squall-gateway", in: try given.choice("log-format") ?? .text)
             if given.has("help") { return StandardStream.output.writeLine(help) }
             try serve(
                 api: try given.number("api-fd") ?? 3, tls: try given.number("tls-fd"),
                 probes: try given.number("probe-fd"),
                 engineSocket: given["engine-socket"] ?? "/run/squalld/engine.sock")
         } catch let error as UsageError {
-            printToStandardError("\(error.message); see squall-gateway --help")
+            AgentLog.write("\(error.message); see squall-gateway --help", .error)
             exit(error.status)
         } catch {
-            printToStandardError("\(error)")
+            AgentLog.write("\(error)", .error)
             exit(71)
         }
     }
@@ -54,14 +56,14 @@ enum SquallGateway {
         do throws(SystemCallError) {
             try raiseDescriptorLimit(to: 4096)
         } catch {
-            printToStandardError("the limit of open files stays as it was: \(error)")
+            AgentLog.write("the limit of open files stays as it was: \(error)", .warning)
         }
         let server = try GatewayServer(
             api: OwnedDescriptor(adopting: api), tls: tls.map { OwnedDescriptor(adopting: $0) },
             probes: probes.map { OwnedDescriptor(adopting: $0) },
             engineSocket: engineSocket)
         try SystemCallFilter.gateway.load()
-        printToStandardError("serving; the engine is at \(engineSocket)")
+        AgentLog.write("serving; the engine is at \(engineSocket)")
 
         sigdelset(&others, SIGTERM)
         sigsuspend(&others)

@@ -11,13 +11,16 @@ enum SquallRuntimes {
 
           --socket-fd NUMBER       the inherited listening socket (default: 3)
           --runtime-socket PATH    a container runtime's socket; may be repeated (default: where they usually listen)
+          --log-format FORMAT      text or json (default: text)
           --help
         """
 
     static func main() {
         do throws(UsageError) {
             let given = try ProgramArguments(
-                CommandLine.arguments.dropFirst(), options: ["socket-fd", "runtime-socket"], flags: ["help"])
+                CommandLine.arguments.dropFirst(), options: ["socket-fd", "runtime-socket", "log-format"],
+                flags: ["help"])
+            AgentLog.begin(as: "squall-runtimes", in: try given.choice("log-format") ?? .text)
             if given.has("help") { return StandardStream.output.writeLine(help) }
             run(listeningSocket: try given.number("socket-fd") ?? 3, runtimeSockets: given.all("runtime-socket"))
         } catch {
@@ -48,6 +51,6 @@ enum SquallRuntimes {
     }
 
     private static func log(_ line: String) {
-        StandardStream.error.writeLine("squall-runtimes: \(line)")
+        AgentLog.write(line, .warning)
     }
 }

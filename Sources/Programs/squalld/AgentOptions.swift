@@ -34,6 +34,7 @@ struct AgentOptions {
     let ownNamespace: NamePattern?
     let gatewayUser: UInt32
     let runtimeSockets: [String]
+    let logFormat: LogFormat
     private let apiServer: IPNetwork?
     private let excluded: [IPNetwork]
     private let tlsAddress: InternetAddress?
@@ -58,11 +59,14 @@ struct AgentOptions {
             options: Set([
                 "node-name", "state-directory", "run-directory", "private-directory", "tenants-directory", "policy",
                 "namespace", "gateway-user", "runtime-socket", "api-server", "exclude", "tls-bind-address",
-                "probe-bind-address", "tls-cert-file", "tls-private-key-file", "client-ca-file",
+                "probe-bind-address", "tls-cert-file", "tls-private-key-file", "client-ca-file", "log-format",
             ]).union(Self.limitNames),
             flags: ["recover-only", "help", "version"])
         if given.has("help") { throw UsageError(Self.help, status: 0) }
         if given.has("version") { throw UsageError("squalld \(agentVersion)", status: 0) }
+        logFormat = try given.choice("log-format") ?? .text
+        // Also for what is to be said of the options that follow.
+        AgentLog.begin(as: "squalld", in: logFormat)
         nodeName = given["node-name"] ?? Self.hostName()
         stateDirectory = given["state-directory"] ?? Journal.standardDirectory
         runDirectory = given["run-directory"] ?? "/run/squall"
@@ -139,6 +143,7 @@ struct AgentOptions {
           --run-directory DIR        the API's socket squall.sock (default: /run/squall)
           --private-directory DIR    the engine's own socket engine.sock (default: /run/squalld)
           --gateway-user NUMBER      the gateway's user and group (default: 65532)
+          --log-format FORMAT        text for people, or json: an object on each line (default: text)
           --help, --version
         """
 
@@ -151,9 +156,9 @@ struct AgentOptions {
     private static func apiServerOfThisPod() -> IPNetwork? {
         guard let text = getenv("KUBERNETES_SERVICE_HOST").map({ String(cString: $0) }) else { return nil }
         if let address = IPNetwork(text: text), address.isSingleAddress { return address }
-        StandardStream.error.writeLine(
-            "squalld: $KUBERNETES_SERVICE_HOST is no address: name the API server by --api-server, or faults may hit it"
-        )
+        AgentLog.write(
+            "$KUBERNETES_SERVICE_HOST is no address: name the API server by --api-server, or faults may hit it",
+            .warning)
         return nil
     }
 
@@ -198,6 +203,7 @@ extension AgentOptions {
         configuration.runtimeSockets = runtimeSockets
         configuration.tlsAddress = tlsAddress
         configuration.probeAddress = probeAddress
+        configuration.logFormat = logFormat
         configuration.engineArguments =
             [
                 "--node-name", nodeName, "--state-directory", stateDirectory, "--private-directory", privateDirectory,

@@ -14,7 +14,7 @@ func runKeeper(_ options: AgentOptions) -> Never {
         let capabilities = EngineCapability.everything
         try capabilities.keepOnlyThese()
         let missing = try capabilities.missing()
-        if !missing.isEmpty { StandardStream.error.writeLine("squalld: started without \(missing)") }
+        if !missing.isEmpty { AgentLog.write("started without \(missing)", .warning) }
         let keeper = try Keeper(options.keeper(engineCapabilities: capabilities.subtracting(missing)))
         exit(keeper.run())
     } catch {
@@ -31,7 +31,7 @@ func runEngine(_ options: AgentOptions) -> Never {
         exit(code: 71, saying: "the engine cannot give up capabilities: \(error)")
     }
     if !configuration.givenUp.isEmpty {
-        StandardStream.error.writeLine("squalld: the policy needs none of \(configuration.givenUp): given up")
+        AgentLog.write("the policy needs none of \(configuration.givenUp): given up", .warning)
     }
     raiseLimit(to: options.mostDescriptors)
     signal(SIGPIPE, SIG_IGN)
@@ -131,7 +131,7 @@ private func raiseLimit(to most: Int?) {
     do throws(SystemCallError) {
         try raiseDescriptorLimit(to: most)
     } catch {
-        StandardStream.error.writeLine("squalld: the limit of open files stays as it was: \(error)")
+        AgentLog.write("the limit of open files stays as it was: \(error)", .warning)
     }
 }
 
@@ -139,7 +139,7 @@ func exit(code: Int32, saying message: String) -> Never {
     if code == 0 {
         StandardStream.output.writeLine(message)
     } else {
-        StandardStream.error.writeLine("squalld: \(message)")
+        AgentLog.write("\(message)", .warning)
     }
     exit(code)
 }

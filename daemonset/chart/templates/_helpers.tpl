@@ -55,6 +55,7 @@ localhost/{{ .Values.appArmor.localhostProfile }}
 - --tenants-directory=/etc/squall/tenants
 - --runtime-socket={{ .Values.runtime.socket }}
 - --probe-bind-address={{ .Values.bindAddress }}:{{ .Values.probes.port }}
+- --log-format={{ .Values.log.format }}
 {{- if .Values.tls.enabled }}
 - --tls-bind-address={{ .Values.bindAddress }}:{{ .Values.tls.port }}
 {{- end }}

@@ -37,6 +37,12 @@ struct InjectionOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Why, for the records.", valueName: "text"))
     var reason: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "The trace that this belongs to, as W3C's Trace Context has it; $TRACEPARENT if not said.",
+            valueName: "value"))
+    var traceparent: String?
+
     /// What is asked for, checked as far as it can be without the agent.
     func injection(standardLease: Duration? = nil) throws(Failure) -> TenantRequest.Injection {
         let given = try typedParameters
@@ -56,7 +62,20 @@ struct InjectionOptions: ParsableArguments {
         }
         return TenantRequest.Injection(
             fault: fault, parameters: given, target: target, duration: duration.value,
-            lease: lease?.value ?? standardLease, onRestart: onRestart, reason: reason)
+            lease: lease?.value ?? standardLease, onRestart: onRestart, reason: reason, trace: try trace)
+    }
+
+    /// What is wrong with the environment's is no reason to refuse a request.
+    private var trace: TraceContext? {
+        get throws(Failure) {
+            guard let traceparent else { return environment("TRACEPARENT").flatMap(TraceContext.init) }
+            guard let trace = TraceContext(traceparent) else {
+                throw Failure(
+                    .invalid, "that is no traceparent of W3C's Trace Context", field: "--traceparent",
+                    hint: "as 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+            }
+            return trace
+        }
     }
 
     /// What is wrong with a parameter, with what was probably meant and where to read about it.

@@ -1,0 +1,73 @@
+import Glibc
+import Synchronization
+
+/// How the agent's processes write what whoever reads the container's log is told.
+package enum LogFormat: String, CaseIterable, Sendable {
+    /// Lines for people: `squalld: the policy was reloaded`.
+    case text
+    /// A JSON object on each line, for what collects logs.
+    case json
+}
+
+package enum LogLevel: String, Sendable {
+    case info, warning, error
+}
+
+/// The log of one process, on standard error.
+package enum AgentLog {
+    private static let shared = Mutex((format: LogFormat.text, program: "squall"))
+
+    /// Says how lines are written from here on, and by whom.
+    package static func begin(as program: String, in format: LogFormat) {
+        shared.withLock { $0 = (format, program) }
+    }
+
+    /// Writes one line.
+    ///
+    /// - Parameter members: What a machine wants to know beside the message, which tells people all of it.
+    package static func write(
+        _ message: String, _ level: LogLevel = .info, _ members: [(String, String?)] = []
+    ) {
+        let (format, program) = shared.withLock { $0 }
+        switch format {
+        case .text: StandardStream.error.writeLine("\(program): \(message)")
+        case .json:
+            let given: [(String, String?)] =
+                [("time", now()), ("level", level.rawValue), ("program", program), ("message", message)] + members
+            let text = given.compactMap { name, value in value.map { "\(quoted(name)):\(quoted($0))" } }
+            StandardStream.error.writeLine("{\(text.joined(separator: ","))}")
+        }
+    }
+
+    /// UTC, as RFC 3339 has it.
+    private static func now() -> String {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        var parts = tm()
+        gmtime_r(&time.tv_sec, &parts)
+        func padded(_ number: Int, _ digits: Int) -> String {
+            let text = String(number)
+            return String(repeating: "0", count: max(0, digits - text.count)) + text
+        }
+        let day = [
+            padded(Int(parts.tm_year) + 1900, 4), padded(Int(parts.tm_mon) + 1, 2), padded(Int(parts.tm_mday), 2),
+        ]
+        let clock = [parts.tm_hour, parts.tm_min, parts.tm_sec].map { padded(Int($0), 2) }
+        return "\(day.joined(separator: "-"))T\(clock.joined(separator: ":")).\(padded(time.tv_nsec / 1_000_000, 3))Z"
+    }
+
+    private static func quoted(_ text: String) -> String {
+        var result = "\""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\"": result += "\\\""
+            case "\\": result += "\\\\"
+            case _ where scalar.value < 0x20:
+                let digits = String(scalar.value, radix: 16)
+                result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+            default: result.unicodeScalars.append(scalar)
+            }
+        }
+        return result + "\""
+    }
+}
