@@ -86,7 +86,11 @@ def test_a_cgroup_that_only_holds_others_is_not_throttled(agent, tmp_path):
 
 
 def test_a_runtime_that_was_started_again_is_found(agent, target, world):
-    """The agent has the folder of its socket: a mount of the socket would still be the old one's."""
+    """The agent has the folder of its socket: a mount of the socket would still be the old one's. A session that lives
+    meanwhile does not notice."""
+    before = agent.tenant.begin("network-latency", target.selector, {"latency": "50ms"}, duration="120s")
     world.restart_runtime()
+    assert agent.tenant.read(before).body["state"] == "active" and not target.network_is_plain()
+    assert agent.tenant.end(before).body["revertVerified"] and target.network_is_plain()
     session = agent.tenant.begin("cpu-stress", target.selector, {"load": 10, "workers": 1}, duration="60s")
     assert agent.tenant.end(session).body["revertVerified"]

@@ -27,12 +27,16 @@ package final class Engine: Sendable {
     private let scheduler: Scheduler
     private let runner: StepRunner
     private let audit: AuditLog
+    private let sessionLog: SessionLog
     private let server: EngineServer
 
-    private init(scheduler: Scheduler, runner: StepRunner, audit: AuditLog, server: EngineServer) {
+    private init(
+        scheduler: Scheduler, runner: StepRunner, audit: AuditLog, sessionLog: SessionLog, server: EngineServer
+    ) {
         self.scheduler = scheduler
         self.runner = runner
         self.audit = audit
+        self.sessionLog = sessionLog
         self.server = server
     }
 
@@ -46,6 +50,7 @@ package final class Engine: Sendable {
         let runtimes: RuntimeClient
         let scheduler: Scheduler
         let audit: AuditLog
+        let sessionLog: SessionLog
         /// Names the agent by its journal's directory.
         let mark: String
         let takenBack: [SessionID]
@@ -82,7 +87,9 @@ package final class Engine: Sendable {
         // Everything has been opened that needs more.
         try SystemCallFilter.engine.load()
         await server.start()
-        return Engine(scheduler: scheduler, runner: runner, audit: foundation.audit, server: server)
+        return Engine(
+            scheduler: scheduler, runner: runner, audit: foundation.audit, sessionLog: foundation.sessionLog,
+            server: server)
     }
 
     /// Takes back what an earlier engine left, and serves nobody.
@@ -92,6 +99,7 @@ package final class Engine: Sendable {
         let foundation = try await takeBack(configuration)
         await foundation.scheduler.drain()
         foundation.audit.flush()
+        foundation.sessionLog.flush()
         return await foundation.scheduler.reports().filter { foundation.takenBack.contains($0.id) }
     }
 
@@ -106,10 +114,11 @@ package final class Engine: Sendable {
             containers: RuntimeContainerDirectory(client: runtimes), cgroups: cgroups, thread: thread)
         let audit = AuditLog(in: configuration.stateDirectory, bytes: configuration.auditBytes)
         audit.record(AuditEvent(.started, [("version", .string(agentVersion)), ("boot", .string(bootID))]))
+        let sessionLog = SessionLog()
         let scheduler = try Scheduler(
             journal: journal, runner: runner, directory: resolver, audit: audit, bootID: bootID,
             replay: ReplayStore(highWater: scan.highWater, taken: scan.tokens),
-            limits: configuration.limits, telling: log(_:of:))
+            limits: configuration.limits, telling: { sessionLog.tell($0, of: $1) })
         await scheduler.start()
         let mark = try directoryMark(configuration.stateDirectory)
         try refuseForeignJournal(scan, bootID: bootID)
@@ -125,7 +134,7 @@ package final class Engine: Sendable {
         await predecessors.end(undone: Self.tags(of: scan.live, where: isUndone).subtracting(Self.tags(of: stuck)))
         return Foundation(
             bootID: bootID, cgroups: cgroups, thread: thread, journal: journal, runner: runner, runtimes: runtimes,
-            scheduler: scheduler, audit: audit, mark: mark, takenBack: scan.live.map(\.id))
+            scheduler: scheduler, audit: audit, sessionLog: sessionLog, mark: mark, takenBack: scan.live.map(\.id))
     }
 
     private static func recover(_ scan: JournalScan, with scheduler: Scheduler) async {
@@ -222,6 +231,7 @@ package final class Engine: Sendable {
     package func stop() async -> Bool {
         await scheduler.drain()
         audit.flush()
+        sessionLog.flush()
         let isDone = await scheduler.count(of: .stuck) == 0
         // With something left it stays, and undoes that at its deadline.
         if isDone { await runner.dismissDeadMan() }

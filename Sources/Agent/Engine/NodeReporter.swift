@@ -103,7 +103,9 @@ actor NodeReporter {
         if stuck > 0 { reasons.append("\(stuck) sessions cannot be undone: see `squall session list`") }
         // A runtime that hangs must not hold up who asks for this: the answer is that of the time before.
         if runtimesAsked == nil { Task { await runtimeStatuses() } }
-        for status in runtimesTold?.statuses ?? [] {
+        // Nor is what was found long ago, when nobody has asked since.
+        let told = runtimesTold.flatMap { BootInstant.now - $0.at < .seconds(60) ? $0.statuses : nil }
+        for status in told ?? [] {
             guard case .unreachable(let reason) = status.availability else { continue }
             reasons.append("the container runtime at \(status.socket) is not to be reached: \(reason)")
         }

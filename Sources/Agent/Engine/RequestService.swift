@@ -60,8 +60,8 @@ struct RequestService: Sendable {
         case .name:
             return Answer(status: 200, body: ["name": .string(node.name)])
         case .liveness:
-            // Answered in a turn of whoever ends sessions in time.
-            _ = await scheduler.liveCount
+            // Answered in a turn of whoever ends sessions in time, and of whoever takes their steps back.
+            await scheduler.turn()
             return Answer(status: 200, body: ["alive": true])
         case .readiness:
             let reasons = await node.reasonsNotReady()
@@ -106,17 +106,17 @@ struct RequestService: Sendable {
     ) async throws(Problem) {
         switch route {
         case .inject:
-            _ = await reply(Answer(status: 201, body: try await scheduler.inject(request).json).frame)
+            _ = await reply(Answer(status: 201, body: Self.document(try await scheduler.inject(request))).frame)
         case .plan:
             _ = await reply(Answer(status: 200, body: Self.document(try await scheduler.plan(request))).frame)
         case .list:
             _ = await reply(Self.list(try await scheduler.list(request)).frame)
         case .read:
-            _ = await reply(Answer(status: 200, body: try await scheduler.read(request).json).frame)
+            _ = await reply(Answer(status: 200, body: Self.document(try await scheduler.read(request))).frame)
         case .renew:
-            _ = await reply(Answer(status: 200, body: try await scheduler.renew(request).json).frame)
+            _ = await reply(Answer(status: 200, body: Self.document(try await scheduler.renew(request))).frame)
         case .end:
-            _ = await reply(Answer(status: 200, body: try await scheduler.end(request).json).frame)
+            _ = await reply(Answer(status: 200, body: Self.document(try await scheduler.end(request))).frame)
         case .events:
             await stream(try await scheduler.events(request), reply: reply)
         }
@@ -129,9 +129,9 @@ struct RequestService: Sendable {
         case .list:
             _ = await reply(Self.list(await scheduler.reports()).frame)
         case .show(let session):
-            _ = await reply(Answer(status: 200, body: try await scheduler.report(of: session).json).frame)
+            _ = await reply(Answer(status: 200, body: Self.document(try await scheduler.report(of: session))).frame)
         case .revert(let session):
-            _ = await reply(Answer(status: 200, body: try await scheduler.revert(session).json).frame)
+            _ = await reply(Answer(status: 200, body: Self.document(try await scheduler.revert(session))).frame)
         case .halt(let reason):
             audit.record(AuditEvent(.halted, [("reason", reason.map(JSON.string))]))
             _ = await reply(Self.list(try await scheduler.halt(reason: reason)).frame)
@@ -149,26 +149,37 @@ struct RequestService: Sendable {
     /// A plan, or one of each target of a group.
     private static func document(_ prepared: (plans: [Scheduler.Plan], choice: Scheduler.Choice?)) -> JSON {
         guard let choice = prepared.choice else { return prepared.plans[0].json }
-        return [
-            "matched": .integer(Int64(choice.matched)), "seed": .integer(choice.seed),
-            "plans": .array(prepared.plans.map(\.json)),
-        ]
+        let (plans, omitted) = fitting(prepared.plans.map(\.json))
+        return .object([
+            ("matched", .integer(Int64(choice.matched))), ("seed", .integer(choice.seed)), ("plans", .array(plans)),
+            ("omitted", omitted),
+        ])
+    }
+
+    /// A report on a session, or on as many of a group as there is room for.
+    private static func document(_ report: ScopeReport) -> JSON {
+        guard case .group(let group) = report else { return report.json }
+        let (told, omitted) = fitting(group.sessions.map(\.json))
+        let members = (report.json.members ?? []).map { ($0.name, $0.name == "sessions" ? .array(told) : $0.value) }
+        return .object(members + [("omitted", omitted)])
+    }
+
+    /// As many as fit into a frame, and how many more there are.
+    private static func fitting(_ documents: [JSON]) -> ([JSON], omitted: JSON?) {
+        var bytes = 0
+        let fitting = documents.prefix { json in
+            bytes += json.bytes.count + 1
+            return bytes < roomForReports
+        }
+        let omitted = documents.count - fitting.count
+        return (Array(fitting), omitted > 0 ? .integer(Int64(omitted)) : nil)
     }
 
     /// As many as fit into a frame: those that are over are left out first, the oldest first of all.
     private static func list(_ reports: [SessionReport]) -> Answer {
         let ordered = reports.filter { $0.state != .ended } + reports.filter { $0.state == .ended }
-        var bytes = 0
-        let fitting = ordered.map(\.json).prefix { json in
-            bytes += json.bytes.count + 1
-            return bytes < Self.roomForReports
-        }
-        let omitted = reports.count - fitting.count
-        return Answer(
-            status: 200,
-            body: .object([
-                ("sessions", .array(Array(fitting))), ("omitted", omitted > 0 ? .integer(Int64(omitted)) : nil),
-            ]))
+        let (told, omitted) = fitting(ordered.map(\.json))
+        return Answer(status: 200, body: .object([("sessions", .array(told)), ("omitted", omitted)]))
     }
 
     /// A frame has a little more.

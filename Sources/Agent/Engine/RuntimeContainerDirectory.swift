@@ -39,15 +39,20 @@ final class RuntimeContainerDirectory: ContainerDirectory {
                 hint: names.isEmpty
                     ? "wait until it has begun" : "the pod has: \(names.prefix(16).joined(separator: ", "))")
         }
-        return try container(one, of: pod, field: "target.pod")
+        return try container(named: one.name, one.id, of: pod, field: "target.pod")
     }
 
-    func containers(of group: PodGroup, seed: Int64) throws(Problem) -> (chosen: [RunningContainer], matched: Int) {
+    func choice(of group: PodGroup, seed: Int64) throws(Problem) -> (chosen: [ChosenContainer], matched: Int) {
         let field = "target.pods"
         let pods = try pods(matching: group.pods, field: field)
         var meant: [(uid: String, RuntimePod.Container)] = []
         for pod in pods {
-            if let one = try Self.meant(in: pod, by: group.pods, field: field) { meant.append((pod.uid, one)) }
+            do throws(Problem) {
+                if let one = try Self.meant(in: pod, by: group.pods, field: field) { meant.append((pod.uid, one)) }
+            } catch {
+                throw Problem(
+                    error.code, "\(error.message), that with the uid \(pod.uid)", field: error.field, hint: error.hint)
+            }
         }
         guard !meant.isEmpty else {
             let name = group.pods.container.map { " \($0)" } ?? ""
@@ -61,9 +66,16 @@ final class RuntimeContainerDirectory: ContainerDirectory {
                 .limitExceeded, "\(places.count) of \(meant.count) pods are meant, more than \(PodGroup.most)",
                 field: field, hint: "a smaller percent, or \"count\": \(PodGroup.most)")
         }
-        var chosen: [RunningContainer] = []
-        for place in places { chosen.append(try container(meant[place].1, of: group.pods, field: field)) }
-        return (chosen, meant.count)
+        return (places.map { ChosenContainer(id: meant[$0].1.id, name: meant[$0].1.name) }, meant.count)
+    }
+
+    func container(_ chosen: ChosenContainer, of group: PodGroup) throws(Problem) -> RunningContainer {
+        do throws(Problem) {
+            return try container(named: chosen.name, chosen.id, of: group.pods, field: "target.pods")
+        } catch {
+            throw Problem(
+                error.code, "\(error.message), container \(chosen.id)", field: error.field, hint: error.hint)
+        }
     }
 
     private func pods(matching selector: PodSelector, field: String) throws(Problem) -> [RuntimePod] {
@@ -96,15 +108,15 @@ final class RuntimeContainerDirectory: ContainerDirectory {
     }
 
     private func container(
-        _ one: RuntimePod.Container, of pod: PodSelector, field: String
+        named name: String, _ id: String, of pod: PodSelector, field: String
     ) throws(Problem) -> RunningContainer {
-        let container = try container(one.id)
+        let container = try container(id)
         // Asked twice, the runtime has to say the same.
         let facts = container.facts
-        guard facts.namespace == pod.namespace, facts.name == one.name, pod.name.map({ $0 == facts.pod }) ?? true,
+        guard facts.namespace == pod.namespace, facts.name == name, pod.name.map({ $0 == facts.pod }) ?? true,
             pod.uid.map({ $0 == facts.podUID }) ?? true
         else {
-            throw Problem(.targetUnresolvable, "container \(one.id) is said to be of two pods", field: field)
+            throw Problem(.targetUnresolvable, "container \(id) is said to be of two pods", field: field)
         }
         return container
     }

@@ -75,7 +75,7 @@ package final class Keeper {
             do {
                 children[index].started(as: try start(children[index].role))
             } catch {
-                say("cannot start the \(children[index].role.rawValue): \(error)")
+                say("cannot start the \(children[index].role.rawValue): \(error)", .error)
                 children[index].failedToStart()
             }
         }
@@ -150,7 +150,7 @@ package final class Keeper {
         do {
             reaped = try reapEndedChildren()
         } catch {
-            return say("\(error)")
+            return say("\(error)", .error)
         }
         for ended in reaped {
             guard let index = children.firstIndex(where: { $0.process == ended.id }) else { continue }
@@ -182,6 +182,6 @@ package final class Keeper {
 }
 
 /// A line for whoever reads the container's log.
-func say(_ message: String) {
-    AgentLog.write("keeper: \(message)", .warning)
+func say(_ message: String, _ level: LogLevel = .warning) {
+    AgentLog.write("keeper: \(message)", level)
 }

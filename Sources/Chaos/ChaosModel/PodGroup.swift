@@ -1,6 +1,6 @@
 /// Names several containers, one of each of some pods: of the pods that match, so many are chosen by chance.
 ///
-/// With the same seed the same pods are chosen, whatever others come and go.
+/// With the same seed the same are chosen of the same pods, in whatever order; one that has come may take the place of another.
 package struct PodGroup: Hashable, Sendable {
     package enum Share: Hashable, Sendable {
         /// So many, or all where there are fewer.
@@ -9,8 +9,8 @@ package struct PodGroup: Hashable, Sendable {
         case percent(Int)
     }
 
-    /// How many sessions one request opens at most.
-    package static let most = 64
+    /// How many sessions one request opens at most: no more than the engine stops containers, or waits for disks, at once.
+    package static let most = 32
     /// What every JSON library reads as it was written.
     package static let seeds: ClosedRange<Int64> = 0...(1 << 53 - 1)
 
@@ -29,27 +29,34 @@ package struct PodGroup: Hashable, Sendable {
 /// Of which group a session is, and how that was chosen.
 package struct GroupMembership: Hashable, Sendable {
     package let id: GroupID
+    /// How many sessions were opened.
+    package let size: Int
     /// How many there were to choose from.
     package let matched: Int
     package let seed: Int64
 
-    package init(id: GroupID, matched: Int, seed: Int64) {
+    package init(id: GroupID, size: Int, matched: Int, seed: Int64) {
         self.id = id
+        self.size = size
         self.matched = matched
         self.seed = seed
     }
 
     package var json: JSON {
-        ["id": .string(id.text), "matched": .integer(Int64(matched)), "seed": .integer(seed)]
+        [
+            "id": .string(id.text), "size": .integer(Int64(size)), "matched": .integer(Int64(matched)),
+            "seed": .integer(seed),
+        ]
     }
 
     /// Reads what `json` wrote; nil for anything else.
     package init?(_ json: JSON) {
         guard let id = json["id"]?.stringValue.flatMap({ GroupID($0) }),
+            let size = json["size"]?.integerValue.flatMap({ Int(exactly: $0) }),
             let matched = json["matched"]?.integerValue.flatMap({ Int(exactly: $0) }),
             let seed = json["seed"]?.integerValue
         else { return nil }
-        self.init(id: id, matched: matched, seed: seed)
+        self.init(id: id, size: size, matched: matched, seed: seed)
     }
 }
 

@@ -262,17 +262,22 @@ package struct GroupReport: Sendable {
         case live, stuck, ended
     }
 
-    /// `stuck` as long as one is; `ended` when all have.
+    /// `live` while one is; then `stuck` as long as one cannot be undone, and `ended` when all have.
     package var state: State {
-        if sessions.contains(where: { $0.state == .stuck }) { return .stuck }
-        return sessions.allSatisfy { $0.state == .ended } ? .ended : .live
+        if sessions.contains(where: { $0.state != .stuck && $0.state != .ended }) { return .live }
+        return sessions.allSatisfy { $0.state == .ended } ? .ended : .stuck
+    }
+
+    /// Nothing is said for those that are forgotten.
+    private var revertVerified: Bool {
+        sessions.count == membership.size && sessions.allSatisfy(\.revertVerified)
     }
 
     package var json: JSON {
         .object(
             (membership.json.members ?? []).map { ($0.name, $0.value) } + [
                 ("state", .string(state.rawValue)), ("sessions", .array(sessions.map(\.json))),
-                ("revertVerified", state == .ended ? .boolean(sessions.allSatisfy(\.revertVerified)) : nil),
+                ("revertVerified", state == .ended ? .boolean(revertVerified) : nil),
             ])
     }
 }

@@ -55,14 +55,25 @@ extension Scheduler {
         guard case .inject(let injection) = request.demand else { throw Self.mismatch }
         let sessions = try await open(injection, by: request)
         let scope = sessions[0].record.group.map { SessionScope.group($0.id) } ?? .session(sessions[0].id)
-        for session in sessions { await session.waitUntilSettled() }
-        if let failed = sessions.first(where: { $0.machine.ending == .applyFailed }) {
+        let isGroup = sessions[0].record.group != nil
+        var failed: LiveSession?
+        for session in sessions where failed == nil {
+            await session.waitUntilSettled()
+            // A group is in effect on all, or on none. Of a single session only what could not be done is a failure.
+            switch session.machine.ending {
+            case .applyFailed: failed = session
+            case .targetGone, .faultEnded: failed = isGroup ? session : nil
+            default: break
+            }
+        }
+        if let failed {
             for session in sessions where session.machine.ending == nil { session.post(.end(.groupFailed)) }
             for session in sessions { await session.waitUntilOver() }
-            let reason = failed.events.last { $0.kind == "step-failed" }?.message ?? "a step failed"
+            let told = failed.events.last { $0.kind == "step-failed" }?.message
+            let reason = told ?? failed.machine.ending?.words ?? "a step failed"
             throw Problem(
                 .applyFailed,
-                sessions[0].record.group == nil ? reason : "\(reason), on \(failed.record.target.summary)",
+                !isGroup ? reason : "\(reason), on \(failed.record.target.summary)",
                 about: scope)
         }
         return Self.report(of: scope, sessions.map(\.report))
@@ -99,7 +110,9 @@ extension Scheduler {
         }
         let openedAt = BootInstant.now
         let membership = group.flatMap { id in
-            prepared.choice.map { GroupMembership(id: id, matched: $0.matched, seed: $0.seed) }
+            prepared.choice.map {
+                GroupMembership(id: id, size: prepared.parts.count, matched: $0.matched, seed: $0.seed)
+            }
         }
         let records = zip(ids, prepared.parts).map { id, part in
             OpenedSession(
@@ -267,9 +280,22 @@ extension Scheduler {
             let plan = try await plan(fault, parameters, of: injection, on: target, by: gate)
             return Prepared(fault: fault, parts: [(target, plan)], choice: nil)
         case .pods(let group):
-            let chosen = try await directory.resolve(group)
+            // What waits for runtimes and name servers: one at a time of a tenant, and not for ever.
+            guard preparingGroups.insert(tenant).inserted else {
+                throw Problem(
+                    .rateExceeded, "another group of this tenant is being prepared", hint: "wait for its answer")
+            }
+            defer { preparingGroups.remove(tenant) }
+            let deadline = BootInstant.now + Self.groupPreparation
+            let chosen = try await directory.resolve(group, before: deadline)
             var parts: [(ResolvedTarget, Plan)] = []
             for target in chosen.targets {
+                guard BootInstant.now < deadline, !isDraining, halt == nil else {
+                    try refuseIfClosed()
+                    throw Problem(
+                        .targetUnresolvable, "in \(Self.groupPreparation.text) only \(parts.count) pods were prepared",
+                        field: "target.pods", hint: "fewer pods, or hosts whose names are looked up faster")
+                }
                 do throws(Problem) {
                     parts.append((target, try await plan(fault, parameters, of: injection, on: target, by: gate)))
                 } catch {
@@ -410,6 +436,9 @@ extension Scheduler {
     }
 
     package var liveCount: Int { live.count }
+
+    /// Returns when the sessions and their steps have each had a turn.
+    package func turn() async { await runner.turn() }
     package var stuckSessions: [OpenedSession] { live.values.filter { $0.machine.state == .stuck }.map(\.record) }
 
     /// Takes no new session and reverts all that live. Returns when none is left, or none but stuck ones.

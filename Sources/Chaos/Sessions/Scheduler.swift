@@ -59,6 +59,10 @@ package actor Scheduler {
     /// Places taken by requests that are not sessions yet.
     var openings: [SessionID: CountedSession] = [:]
     var opening: Int { openings.count }
+    /// Tenants of whose a group is being prepared.
+    var preparingGroups: Set<Tenant> = []
+    /// How long that may take: a token lives twice as long, mostly, and the client waits.
+    static let groupPreparation = Duration.seconds(15)
     package internal(set) var isDraining = false
     /// While it is set no session is opened.
     package internal(set) var halt: Halt?

@@ -50,6 +50,9 @@ package actor StepRunner {
     /// How long after its deadline a session is overdue.
     static let grace = Duration.seconds(1)
 
+    /// Returns in a turn of its own: not while a step hangs.
+    package func turn() {}
+
     let executor = DispatchExecutor(label: "squall.steps")
     package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 

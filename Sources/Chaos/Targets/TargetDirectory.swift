@@ -1,4 +1,5 @@
 package import ChaosModel
+package import LinuxSystem
 
 /// Finds what a selector names and takes hold of it.
 package protocol TargetDirectory: Sendable {
@@ -8,7 +9,7 @@ package protocol TargetDirectory: Sendable {
     /// Takes hold of those that are chosen of the pods that match.
     ///
     /// - Throws: What `resolve` of one does, for any of them.
-    func resolve(_ group: PodGroup) async throws(Problem) -> ChosenTargets
+    func resolve(_ group: PodGroup, before deadline: BootInstant) async throws(Problem) -> ChosenTargets
 
     /// Takes hold of the container that was started in the place of another, in the same pod.
     ///

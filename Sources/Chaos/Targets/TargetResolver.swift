@@ -19,6 +19,17 @@ package struct RunningContainer: Sendable {
     }
 }
 
+/// A container that was chosen among several, and is to be asked for.
+package struct ChosenContainer: Sendable {
+    package let id: String
+    package let name: String
+
+    package init(id: String, name: String) {
+        self.id = id
+        self.name = name
+    }
+}
+
 /// Asks the node's container runtime. The call may block for seconds.
 package protocol ContainerDirectory: Sendable {
     /// - Throws: `target-not-found`, `target-gone`, `runtime-unavailable`.
@@ -32,7 +43,12 @@ package protocol ContainerDirectory: Sendable {
     /// One running container of each pod that is chosen, and how many there were to choose from.
     ///
     /// - Throws: What `container(of:)` does.
-    func containers(of group: PodGroup, seed: Int64) throws(Problem) -> (chosen: [RunningContainer], matched: Int)
+    func choice(of group: PodGroup, seed: Int64) throws(Problem) -> (chosen: [ChosenContainer], matched: Int)
+
+    /// One that was chosen.
+    ///
+    /// - Throws: What `container(of:)` does.
+    func container(_ chosen: ChosenContainer, of group: PodGroup) throws(Problem) -> RunningContainer
 
     /// The running container of the same name in the same pod, if it is another one.
     ///
@@ -81,13 +97,21 @@ package final class TargetResolver: TargetDirectory {
         }
     }
 
-    package func resolve(_ group: PodGroup) async throws(Problem) -> ChosenTargets {
+    package func resolve(_ group: PodGroup, before deadline: BootInstant) async throws(Problem) -> ChosenTargets {
         let seed = group.seed ?? Int64.random(in: PodGroup.seeds)
         let (chosen, matched) = try await ask { containers throws(Problem) in
-            try containers.containers(of: group, seed: seed)
+            try containers.choice(of: group, seed: seed)
         }
         var targets: [ResolvedTarget] = []
-        for container in chosen { targets.append(try process(container.processID, startTime: nil, of: container)) }
+        // One question after the other, so that others' are asked between them.
+        for one in chosen {
+            guard BootInstant.now < deadline else {
+                throw Problem(
+                    .runtimeUnavailable, "the container runtime took too long to tell of \(chosen.count) containers")
+            }
+            let container = try await ask { containers throws(Problem) in try containers.container(one, of: group) }
+            targets.append(try process(container.processID, startTime: nil, of: container))
+        }
         return ChosenTargets(targets, of: matched, seed: seed)
     }
 

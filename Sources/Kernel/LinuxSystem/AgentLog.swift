@@ -29,12 +29,13 @@ package enum AgentLog {
         _ message: String, _ level: LogLevel = .info, _ members: [(String, String?)] = []
     ) {
         let (format, program) = shared.withLock { $0 }
+        let message = clean(message)
         switch format {
         case .text: StandardStream.error.writeLine("\(program): \(message)")
         case .json:
             let given: [(String, String?)] =
                 [("time", now()), ("level", level.rawValue), ("program", program), ("message", message)] + members
-            let text = given.compactMap { name, value in value.map { "\(quoted(name)):\(quoted($0))" } }
+            let text = given.compactMap { name, value in value.map { "\(quoted(name)):\(quoted(clean($0)))" } }
             StandardStream.error.writeLine("{\(text.joined(separator: ","))}")
         }
     }
@@ -56,15 +57,24 @@ package enum AgentLog {
         return "\(day.joined(separator: "-"))T\(clock.joined(separator: ":")).\(padded(time.tv_nsec / 1_000_000, 3))Z"
     }
 
+    /// What comes from elsewhere makes no line of its own, and turns no text around.
+    private static func clean(_ text: String) -> String {
+        String(
+            String.UnicodeScalarView(
+                text.unicodeScalars.map { scalar in
+                    switch scalar.properties.generalCategory {
+                    case .control, .lineSeparator, .paragraphSeparator: "\u{FFFD}"
+                    default: scalar.properties.isBidiControl ? "\u{FFFD}" : scalar
+                    }
+                }))
+    }
+
     private static func quoted(_ text: String) -> String {
         var result = "\""
         for scalar in text.unicodeScalars {
             switch scalar {
             case "\"": result += "\\\""
             case "\\": result += "\\\\"
-            case _ where scalar.value < 0x20:
-                let digits = String(scalar.value, radix: 16)
-                result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
             default: result.unicodeScalars.append(scalar)
             }
         }

@@ -55,7 +55,7 @@ struct Failure: Error {
     /// For people: the message, then what is wrong with it and what to do.
     var lines: [String] {
         var lines = ["squall: error: \(message)"]
-        for name in ["field", "hint", "session"] {
+        for name in ["field", "hint", "session", "group"] {
             if let text = document[name]?.stringValue { lines.append("  \(name): \(text)") }
         }
         return lines.map(Output.printable)

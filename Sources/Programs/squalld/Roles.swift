@@ -139,7 +139,7 @@ func exit(code: Int32, saying message: String) -> Never {
     if code == 0 {
         StandardStream.output.writeLine(message)
     } else {
-        AgentLog.write("\(message)", .warning)
+        AgentLog.write(message, .error)
     }
     exit(code)
 }

@@ -496,6 +496,12 @@ class TestDoctor:
         assert [line.split()[0] for line in result.stdout.splitlines() if line.startswith("squall")] == [
             "squalld", "squall-gateway", "squall-runtimes"]
 
+    def test_looks_at_the_clock_and_for_a_datapath_that_it_knows(self, cli, gateway, engine):
+        _, found = documents(cli.run("doctor", "--output", "json").stdout)
+        states = {check["check"]: check["state"] for check in found["checks"]}
+        # Whether anybody keeps this machine's clock right is not the test's to say.
+        assert states["clock"] in ("ok", "warning") and states["datapath"] == "ok" and states["cgroups"] == "ok"
+
 
 class TestKeygen:
     @pytest.mark.parametrize("algorithm, curve", [("EdDSA", "Ed25519"), ("ES256", "P-256")])

@@ -50,8 +50,11 @@ private final class FakeStopper: ContainerStopper {
 private struct NoContainers: ContainerDirectory {
     func container(_ id: String) throws(Problem) -> RunningContainer { throw Problem(.targetNotFound, id) }
     func container(of pod: PodSelector) throws(Problem) -> RunningContainer { throw Problem(.targetNotFound, "") }
-    func containers(of group: PodGroup, seed: Int64) throws(Problem) -> (chosen: [RunningContainer], matched: Int) {
+    func choice(of group: PodGroup, seed: Int64) throws(Problem) -> (chosen: [ChosenContainer], matched: Int) {
         ([], 0)
+    }
+    func container(_ chosen: ChosenContainer, of group: PodGroup) throws(Problem) -> RunningContainer {
+        throw Problem(.targetNotFound, chosen.id)
     }
     func successor(of container: TargetFacts.Container) throws(Problem) -> Successor<RunningContainer> { .never }
     func count() throws(Problem) -> Int { 0 }

@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/timex.h>
 #include <sys/types.h>
 
 enum {

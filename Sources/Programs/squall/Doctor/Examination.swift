@@ -18,7 +18,7 @@ struct Examination {
             ask("engine", at: connection.engineSocket) { query throws(ClientError) in
                 try connection.engine.answer(to: query)
             }
-            checks += AgentProcesses.checks()
+            checks += AgentProcesses.checks() + Surroundings.checks()
         }
         guard let node else { return }
         checks += NodeReport(node).checks

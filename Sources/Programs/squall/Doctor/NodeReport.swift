@@ -9,7 +9,14 @@ struct NodeReport {
     }
 
     var checks: [Check] {
-        features + faults + capabilities + runtimes + tls + tenants + policy + journal + audit + stuckSessions
+        cgroups + features + faults + capabilities + runtimes + tls + tenants + policy + journal + audit + stuckSessions
+    }
+
+    private var cgroups: [Check] {
+        guard let version = node["cgroups"]?.stringValue else { return [] }
+        return [
+            Check("cgroups", .ok, version == "v2" ? "version 2" : "version 1: see the features for what that lacks")
+        ]
     }
 
     private var features: [Check] {

@@ -155,7 +155,7 @@ struct SeveralOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Choose as the request did that told this number: the same pods, while they run.", valueName: "number"))
+            "Choose as the request did that told this number: the same of the same pods.", valueName: "number"))
     var seed: Int64?
 
     func target(among options: TargetOptions) throws(Failure) -> InjectionTarget {

@@ -20,8 +20,8 @@ extension SessionScope {
         guard let scope = SessionScope(argument) else {
             throw ArgumentRefusal(
                 description: """
-                    a session's name is s- and 16 hexadecimal digits, a group's g- and as many, as 'squall session list' \
-                    shows them
+                    a session's name is s- and 16 hexadecimal digits, as 'squall session list' shows it; a group's is g- \
+                    and as many, as 'squall session show' tells it of its sessions
                     """)
         }
         self = scope
