@@ -25,7 +25,7 @@ def folder(agent, tmp_path):
 
 
 @pytest.mark.node
-def test_the_examples_do_what_they_say(agent, target, folder):
+def test_the_examples_do_what_they_say(agent, target, folder, world):
     environment = dict(os.environ, ID=target.selector["container"], PATH=f"{PROGRAMS}:{os.environ['PATH']}")
 
     def run(*command):
@@ -33,9 +33,14 @@ def test_the_examples_do_what_they_say(agent, target, folder):
         assert done.returncode == 0, done.stderr + done.stdout
         return done.stdout
 
-    keys, shell = blocks("sh")
-    output = run("bash", "-euo", "pipefail", "-c", f"{keys}\nsleep 2\n{shell}")
+    keys, shell, group = blocks("sh")
+    pod = world.make_target(labels={"app": "cart"})
+    try:
+        output = run("bash", "-euo", "pipefail", "-c", f"{keys}\nsleep 2\n{shell}\n{group}")
+    finally:
+        pod.remove()
     assert re.search(r"^64(\.\d+)? MiB resident$", output, re.MULTILINE), output
+    assert output.splitlines()[-2:] == ["active", "true"], output
     (program,) = blocks("python")
     (folder / "example.py").write_text(program)
     assert "% of one CPU" in run(sys.executable, "example.py", target.selector["container"])
