@@ -61,16 +61,8 @@ func tests(of name: String, in layer: Layer, imports dependencies: [Target.Depen
         swiftSettings: strict)
 }
 
-/// What scripts/fuzz builds, with coverage in every module; nobody else needs it.
+/// scripts/fuzz builds it, with coverage in every module.
 let isFuzzing = Context.environment["SQUALL_FUZZING"] != nil
-let fuzzTargets: [Target] = [
-    .target(
-        name: "FuzzTargets",
-        dependencies: [
-            "AgentAPI", "Authorization", "CRI", "ChaosModel", "ContainerRuntimes", "Faults", "Journal", "LinuxSystem",
-            "NameResolution", "Netlink", "Signatures", nioCore, nioHPACK, protobuf,
-        ], path: "Tests/Fuzz", sources: ["FuzzTargets.swift"], swiftSettings: strict)
-]
 
 let package = Package(
     name: "squall",
@@ -229,7 +221,10 @@ let package = Package(
         tests(of: "Faults", in: .chaos, imports: ["Faults", "Steps", "ChaosModel", "WorkerProtocol", "LinuxSystem"]),
         tests(
             of: "Journal", in: .chaos,
-            imports: ["Journal", "Authorization", "Steps", "Cgroups", "ChaosModel", "LinuxSystem", "WorkerProtocol"]),
+            imports: [
+                "Journal", "Authorization", "Steps", "Cgroups", "ChaosModel", "LinuxSystem", "WorkerProtocol",
+                "TestKit",
+            ]),
         tests(of: "Audit", in: .chaos, imports: ["Audit", "ChaosModel", "Signatures", "LinuxSystem"]),
         tests(of: "Sessions", in: .chaos, imports: ["Sessions", "ChaosModel"]),
         tests(of: "AgentAPI", in: .agent, imports: ["AgentAPI", "ChaosModel"]),
@@ -246,5 +241,13 @@ let package = Package(
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
             ]),
         tests(of: "Gateway", in: .agent, imports: ["Gateway", "AgentAPI", "ChaosModel", "LinuxSystem"]),
-    ] + (isFuzzing ? fuzzTargets : [])
+        .target(
+            name: "FuzzTargets",
+            dependencies: [
+                "AgentAPI", "Authorization", "CRI", "ChaosModel", "ContainerRuntimes", "Faults", "Journal",
+                "LinuxSystem", "NameResolution", "Netlink", "Signatures", nioCore, nioHPACK, protobuf,
+            ], path: "Tests/Fuzz", sources: ["FuzzTargets.swift"], swiftSettings: strict),
+        .testTarget(
+            name: "FuzzTests", dependencies: ["FuzzTargets", "TestKit"], path: "Tests/FuzzTests", swiftSettings: strict),
+    ]
 )

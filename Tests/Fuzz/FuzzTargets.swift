@@ -97,7 +97,7 @@ private func tryClaims(_ bytes: [UInt8]) {
     for operation in [Operation.inject, .plan, .read] {
         guard
             let verified = try? signing.verifier.verify(
-                envelope, with: signing.keys, for: operation, session: nil, now: 1_000_000_000)
+                envelope, with: signing.keys, for: operation, on: nil, now: 1_000_000_000)
         else { continue }
         guard case .inject(let injection) = verified.demand else { continue }
         _ = try? FaultCatalogue.fault(of: injection.fault, parameters: injection.parameters)

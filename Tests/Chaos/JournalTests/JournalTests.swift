@@ -5,6 +5,7 @@ import Glibc
 import Journal
 import LinuxSystem
 import Steps
+import TestKit
 import Testing
 import WorkerProtocol
 
@@ -401,19 +402,4 @@ struct JournalTests {
 
 extension [UInt8] {
     fileprivate var isHeader: Bool { String(decoding: self, as: UTF8.self).contains("squall-journal") }
-}
-
-/// SplitMix64.
-private struct SeededNumbers: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
-    }
 }
