@@ -12,7 +12,7 @@ from pathlib import Path
 import jwt
 import openapi
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 
 def base64url(data):
@@ -58,6 +58,12 @@ class Tenant:
             x, y = (base64url(number.to_bytes(32, "big")) for number in (public.x, public.y))
             self.jwk = {"kty": "EC", "crv": "P-256", "x": x, "y": y}
         self.jwk["kid"] = self.key_id
+
+    @property
+    def private_jwk(self):
+        """With the half that nobody else knows, of an EdDSA key."""
+        private = self.key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
+        return self.jwk | {"d": base64url(private)}
 
     def publish(self, directory):
         path = Path(directory) / f"{self.name}.jwks.json"

@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from api import base64url
 from conftest import PROGRAMS
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from running_agent import wait_until
 
 pytestmark = pytest.mark.node
@@ -35,8 +33,7 @@ def run(agent, world, folder):
     (container,) = JOB["spec"]["template"]["spec"]["containers"]
     security, whole = container["securityContext"], JOB["spec"]["template"]["spec"]["securityContext"]
     key = folder / "shop.key.jwk"
-    private = agent.tenant.key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
-    key.write_text(json.dumps(agent.tenant.jwk | {"d": base64url(private)}))
+    key.write_text(json.dumps(agent.tenant.private_jwk))
     # As kubelet makes a Secret's file, for fsGroup and defaultMode: 0440.
     shutil.chown(key, "root", whole["fsGroup"])
     key.chmod(0o440)

@@ -7,9 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from api import base64url
 from conftest import PROGRAMS
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 pytestmark = pytest.mark.node
 
@@ -176,8 +174,7 @@ def test_names_that_match_nothing(agent, pods):
 def squall(agent, tmp_path):
     """The command line, as the tenant."""
     key = tmp_path / "shop.key.jwk"
-    private = agent.tenant.key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
-    key.write_text(json.dumps(agent.tenant.jwk | {"d": base64url(private)}))
+    key.write_text(json.dumps(agent.tenant.private_jwk))
     key.chmod(0o600)
 
     def start(*words):

@@ -64,7 +64,7 @@ package enum OperatorCommand: Hashable, Sendable {
     }
 
     private static func session(_ json: JSON) throws(Problem) -> SessionID {
-        guard let session = json["session"]?.stringValue.flatMap({ SessionID($0) }) else {
+        guard case .session(let session) = try scope(json) else {
             throw Problem(.requestMalformed, "the command names no session", field: "session")
         }
         return session

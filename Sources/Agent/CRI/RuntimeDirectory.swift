@@ -7,7 +7,7 @@ package import NIOCore
 /// The node's container runtimes: answers each question by asking all of them at once.
 package struct RuntimeDirectory: Sendable {
     /// Where runtimes listen, unless the administrator says otherwise.
-    package static let usualSockets = [
+    private static let usualSockets = [
         "/run/containerd/containerd.sock", "/run/k3s/containerd/containerd.sock", "/run/crio/crio.sock",
         "/var/run/crio/crio.sock",
     ]

@@ -158,10 +158,12 @@ struct RequestService: Sendable {
 
     /// A report on a session, or on as many of a group as there is room for.
     private static func document(_ report: ScopeReport) -> JSON {
-        guard case .group(let group) = report else { return report.json }
-        let (told, omitted) = fitting(group.sessions.map(\.json))
-        let members = (report.json.members ?? []).map { ($0.name, $0.name == "sessions" ? .array(told) : $0.value) }
-        return .object(members + [("omitted", omitted)])
+        switch report {
+        case .session(let session): return session.json
+        case .group(let group):
+            let (told, omitted) = fitting(group.sessions.map(\.json))
+            return group.json(told, omitted: omitted)
+        }
     }
 
     /// As many as fit into a frame, and how many more there are.

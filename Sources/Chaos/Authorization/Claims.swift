@@ -1,4 +1,5 @@
 import ChaosModel
+import LinuxSystem
 
 /// The claims of a verified token, taken one by one; what nobody has taken at the end is refused.
 struct Claims {
@@ -53,13 +54,9 @@ struct Claims {
         guard text.unicodeScalars.count <= 256 else {
             throw Problem(.fieldInvalid, "\"\(name)\" is longer than 256 characters", field: name)
         }
-        let isClean = text.unicodeScalars.allSatisfy { scalar in
-            switch scalar.properties.generalCategory {
-            case .control, .lineSeparator, .paragraphSeparator: false
-            default: !scalar.properties.isBidiControl
-            }
+        guard text.unicodeScalars.allSatisfy(\.isSafeProse) else {
+            throw Problem(.fieldInvalid, "\"\(name)\" has control characters", field: name)
         }
-        guard isClean else { throw Problem(.fieldInvalid, "\"\(name)\" has control characters", field: name) }
         return text
     }
 

@@ -82,8 +82,14 @@ private func randomName(_ prefix: String) -> String {
 }
 
 private func isRandomName(_ text: some StringProtocol, _ prefix: String) -> Bool {
-    text.utf8.count == 18 && text.hasPrefix(prefix)
-        && text.dropFirst(2).utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
+    text.hasPrefix(prefix) && text.dropFirst(prefix.count).isHexadecimal(digits: 16)
+}
+
+extension StringProtocol {
+    /// As many digits, with letters in lower case.
+    func isHexadecimal(digits: Int) -> Bool {
+        utf8.count == digits && utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
+    }
 }
 
 /// Who owns keys and sessions: 1 to 63 lower-case letters, digits and inner hyphens, as a Kubernetes name.

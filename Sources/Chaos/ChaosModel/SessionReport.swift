@@ -273,10 +273,13 @@ package struct GroupReport: Sendable {
         sessions.count == membership.size && sessions.allSatisfy(\.revertVerified)
     }
 
-    package var json: JSON {
+    /// - Parameters:
+    ///   - told: As many of the sessions as there is room for.
+    ///   - omitted: How many more there are, where there are.
+    package func json(_ told: [JSON], omitted: JSON?) -> JSON {
         .object(
             (membership.json.members ?? []).map { ($0.name, $0.value) } + [
-                ("state", .string(state.rawValue)), ("sessions", .array(sessions.map(\.json))),
+                ("state", .string(state.rawValue)), ("sessions", .array(told)), ("omitted", omitted),
                 ("revertVerified", state == .ended ? .boolean(revertVerified) : nil),
             ])
     }
@@ -286,11 +289,4 @@ package struct GroupReport: Sendable {
 package enum ScopeReport: Sendable {
     case session(SessionReport)
     case group(GroupReport)
-
-    package var json: JSON {
-        switch self {
-        case .session(let report): report.json
-        case .group(let report): report.json
-        }
-    }
 }

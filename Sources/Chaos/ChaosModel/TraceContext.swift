@@ -6,12 +6,9 @@ package struct TraceContext: Hashable, Sendable {
     /// Nil for what the recommendation says to ignore: here it is refused.
     package init?(_ text: String) {
         let parts = text.split(separator: "-", omittingEmptySubsequences: false)
-        func isHexadecimal(_ part: Substring, _ length: Int) -> Bool {
-            part.utf8.count == length
-                && part.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
-        }
-        guard parts.count == 4, parts[0] == "00", isHexadecimal(parts[1], 32), isHexadecimal(parts[2], 16),
-            isHexadecimal(parts[3], 2), parts[1].contains(where: { $0 != "0" }), parts[2].contains(where: { $0 != "0" })
+        guard parts.count == 4, parts[0] == "00", parts[1].isHexadecimal(digits: 32),
+            parts[2].isHexadecimal(digits: 16), parts[3].isHexadecimal(digits: 2),
+            parts[1].contains(where: { $0 != "0" }), parts[2].contains(where: { $0 != "0" })
         else { return nil }
         self.text = text
     }

@@ -55,7 +55,7 @@ extension Scheduler {
         guard case .inject(let injection) = request.demand else { throw Self.mismatch }
         let sessions = try await open(injection, by: request)
         let scope = sessions[0].record.group.map { SessionScope.group($0.id) } ?? .session(sessions[0].id)
-        let isGroup = sessions[0].record.group != nil
+        let isGroup = if case .group = scope { true } else { false }
         var failed: LiveSession?
         for session in sessions where failed == nil {
             await session.waitUntilSettled()

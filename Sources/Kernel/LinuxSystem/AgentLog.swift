@@ -29,13 +29,12 @@ package enum AgentLog {
         _ message: String, _ level: LogLevel = .info, _ members: [(String, String?)] = []
     ) {
         let (format, program) = shared.withLock { $0 }
-        let message = clean(message)
         switch format {
-        case .text: StandardStream.error.writeLine("\(program): \(message)")
+        case .text: StandardStream.error.writeLine("\(program): \(message.safeProse)")
         case .json:
             let given: [(String, String?)] =
                 [("time", now()), ("level", level.rawValue), ("program", program), ("message", message)] + members
-            let text = given.compactMap { name, value in value.map { "\(quoted(name)):\(quoted(clean($0)))" } }
+            let text = given.compactMap { name, value in value.map { "\(quoted(name)):\(quoted($0.safeProse))" } }
             StandardStream.error.writeLine("{\(text.joined(separator: ","))}")
         }
     }
@@ -57,18 +56,6 @@ package enum AgentLog {
         return "\(day.joined(separator: "-"))T\(clock.joined(separator: ":")).\(padded(time.tv_nsec / 1_000_000, 3))Z"
     }
 
-    /// What comes from elsewhere makes no line of its own, and turns no text around.
-    private static func clean(_ text: String) -> String {
-        String(
-            String.UnicodeScalarView(
-                text.unicodeScalars.map { scalar in
-                    switch scalar.properties.generalCategory {
-                    case .control, .lineSeparator, .paragraphSeparator: "\u{FFFD}"
-                    default: scalar.properties.isBidiControl ? "\u{FFFD}" : scalar
-                    }
-                }))
-    }
-
     private static func quoted(_ text: String) -> String {
         var result = "\""
         for scalar in text.unicodeScalars {
@@ -79,5 +66,22 @@ package enum AgentLog {
             }
         }
         return result + "\""
+    }
+}
+
+extension Unicode.Scalar {
+    /// What comes from elsewhere and is shown to people makes no line of its own, and turns no text around.
+    package var isSafeProse: Bool {
+        switch properties.generalCategory {
+        case .control, .lineSeparator, .paragraphSeparator: false
+        default: !properties.isBidiControl
+        }
+    }
+}
+
+extension String {
+    /// With a mark in place of what is not safe to show.
+    fileprivate var safeProse: String {
+        String(String.UnicodeScalarView(unicodeScalars.map { $0.isSafeProse ? $0 : "\u{FFFD}" }))
     }
 }

@@ -36,7 +36,7 @@ struct TargetOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The cgroup, by its path below the cgroup root.", valueName: "path"))
     var cgroup: String?
 
-    var namesPod: Bool { [namespace, pod, podUid, labels, containerName].contains { $0 != nil } }
+    private var namesPod: Bool { [namespace, pod, podUid, labels, containerName].contains { $0 != nil } }
 
     var selector: TargetSelector {
         get throws(Failure) {
