@@ -291,7 +291,7 @@ class Machine:
         fcntl.flock(lock, fcntl.LOCK_SH)
         return lock
 
-    def _start(self, arguments, log):
+    def _start(self, arguments, log, pass_fds=()):
         with open(f"{self.temporary}/{log}", "w") as output:
             process = subprocess.Popen(
                 arguments,
@@ -299,6 +299,7 @@ class Machine:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 preexec_fn=_die_with_parent,
+                pass_fds=pass_fds,
                 # Ctrl-C is for us; we then end them in order.
                 process_group=0,
             )
@@ -359,18 +360,18 @@ class Machine:
         path = f"{self.temporary}/share"
         if os.path.exists(path):
             os.unlink(path)
-        process = self._start(
-            [
-                *(VIRTIOFSD, f"--socket-path={path}", "-o", f"source={os.path.abspath(self.share)}"),
-                *("-o", "cache=auto", "-o", "sandbox=chroot", "--thread-pool-size=1"),
-            ],
-            "virtiofsd.log",
-        )
-        deadline = time.monotonic() + 10
-        while not os.path.exists(path):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise MachineError("virtiofsd does not start")
-            time.sleep(0.005)
+        # Whoever connects waits for it to begin, rather than for the socket's file, which is there before anybody listens.
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(path)
+            listener.listen(1)
+            self._start(
+                [
+                    *(VIRTIOFSD, f"--fd={listener.fileno()}", "-o", f"source={os.path.abspath(self.share)}"),
+                    *("-o", "cache=auto", "-o", "sandbox=chroot", "--thread-pool-size=1"),
+                ],
+                "virtiofsd.log",
+                pass_fds=[listener.fileno()],
+            )
         return path
 
     @staticmethod
