@@ -241,6 +241,13 @@ let package = Package(
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
             ]),
         tests(of: "Gateway", in: .agent, imports: ["Gateway", "AgentAPI", "ChaosModel", "LinuxSystem"]),
+        .executableTarget(
+            name: "Microbenchmarks",
+            dependencies: [
+                "AgentAPI", "Authorization", "ChaosModel", "Journal", "LinuxSystem", "Namespaces", "Netlink",
+                "Signatures", "Steps",
+            ], path: "Tests/Benchmarks", sources: ["Microbenchmarks.swift"], swiftSettings: strict,
+            linkerSettings: isStatic),
         .target(
             name: "FuzzTargets",
             dependencies: [

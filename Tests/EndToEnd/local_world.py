@@ -30,7 +30,7 @@ class LocalAgent(RunningAgent):
         self.policy_file = self.root / "policy.yaml"
         self.log_file = self.root / "log"
 
-    def start(self):
+    def start(self, poll=0.05):
         self.prepare_tenants()
         self.keeper = subprocess.Popen(
             [
@@ -45,7 +45,7 @@ class LocalAgent(RunningAgent):
             ],
             stderr=self.log_file.open("ab"),
         )  # fmt: skip
-        self.wait_until_ready()
+        self.wait_until_ready(poll=poll)
 
     def stop(self):
         self.keeper.send_signal(signal.SIGTERM)

@@ -37,7 +37,7 @@ class RunningAgent:
         fresh.write_text(json.dumps(policy, indent=2))  # Which is YAML, too.
         fresh.rename(self.policy_file)
 
-    def wait_until_ready(self, timeout=30):
+    def wait_until_ready(self, timeout=30, poll=0.05):
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             try:
@@ -45,7 +45,7 @@ class RunningAgent:
                     return
             except OSError:
                 pass
-            time.sleep(0.05)
+            time.sleep(poll)
         raise TimeoutError(f"the agent is not ready:\n{self.log()}")
 
     def end_all_sessions(self):

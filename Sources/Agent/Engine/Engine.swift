@@ -73,7 +73,7 @@ package final class Engine: Sendable {
             node: configuration.nodeName, ownNamespace: configuration.ownNamespace, scheduler: scheduler,
             audit: foundation.audit)
         await gate.begin()
-        Task { await gate.keepLooking() }
+        try gate.keepLooking()
         let tls = configuration.tlsFiles.map(TLSReporter.init)
         let node = NodeReporter(
             name: configuration.nodeName, bootID: foundation.bootID, journal: foundation.journal,

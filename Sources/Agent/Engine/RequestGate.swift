@@ -2,8 +2,10 @@ import AgentAPI
 import Audit
 import Authorization
 import ChaosModel
+import Glibc
 import LinuxSystem
 import Sessions
+import Synchronization
 
 /// Decides whose request a token is and tells the scheduler what its tenant may do, with keys and policy as they are
 /// now on disk.
@@ -16,6 +18,8 @@ actor RequestGate {
     private let audit: AuditLog
     /// The agent's own namespace, which nobody hits.
     private let ownNamespace: NamePattern?
+    /// What was in force when it was looked at last.
+    private nonisolated let inForce: Mutex<(keys: KeyDirectory, policy: PolicyFile)>
 
     init(
         keys: KeyDirectory, policy: PolicyFile, node: String, ownNamespace: NamePattern?, scheduler: Scheduler,
@@ -27,6 +31,7 @@ actor RequestGate {
         self.scheduler = scheduler
         self.audit = audit
         verifier = RequestVerifier(node: node)
+        inForce = Mutex((keys, policy))
     }
 
     func verify(_ request: EnvelopeRequest) async throws(Problem) -> VerifiedRequest {
@@ -65,6 +70,7 @@ actor RequestGate {
                 log("the policy was reloaded")
             }
         }
+        inForce.withLock { $0 = (keys, policy) }
         if hasChanged { await enforce() }
     }
 
@@ -87,15 +93,26 @@ actor RequestGate {
     }
 
     /// Looks once a second while there are sessions: a key that is taken away takes them with it, and so does a node that
-    /// fares too badly.
-    func keepLooking() async {
-        while !Task.isCancelled {
-            // Cancelled, which is seen above.
-            try? await Task.sleep(for: .seconds(1))
-            guard await scheduler.liveCount > 0 else { continue }
-            await look()
-            await scheduler.checkHealth()
+    /// fares too badly. On a thread of its own, which wakes no other where nothing has changed, and sleeps where there is
+    /// no session.
+    nonisolated func keepLooking() throws(SystemCallError) {
+        let thread = try startThread { [self] in
+            while true {
+                scheduler.presence.waitUntilAny()
+                sleep(1)
+                guard hasToLook else { continue }
+                Task {
+                    await look()
+                    await scheduler.checkHealth()
+                }
+            }
         }
+        pthread_detach(thread)
+    }
+
+    private nonisolated var hasToLook: Bool {
+        let (keys, policy) = inForce.withLock { $0 }
+        return keys.isOutdated || policy.isOutdated || scheduler.crossing(policy.policy.guardrails.abortLine) != nil
     }
 
     /// Why the keys on disk are not those in force; nil when they are.

@@ -55,6 +55,15 @@ package struct KeyDirectory: Sendable {
         return true
     }
 
+    /// Whether the files are others than those in force.
+    package var isOutdated: Bool {
+        do throws(KeyDirectoryError) {
+            return try Self.stamps(in: path) != stamps || failure != nil
+        } catch {
+            return true
+        }
+    }
+
     /// Reads all files again.
     package mutating func reload() throws(KeyDirectoryError) {
         do throws(KeyDirectoryError) {

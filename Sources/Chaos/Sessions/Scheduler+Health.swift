@@ -1,12 +1,13 @@
-import Authorization
+package import Authorization
 import ChaosModel
 import Journal
 
 extension Scheduler {
     /// Why the node fares worse than the policy lets it; nil when it does not, or no line is drawn.
-    package var crossing: String? {
-        policy.guardrails.abortLine.crossing(onFileSystemOf: journal.path)
-    }
+    package var crossing: String? { crossing(policy.guardrails.abortLine) }
+
+    /// The same of any line, from any thread.
+    package nonisolated func crossing(_ line: AbortLine) -> String? { line.crossing(onFileSystemOf: journal.path) }
 
     /// Takes every session back where the line is crossed.
     package func checkHealth() {

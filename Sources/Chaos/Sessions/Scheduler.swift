@@ -49,7 +49,8 @@ package actor Scheduler {
     /// The faults that do not work on this node, and why.
     var unworkable: [String: String] = [:]
 
-    var live: [SessionID: LiveSession] = [:]
+    var live: [SessionID: LiveSession] = [:] { didSet { presence.set(!live.isEmpty) } }
+    package nonisolated let presence = SessionPresence()
     /// Sessions that are over, the oldest first.
     var past: [LiveSession] = []
     var replay: ReplayStore

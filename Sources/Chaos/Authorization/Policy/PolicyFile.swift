@@ -24,6 +24,15 @@ package struct PolicyFile: Sendable {
         _ = reloadIfChanged(at: .now)
     }
 
+    /// Whether the file is another than the one that was read last.
+    package var isOutdated: Bool {
+        do throws(SystemCallError) {
+            return try FileStamp(of: path) != stamp
+        } catch {
+            return stamp != nil
+        }
+    }
+
     /// Reads the file again if it has changed, and looks for that at most once a second.
     ///
     /// - Returns: Whether another policy is in force now, or another reason why none is.
