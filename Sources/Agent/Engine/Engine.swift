@@ -87,6 +87,7 @@ package final class Engine: Sendable {
         // Everything has been opened that needs more.
         try SystemCallFilter.engine.load()
         await server.start()
+        letGoOfProgramPages()
         return Engine(
             scheduler: scheduler, runner: runner, audit: foundation.audit, sessionLog: foundation.sessionLog,
             server: server)

@@ -64,6 +64,7 @@ package final class Keeper {
         while true {
             startWhatIsDue()
             if isStopping, children.allSatisfy({ $0.process == nil }) { return 0 }
+            letGoOfProgramPages()
             waitForSignal()
         }
     }

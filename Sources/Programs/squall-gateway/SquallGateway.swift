@@ -64,6 +64,7 @@ enum SquallGateway {
             engineSocket: engineSocket)
         try SystemCallFilter.gateway.load()
         AgentLog.write("serving; the engine is at \(engineSocket)")
+        letGoOfProgramPages()
 
         sigdelset(&others, SIGTERM)
         sigsuspend(&others)

@@ -43,6 +43,7 @@ enum SquallRuntimes {
             do {
                 try outcome.get()
                 try SystemCallFilter.runtimes.load()
+                letGoOfProgramPages()
             } catch {
                 Self.log("cannot serve: \(error)")
                 _exit(1)

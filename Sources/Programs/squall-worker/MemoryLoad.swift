@@ -10,10 +10,13 @@ struct MemoryLoad {
     private let ramp: Ramp
     private let page = Int64(sysconf(Int32(_SC_PAGESIZE)))
     private var taken: Int64 = 0
+    private var populated: Int64 = 0
     private var numbers = Xorshift()
 
     /// How much is taken at most before the worker looks whether it shall end: a few milliseconds of work.
     private static let chunk: Int64 = 4 << 20
+    /// How much the kernel is asked for at once: little enough to be in a cache still when it is written.
+    private static let piece: Int64 = 256 << 10
 
     /// Reserves addresses, no memory yet.
     ///
@@ -41,11 +44,22 @@ struct MemoryLoad {
         let due = ramp.due
         let end = min(due, taken + Self.chunk)
         while taken < end {
+            if taken >= populated { populate(upTo: end) }
             // Unlike any other page, and any page before.
             start.storeBytes(of: numbers.next(), toByteOffset: Int(taken), as: UInt64.self)
             taken += page
         }
         if taken >= bytes { return nil }
         return taken >= due ? Ramp.step : .zero
+    }
+
+    /// Has many pages at once, where each would be a fault. A kernel before 5.14 cannot; what is not had by now is had, or
+    /// found to be too much, when it is written.
+    ///
+    /// The corresponding system call is `madvise(2)` with `MADV_POPULATE_WRITE`.
+    private mutating func populate(upTo end: Int64) {
+        let length = min(Self.piece, end - taken)
+        _ = madvise(start + Int(taken), Int(length), MADV_POPULATE_WRITE)
+        populated = taken + length
     }
 }

@@ -135,6 +135,8 @@ enum SquallWorker {
                 return events[0].revents != 0 ? .deadline : .engineGone
             }
             pause = try work()
+            // From here on this thread only waits.
+            if pause == nil { letGoOfProgramPages() }
         }
     }
 

@@ -109,3 +109,6 @@ int clinux_affinity_count(void);
 
 // PR_SET_CHILD_SUBREAPER
 int clinux_become_subreaper(void);
+
+/// Lets go of the pages of this program's own code and constants, which the kernel maps again when they are used.
+void clinux_let_go_of_program(void);
