@@ -3,7 +3,8 @@ import Dispatch
 import Glibc
 import LinuxSystem
 
-/// One accepted connection: a request frame, then replies as fast as the other side takes them.
+/// One accepted connection: a request frame, then replies as fast as the other side takes them; and so again, if another
+/// request may follow.
 /// Touched on the server's queue only.
 final class Connection {
     let isOperator: Bool
@@ -47,6 +48,14 @@ final class Connection {
         if outgoing.isEmpty { close() }
     }
 
+    /// Everything was said, and has been sent: another request may come.
+    func rest() {
+        work = nil
+        hasRequest = false
+        // What came before it was asked for is not ours to keep.
+        if !decoder.isEmpty { close() }
+    }
+
     /// Returns when the bytes are with the kernel, so a slow reader slows its own stream and nothing else.
     /// False when the other side is gone.
     func send(_ frame: Frame, isolation: isolated any Actor = #isolation) async -> Bool {
@@ -62,7 +71,7 @@ final class Connection {
         let count = chunk.withUnsafeMutableBytes { recv(descriptor, $0.baseAddress, $0.count, 0) }
         if count < 0 && (errno == EAGAIN || errno == EINTR) { return }
         guard count > 0 else { return close() }
-        // One request a connection: what follows it is not ours to keep.
+        // One request at a time: what comes meanwhile is not ours to keep.
         guard !hasRequest else { return close() }
         decoder.append(chunk[..<count])
         do {

@@ -4,7 +4,7 @@ import Glibc
 import LinuxSystem
 import Sessions
 
-/// Serves the engine's socket: frames in, frames out, one request a connection.
+/// Serves the engine's socket: frames in, frames out, one request at a time on a connection.
 ///
 /// An actor on a Dispatch queue of its own; nothing on it blocks.
 actor EngineServer {
@@ -72,7 +72,9 @@ actor EngineServer {
         let isOperator = connection.isOperator
         connection.work = Task {
             await service.answer(frame, isOperator: isOperator) { reply in await self.send(reply, on: number) }
-            connections[number]?.finish()
+            guard let connection = connections[number] else { return }
+            // The gateway asks again; an operator hangs up.
+            if isOperator { connection.finish() } else { connection.rest() }
         }
     }
 

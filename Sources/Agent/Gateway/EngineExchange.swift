@@ -10,9 +10,10 @@ struct EngineAccess {
     let troubles: TroubleLog
     /// Of what clients do, so that they cannot keep anything else from being told.
     let strangers: TroubleLog
+    let links = EngineLinks()
 }
 
-/// One frame to the engine and what comes back, over a connection of its own.
+/// One frame to the engine and what comes back, over a connection that nobody else uses meanwhile.
 ///
 ///     connecting ──→ asked ──(first reply)──→ replied ──→ over
 ///         ↑            │ connection breaks        └─(connection breaks)─→ over, cut off
@@ -38,7 +39,9 @@ final class EngineExchange {
     private let loop: any EventLoop
     private let deliver: (Reply) -> Void
 
-    private var channel: (any Channel)?
+    private var link: EngineLink?
+    /// The connection has carried other exchanges before: the engine may have gone since.
+    private var isReused = false
     private var isOver = false
     private var hasReplied = false
     private var answerTimer: Scheduled<Void>?
@@ -62,14 +65,20 @@ final class EngineExchange {
         answerTimer = loop.assumeIsolated().scheduleTask(in: TimeAmount(time)) { [weak self, time] in
             self?.giveUp("the engine did not answer within \(time.text)")
         }
-        connect()
+        if let rested = engine.links.take() {
+            isReused = true
+            begin(on: rested)
+        } else {
+            connect()
+        }
     }
 
     /// Nobody waits for the replies any more.
     func cancel() {
         isOver = true
         answerTimer?.cancel()
-        channel?.close(promise: nil)
+        link?.close()
+        link = nil
     }
 
     /// Takes no more of the engine until `resume()`, so that what the client leaves unread waits in the engine.
@@ -80,59 +89,67 @@ final class EngineExchange {
     func resume() {
         guard isPaused else { return }
         isPaused = false
-        channel?.read()
+        link?.read()
     }
 
     private func connect() {
         guard !isOver else { return }
-        let exchange = NIOLoopBound(self, eventLoop: loop)
+        let fresh = NIOLoopBound((exchange: self, links: engine.links), eventLoop: loop)
         let attempt = ClientBootstrap(group: loop)
             .connectTimeout(TimeAmount(engine.limits.connectTime))
             .channelOption(.autoRead, value: false)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(EngineReplies(of: exchange.value))
+                    let link = EngineLink(channel, of: fresh.value.links, carrying: fresh.value.exchange)
+                    try channel.pipeline.syncOperations.addHandler(link)
                 }
             }
             .connect(unixDomainSocketPath: engine.socketPath)
         attempt.assumeIsolated().whenFailure { self.connectionBroke("\($0)") }
     }
 
-    fileprivate func connected(_ channel: any Channel) {
-        guard !isOver else { return channel.close(promise: nil) }
-        self.channel = channel
-        channel.writeAndFlush(channel.allocator.buffer(bytes: frame.encoded), promise: nil)
-        channel.read()
+    func begin(on link: EngineLink) {
+        guard !isOver else { return link.close() }
+        self.link = link
+        link.carry(frame, for: self)
     }
 
-    fileprivate func received(_ reply: Frame) {
+    func received(_ reply: Frame) {
         guard !isOver else { return }
         hasReplied = true
         answerTimer?.cancel()
         switch reply.kind {
         case .item: deliver(.item(reply.payload))
-        case .answer: finish(.answer(reply.payload))
+        case .answer:
+            // There is nothing more to come.
+            if let link { engine.links.rest(link) }
+            link = nil
+            finish(.answer(reply.payload))
         case .end: finish(.end)
         case .envelope, .command, .query, .question, .credentials: receivedNonsense("a request")
         }
     }
 
-    fileprivate func receivedNonsense(_ cause: String) {
+    func receivedNonsense(_ cause: String) {
         guard !isOver else { return }
         engine.troubles.report("the engine sent what is no reply: \(cause)")
         finish(.cutOff)
     }
 
-    fileprivate func finishedReading() {
-        if !isPaused && !isOver { channel?.read() }
+    func finishedReading() {
+        if !isPaused && !isOver { link?.read() }
     }
 
-    fileprivate func connectionBroke(_ cause: String) {
-        channel = nil
+    func connectionBroke(_ cause: String) {
+        link = nil
         guard !isOver else { return }
         guard !hasReplied else {
             engine.troubles.report("the engine went away amid its replies")
             return finish(.cutOff)
+        }
+        if isReused {
+            isReused = false
+            return connect()
         }
         let limits = engine.limits
         let deadline = recoversUntil ?? .now() + TimeAmount(limits.recoveryTime)
@@ -156,43 +173,5 @@ final class EngineExchange {
     private func finish(_ reply: Reply) {
         cancel()
         deliver(reply)
-    }
-}
-
-/// The engine's side of one connection: bytes to frames.
-private final class EngineReplies: ChannelInboundHandler {
-    typealias InboundIn = ByteBuffer
-
-    private let exchange: EngineExchange
-    private var decoder = FrameDecoder()
-
-    init(of exchange: EngineExchange) {
-        self.exchange = exchange
-    }
-
-    func channelActive(context: ChannelHandlerContext) {
-        exchange.connected(context.channel)
-    }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        decoder.append(unwrapInboundIn(data).readableBytesView)
-        do throws(FrameError) {
-            while let frame = try decoder.next() { exchange.received(frame) }
-        } catch {
-            exchange.receivedNonsense("\(error)")
-        }
-    }
-
-    func channelReadComplete(context: ChannelHandlerContext) {
-        exchange.finishedReading()
-    }
-
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        // The connection is of no further use; `channelInactive` says so to the exchange.
-        context.close(promise: nil)
-    }
-
-    func channelInactive(context: ChannelHandlerContext) {
-        exchange.connectionBroke("connection closed")
     }
 }

@@ -18,6 +18,8 @@ final class LiveSession {
         case looked(Result<Successor<ResolvedTarget>, Problem>)
     }
 
+    let id: SessionID
+    let tenant: Tenant
     private(set) var record: OpenedSession
     /// Whose key has opened it; nil for a session that an earlier agent left.
     let signer: Signer?
@@ -71,6 +73,8 @@ final class LiveSession {
         machine: SessionMachine, listener: Listener? = nil
     ) {
         self.listener = listener
+        id = record.id
+        tenant = record.tenant
         self.record = record
         self.signer = signer
         self.target = target
@@ -104,7 +108,6 @@ final class LiveSession {
             })
     }
 
-    var id: SessionID { record.id }
     var deadline: BootInstant { BootInstant(nanoseconds: record.deadline) }
     /// When the scheduler must look at the session; nil once it has been told to end.
     var nextInstant: BootInstant? {
@@ -246,7 +249,7 @@ final class LiveSession {
 
     var report: SessionReport {
         SessionReport(
-            id: record.id, group: record.group, tenant: record.tenant, fault: record.fault,
+            id: id, group: record.group, tenant: tenant, fault: record.fault,
             parameters: record.parameters,
             summary: record.summary, reason: record.reason, trace: record.trace, target: record.target,
             openedAt: record.openedAtWall,

@@ -78,9 +78,9 @@ extension Scheduler {
 
     /// Forgets the oldest session that is over of the tenant that has most: no tenant pushes out what others want to know.
     func forgetOne() {
-        let counts = past.reduce(into: [:]) { $0[$1.record.tenant, default: 0] += 1 }
+        let counts = past.reduce(into: [:]) { $0[$1.tenant, default: 0] += 1 }
         guard let most = counts.values.max(),
-            let index = past.firstIndex(where: { counts[$0.record.tenant] == most })
+            let index = past.firstIndex(where: { counts[$0.tenant] == most })
         else { return }
         past.remove(at: index)
     }

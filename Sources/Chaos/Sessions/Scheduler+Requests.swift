@@ -206,7 +206,7 @@ extension Scheduler {
         guard case .read(.session(let id)) = request.demand else { throw Self.mismatch }
         let session = try sessions(of: .session(id), request.tenant)[0]
         _ = try take(request, for: .session(id))
-        let own = live.values.reduce(0) { $0 + ($1.record.tenant == request.tenant ? $1.subscriberCount : 0) }
+        let own = live.values.reduce(0) { $0 + ($1.tenant == request.tenant ? $1.subscriberCount : 0) }
         let most = LiveSession.mostSubscribers
         guard session.subscriberCount < most.ofSession, own < most.ofTenant else {
             throw Problem(
@@ -221,7 +221,7 @@ extension Scheduler {
     package func list(_ request: VerifiedRequest) throws(Problem) -> [SessionReport] {
         guard case .list = request.demand else { throw Self.mismatch }
         _ = try take(request, for: nil)
-        return reports { $0.record.tenant == request.tenant }
+        return reports { $0.tenant == request.tenant }
     }
 
     private static var mismatch: Problem {
@@ -240,7 +240,7 @@ extension Scheduler {
 
     /// All that are under way, but one.
     func countedSessions(but id: SessionID) -> [CountedSession] {
-        live.values.filter { $0.id != id }.map { CountedSession(tenant: $0.record.tenant, target: $0.record.target) }
+        live.values.filter { $0.id != id }.map { CountedSession(tenant: $0.tenant, target: $0.record.target) }
             + openings.filter { $0.key != id }.values
     }
 
@@ -345,8 +345,9 @@ extension Scheduler {
             throw .system(error)
         }
         func bytes(_ name: String) -> ByteCount? {
-            let line = text.split(separator: "\n").first { $0.hasPrefix(name + ":") }
-            return line.flatMap { Int64($0.filter(\.isNumber)) }.map { ByteCount($0 * 1024) }
+            let line = text.utf8.split(separator: 0x0A).first { $0.starts(with: "\(name):".utf8) }
+            let digits = line?.drop { !(0x30...0x39).contains($0) }.prefix { (0x30...0x39).contains($0) }
+            return digits.flatMap { Int64(Substring($0)) }.map { ByteCount($0 * 1024) }
         }
         guard let total = bytes("MemTotal"), let available = bytes("MemAvailable") else { return nil }
         return NodeMemory(total: total, available: available)
@@ -368,7 +369,7 @@ extension Scheduler {
     /// What a request is about: one session at least. Another tenant's is as if it did not exist; an operator, who is none,
     /// sees all.
     private func sessions(of scope: SessionScope, _ tenant: Tenant? = nil) throws(Problem) -> [LiveSession] {
-        func isTheirs(_ session: LiveSession) -> Bool { tenant.map { $0 == session.record.tenant } ?? true }
+        func isTheirs(_ session: LiveSession) -> Bool { tenant.map { $0 == session.tenant } ?? true }
         switch scope {
         case .session(let id):
             let session = try known(id)

@@ -66,10 +66,8 @@ extension Cgroup {
 
     /// Of a file with lines as `name 12`.
     static func value(of name: String, in text: String) -> Int64? {
-        for line in text.split(separator: "\n") {
-            let fields = line.split(separator: " ")
-            if fields.count == 2, fields[0] == name { return Int64(fields[1]) ?? .max }
-        }
-        return nil
+        let beginning = "\(name) ".utf8
+        let line = text.utf8.split(separator: 0x0A).first { $0.starts(with: beginning) }
+        return line.map { Int64(Substring($0.dropFirst(beginning.count))) ?? .max }
     }
 }

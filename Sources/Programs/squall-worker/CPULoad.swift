@@ -59,7 +59,8 @@ private final class CPULoad: Sendable {
         var numbers = Xorshift()
         var owed: Int64 = 0
         let begun = now(CLOCK_MONOTONIC)
-        var before = begun
+        // What is for the first period is due at its beginning, as in each.
+        var before = begun - Self.period
         var used = now(CLOCK_THREAD_CPUTIME_ID)
         while true {
             let start = now(CLOCK_MONOTONIC)

@@ -32,6 +32,9 @@ final class FakeEngine: Sendable {
             return true
         }
 
+        /// What the gateway asks next on the same connection; nil when it closes it.
+        func next() -> Frame? { FakeEngine.frame(from: descriptor) }
+
         /// Returns when the gateway closes the connection.
         func waitUntilClosed() {
             var byte: UInt8 = 0

@@ -51,6 +51,37 @@ import Testing
         #expect(response["Content-Type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8")
     }
 
+    @Test func `requests that follow each other are asked on one connection`() throws {
+        let world = try GatewayWorld { _, caller, number in
+            repeat { caller.answer(200, "{\"connection\":\(number)}") } while caller.next() != nil
+        }
+        for _ in 0..<5 {
+            #expect(try world.response("GET", "/v1/faults").body == #"{"connection":0}"#)
+        }
+    }
+
+    @Test func `a connection that has gone since is no hindrance`() throws {
+        let world = try GatewayWorld { _, caller, number in
+            caller.answer(200, "{\"connection\":\(number)}")
+            // As an engine does that dies when it has taken the request in.
+            if number % 2 == 0 { _ = caller.next() }
+        }
+        for connection in [0, 1, 2, 3] {
+            #expect(try world.response("GET", "/v1/faults").body == "{\"connection\":\(connection)}")
+        }
+    }
+
+    @Test func `what nobody has asked for answers nobody`() throws {
+        let world = try GatewayWorld { _, caller, number in
+            caller.answer(200, "{\"connection\":\(number)}")
+            caller.answer(200, #"{"secret":"another's"}"#)
+            caller.waitUntilClosed()
+        }
+        for connection in 0..<4 {
+            #expect(try world.response("GET", "/v1/faults").body == "{\"connection\":\(connection)}")
+        }
+    }
+
     @Test func `HEAD is answered with the head of GET`() throws {
         let world = try GatewayWorld { _, caller, _ in caller.answer(200, #"{"faults":[]}"#) }
         let get = try world.response("GET", "/v1/faults")
