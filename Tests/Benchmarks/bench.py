@@ -9,6 +9,7 @@ import math
 import multiprocessing
 import os
 import platform
+import random
 import re
 import shutil
 import signal
@@ -223,8 +224,8 @@ class Crowd:
 
 
 class Bench:
-    def __init__(self, quick, root, table):
-        self.quick, self.root, self.table = quick, root, table
+    def __init__(self, quick, root, table, minutes=60):
+        self.quick, self.root, self.table, self.minutes = quick, root, table, minutes
         self.agent = LocalAgent(PROGRAMS, root / "agent", ["--max-sessions", "20000", "--max-memory", str(1 << 30)])
         self.agent.root.mkdir(mode=0o755)
         self.target = LocalTarget(f"squall-bench-{os.getpid()}", memory=1 << 30)
@@ -642,8 +643,64 @@ class Bench:
             )  # fmt: skip
 
 
+    def soak(self):
+        """Sessions of all families that begin and end at random: what the agent holds is to be the same at the end."""
+        faults = {
+            "cpu-throttle": {"percent": 80}, "cpu-stress": {"load": 5, "workers": 1}, "memory-stress": {"size": "8MiB"},
+            "memory-squeeze": {"percent": 95}, "disk-fill": {"path": "/tmp", "size": "4MiB"}, "container-pause": {},
+            "io-stress": {"path": "/tmp", "size": "4MiB"}, "network-latency": {"latency": "10ms"},
+            "network-loss": {"percent": 1}, "network-partition": {"hosts": ["192.0.2.1"]},
+            "network-rate-limit": {"rate": "100Mbit"},
+        }  # fmt: skip
+        usable = {name: parameters for name, parameters in faults.items() if self.has(name, parameters)}
+        targets = [LocalTarget(f"squall-soak-{os.getpid()}-{number}") for number in range(8)]
+        for target in targets:
+            target.in_network("ip", "link", "add", "eth0", "up", "type", "veth", "peer", "name", "peer0")
+        chance, live, samples, refused = random.Random(1), [], [], 0
+        end = time.monotonic() + self.minutes * 60
+        latencies, next_sample = [], time.monotonic() + 10
+        wire = Wire(self.agent.api_socket)
+        while time.monotonic() < end:
+            name = chance.choice(list(usable))
+            request = self.injection(
+                name, target=chance.choice(targets).selector, duration=f"{chance.randint(1, 10)}s", parameters=usable[name]
+            )
+            status, body, seconds = wire.ask(request)
+            # A paused target, or one that is short of memory, takes no other.
+            refused += status != 201
+            if status == 201:
+                live.append(json.loads(body)["id"])
+                latencies.append(seconds * 1e3)
+            if len(live) > 20:
+                wire.ask(self.end(live.pop(chance.randrange(len(live)))))
+            time.sleep(chance.uniform(0, 0.1))
+            if time.monotonic() > next_sample and latencies:
+                processes = self.processes()
+                samples.append({
+                    "memory": memory_of(processes) / MIB,
+                    "descriptors": sum(len(os.listdir(f"/proc/{process}/fd")) for process in processes),
+                    "threads": sum(len(os.listdir(f"/proc/{process}/task")) for process in processes),
+                    "latency": statistics.median(latencies),
+                })  # fmt: skip
+                next_sample, latencies = time.monotonic() + 10, []
+        wire.close()
+        self.halt()
+        for target in targets:
+            target.remove()
+        # What is kept of sessions that are over is full by then.
+        samples = samples[len(samples) // 5 :]
+        part = max(1, len(samples) // 4)
+        words = f"{', '.join(usable)}; {refused} refused"
+        for what, unit, most in (("memory", "MiB", 1.1), ("descriptors", "", 1.1), ("threads", "", 1.1), ("latency", "ms", 1.3)):
+            values = [sample[what] for sample in samples]
+            self.table.add(
+                f"soak of {self.minutes} minutes: {what}, the last quarter beside the first", values[-part:], unit,
+                f"{most} times at most", ratio_at_most(most), values[:part], words,
+            )  # fmt: skip
+
+
 GROUPS = (
-    "start", "parts", "instructions", "latency", "requests", "load", "fill", "throughput", "crowd", "networks",
+    "start", "parts", "instructions", "latency", "requests", "load", "fill", "throughput", "crowd", "networks", "soak",
 )  # fmt: skip
 
 
@@ -651,7 +708,8 @@ def main():
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a tenth of the repetitions")
     parser.add_argument("--json", type=Path, help="the rows, as an array of objects")
-    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"{', '.join(GROUPS)}; all unless told")
+    parser.add_argument("--minutes", type=int, default=60, help="how long the soak lasts")
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"{', '.join(GROUPS)}; all but soak unless told")
     options = parser.parse_args()
     for group in set(options.groups) - set(GROUPS):
         parser.error(f"there is no group {group}")
@@ -660,9 +718,9 @@ def main():
     root.chmod(0o755)
     table = Table(f"Linux {platform.release()}, {os.cpu_count()} CPUs")
     try:
-        with Bench(options.quick, root, table) as bench:
+        with Bench(options.quick, root, table, options.minutes) as bench:
             for group in GROUPS:
-                if group in (options.groups or GROUPS):
+                if group in (options.groups or GROUPS[:-1]):
                     getattr(bench, group)()
     finally:
         shutil.rmtree(root, ignore_errors=True)

@@ -10,25 +10,27 @@ import subprocess
 import sys
 
 ANSWER = 16
+END = 18
 
 
 def ask(path, kind, payload):
     """One request, all replies: (kind, status or None, body)."""
+    replies = []
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(30)
         connection.connect(str(path))
         connection.sendall(struct.pack(">IB", len(payload) + 1, kind) + payload)
-        received = b""
-        while chunk := connection.recv(65536):
-            received += chunk
-    replies = []
-    while received:
-        length, kind = struct.unpack(">IB", received[:5])
-        payload, received = received[5 : 4 + length], received[4 + length :]
-        if kind == ANSWER:
-            replies.append((kind, struct.unpack(">H", payload[:2])[0], json.loads(payload[2:])))
-        else:
-            replies.append((kind, None, json.loads(payload) if payload else None))
+        stream = connection.makefile("rb")
+        # To the gateway's user the engine does not hang up.
+        while head := stream.read(5):
+            length, kind = struct.unpack(">IB", head)
+            reply = stream.read(length - 1)
+            if kind == ANSWER:
+                replies.append((kind, struct.unpack(">H", reply[:2])[0], json.loads(reply[2:])))
+            else:
+                replies.append((kind, None, json.loads(reply) if reply else None))
+            if kind in (ANSWER, END):
+                break
     return replies
 
 
