@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from pathlib import Path
 
 from local_world import LocalAgent, LocalTarget
@@ -181,7 +182,7 @@ class Crowd:
     NEWNET = 0x40000000
 
     def __init__(self, count, with_network=False):
-        self.home = LocalTarget(f"squall-crowd-{os.getpid()}", memory=0)
+        self.home = LocalTarget(f"squall-crowd-{uuid.uuid4().hex[:8]}", memory=0)
         self.processes, self.directories = [], []
         libc = ctypes.CDLL(None, use_errno=True)
         own = os.open("/proc/self/ns/net", os.O_RDONLY)
@@ -228,7 +229,7 @@ class Bench:
         self.quick, self.root, self.table, self.minutes = quick, root, table, minutes
         self.agent = LocalAgent(PROGRAMS, root / "agent", ["--max-sessions", "20000", "--max-memory", str(1 << 30)])
         self.agent.root.mkdir(mode=0o755)
-        self.target = LocalTarget(f"squall-bench-{os.getpid()}", memory=1 << 30)
+        self.target = LocalTarget(f"squall-bench-{uuid.uuid4().hex[:8]}", memory=1 << 30)
         # As a pod has it.
         self.target.in_network("ip", "link", "add", "eth0", "up", "type", "veth", "peer", "name", "peer0")
 
@@ -246,12 +247,12 @@ class Bench:
     def injection(self, fault="cpu-throttle", target=None, duration="30m", parameters=None):
         token = self.agent.tenant.token(
             "inject", fault=fault, target=target or self.target.selector, parameters=parameters or {"percent": 90},
-            duration=duration,
+            duration=duration, exp=int(time.time()) + 15,
         )  # fmt: skip
         return Wire.request("POST", "/v1/sessions", token)
 
     def end(self, session):
-        return Wire.request("DELETE", f"/v1/sessions/{session}", self.agent.tenant.token("end", session=session))
+        return Wire.request("DELETE", f"/v1/sessions/{session}", self.agent.tenant.token("end", session=session, exp=int(time.time()) + 15))
 
     def begin_all(self, targets, **more):
         wire, seconds = Wire(self.agent.api_socket), []
@@ -432,10 +433,14 @@ class Bench:
         def until_busy(prepare, name):
             """Until what loads the CPU has done so for 5 ms, without these 5 ms."""
             begin = prepare()
+            # What went before is over.
+            time.sleep(0.3)
             begun = time.perf_counter()
             ended = begin()
             while has_run(name) < 5:
                 assert time.perf_counter() - begun < 10, "never busy"
+                # Whoever looks all the time takes a CPU himself.
+                time.sleep(0.0002)
             seconds = time.perf_counter() - begun
             ended()
             return seconds * 1e3 - 5
@@ -649,11 +654,11 @@ class Bench:
             "cpu-throttle": {"percent": 80}, "cpu-stress": {"load": 5, "workers": 1}, "memory-stress": {"size": "8MiB"},
             "memory-squeeze": {"percent": 95}, "disk-fill": {"path": "/tmp", "size": "4MiB"}, "container-pause": {},
             "io-stress": {"path": "/tmp", "size": "4MiB"}, "network-latency": {"latency": "10ms"},
-            "network-loss": {"percent": 1}, "network-partition": {"hosts": ["192.0.2.1"]},
+            "network-loss": {"percent": 1}, "network-partition": {"destinationIPs": ["192.0.2.1"]},
             "network-rate-limit": {"rate": "100Mbit"},
         }  # fmt: skip
         usable = {name: parameters for name, parameters in faults.items() if self.has(name, parameters)}
-        targets = [LocalTarget(f"squall-soak-{os.getpid()}-{number}") for number in range(8)]
+        targets = [LocalTarget(f"squall-soak-{uuid.uuid4().hex[:8]}") for number in range(8)]
         for target in targets:
             target.in_network("ip", "link", "add", "eth0", "up", "type", "veth", "peer", "name", "peer0")
         chance, live, samples, refused = random.Random(1), [], [], 0
