@@ -18,72 +18,75 @@ extension JSON {
     }
 
     /// One line, no blanks, members in their order.
-    package var text: String {
-        var text = ""
-        write(to: &text)
-        return text
-    }
+    package var text: String { String(decoding: bytes, as: UTF8.self) }
 
-    package var bytes: [UInt8] { Array(text.utf8) }
+    package var bytes: [UInt8] {
+        var bytes: [UInt8] = []
+        write(to: &bytes)
+        return bytes
+    }
 
     /// Indented, for people.
     package var prettyText: String {
-        var text = ""
-        write(to: &text, indentation: 0)
-        return text
+        var bytes: [UInt8] = []
+        write(to: &bytes, indentation: 0)
+        return String(decoding: bytes, as: UTF8.self)
     }
 
-    private func write(to text: inout String, indentation: Int? = nil) {
+    private func write(to bytes: inout [UInt8], indentation: Int? = nil) {
         switch self {
-        case .null: text += "null"
-        case .boolean(let value): text += value ? "true" : "false"
-        case .integer(let value): text += String(value)
-        case .number(let value): text += value.isFinite ? "\(value)" : "null"
-        case .string(let value): Self.write(value, to: &text)
+        case .null: bytes += "null".utf8
+        case .boolean(let value): bytes += (value ? "true" : "false").utf8
+        case .integer(let value): bytes += String(value).utf8
+        case .number(let value): bytes += (value.isFinite ? "\(value)" : "null").utf8
+        case .string(let value): Self.write(value, to: &bytes)
         case .array(let values):
-            Self.writeList(values, between: "[", "]", to: &text, indentation: indentation) { value, text, deeper in
-                value.write(to: &text, indentation: deeper)
+            Self.writeList(values, between: "[", "]", to: &bytes, indentation: indentation) { value, bytes, deeper in
+                value.write(to: &bytes, indentation: deeper)
             }
         case .object(let members):
-            Self.writeList(members, between: "{", "}", to: &text, indentation: indentation) { member, text, deeper in
-                Self.write(member.name, to: &text)
-                text += deeper == nil ? ":" : ": "
-                member.value.write(to: &text, indentation: deeper)
+            Self.writeList(members, between: "{", "}", to: &bytes, indentation: indentation) { member, bytes, deeper in
+                Self.write(member.name, to: &bytes)
+                bytes += (deeper == nil ? ":" : ": ").utf8
+                member.value.write(to: &bytes, indentation: deeper)
             }
         }
     }
 
     private static func writeList<Element>(
-        _ elements: [Element], between open: String, _ close: String, to text: inout String, indentation: Int?,
-        _ body: (Element, inout String, Int?) -> Void
+        _ elements: [Element], between open: String, _ close: String, to bytes: inout [UInt8], indentation: Int?,
+        _ body: (Element, inout [UInt8], Int?) -> Void
     ) {
         let deeper = indentation.map { $0 + 1 }
-        text += open
-        for (index, element) in elements.enumerated() {
-            if index > 0 { text += "," }
-            if let deeper { text += "\n" + String(repeating: "  ", count: deeper) }
-            body(element, &text, deeper)
+        func breakLine(_ depth: Int) {
+            bytes.append(0x0A)
+            bytes.append(contentsOf: repeatElement(0x20, count: 2 * depth))
         }
-        if let indentation, !elements.isEmpty { text += "\n" + String(repeating: "  ", count: indentation) }
-        text += close
+        bytes += open.utf8
+        for (index, element) in elements.enumerated() {
+            if index > 0 { bytes += ",".utf8 }
+            if let deeper { breakLine(deeper) }
+            body(element, &bytes, deeper)
+        }
+        if let indentation, !elements.isEmpty { breakLine(indentation) }
+        bytes += close.utf8
     }
 
-    private static func write(_ string: String, to text: inout String) {
-        text += "\""
-        for scalar in string.unicodeScalars {
-            switch scalar {
-            case "\"": text += "\\\""
-            case "\\": text += "\\\\"
-            case "\n": text += "\\n"
-            case "\r": text += "\\r"
-            case "\t": text += "\\t"
-            case _ where scalar.value < 0x20 || scalar.value == 0x7F:
-                let digits = String(scalar.value, radix: 16)
-                text += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-            default: text.unicodeScalars.append(scalar)
+    private static func write(_ string: String, to bytes: inout [UInt8]) {
+        let quote = UInt8(ascii: "\"")
+        let backslash = UInt8(ascii: "\\")
+        bytes.append(quote)
+        for byte in string.utf8 {
+            switch byte {
+            case quote, backslash: bytes += [backslash, byte]
+            case 0x0A: bytes += "\\n".utf8
+            case 0x0D: bytes += "\\r".utf8
+            case 0x09: bytes += "\\t".utf8
+            case 0..<0x20, 0x7F: bytes += "\\u00\(byte < 0x10 ? "0" : "")\(String(byte, radix: 16))".utf8
+            default: bytes.append(byte)
             }
         }
-        text += "\""
+        bytes.append(quote)
     }
 }
 
@@ -113,8 +116,8 @@ private struct JSONReader {
         while let byte = next, byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09 { position += 1 }
     }
 
-    private mutating func take(_ byte: Character) -> Bool {
-        guard next == byte.asciiValue else { return false }
+    private mutating func take(_ character: Unicode.Scalar) -> Bool {
+        guard next == UInt8(ascii: character) else { return false }
         position += 1
         return true
     }
@@ -218,17 +221,23 @@ private struct JSONReader {
     private mutating func string() throws(JSONError) -> String {
         position += 1
         var text: [UInt8] = []
+        // What needs nothing done to it is taken as one piece.
+        var pieceStart = position
         while let byte = next {
             position += 1
             switch byte {
             case UInt8(ascii: "\""):
+                text += bytes[pieceStart..<position - 1]
                 guard let string = String(validating: text, as: UTF8.self) else {
                     throw failure("string is not UTF-8")
                 }
                 return string
-            case UInt8(ascii: "\\"): text.append(contentsOf: String(try escape()).utf8)
+            case UInt8(ascii: "\\"):
+                text += bytes[pieceStart..<position - 1]
+                text.append(contentsOf: String(try escape()).utf8)
+                pieceStart = position
             case 0..<0x20: throw failure("control character in a string")
-            default: text.append(byte)
+            default: break
             }
         }
         throw failure("unexpected end of a string")
