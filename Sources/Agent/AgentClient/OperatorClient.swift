@@ -5,6 +5,8 @@ package import ChaosModel
 package struct OperatorClient: Sendable {
     private let socket: String
     private let timeout: Duration
+    /// A halt is answered when every session of the node is undone: a thousand, on a node that is slow.
+    private static let haltTimeout = Duration.seconds(600)
 
     package init(socket: String, timeout: Duration = .seconds(10)) {
         self.socket = socket
@@ -12,11 +14,13 @@ package struct OperatorClient: Sendable {
     }
 
     package func answer(to command: OperatorCommand) throws(ClientError) -> Answer {
-        try answer(to: Frame(.command, command.json.bytes))
+        var timeout = timeout
+        if case .halt = command { timeout = max(timeout, Self.haltTimeout) }
+        return try answer(to: Frame(.command, command.json.bytes), within: timeout)
     }
 
     package func answer(to query: PublicQuery) throws(ClientError) -> Answer {
-        try answer(to: Frame(.query, query.rawValue.utf8))
+        try answer(to: Frame(.query, query.rawValue.utf8), within: timeout)
     }
 
     /// Hands over the items of a stream as they come, however long that takes.
@@ -26,7 +30,7 @@ package struct OperatorClient: Sendable {
         try exchange(Frame(.command, command.json.bytes), timeout: nil, each: each)
     }
 
-    private func answer(to request: Frame) throws(ClientError) -> Answer {
+    private func answer(to request: Frame, within timeout: Duration) throws(ClientError) -> Answer {
         let answer = try exchange(request, timeout: timeout) { _ in }
         guard let answer else { throw notTheProtocol("a stream where one answer was due") }
         return answer
