@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import ctypes
 import gzip
 import json
 import math
@@ -170,42 +169,58 @@ def memory_of(processes):
 
 def wakeups_of(processes):
     """Of each thread, how often it has waited; a pool's threads come and go."""
-    statuses = [task / "status" for process in processes for task in Path(f"/proc/{process}/task").iterdir()]
-    return {
-        file: int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", file.read_text(), re.MULTILINE)[1]) for file in statuses
-    }
+    counts = {}
+    for file in [task / "status" for process in processes for task in Path(f"/proc/{process}/task").iterdir()]:
+        # One that has ended since has nothing to say.
+        with contextlib.suppress(OSError):
+            counts[file] = int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", file.read_text(), re.MULTILINE)[1])
+    return counts
+
+
+def until(condition, seconds):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError("in vain")
+
+
+@contextlib.contextmanager
+def removed(*things):
+    """What is made for a figure is gone after it, whatever became of that."""
+    try:
+        yield things[0]
+    finally:
+        for thing in things:
+            thing.remove()
 
 
 class Crowd:
     """Many targets that do nothing: each a process in a cgroup of its own, or in a network namespace of its own."""
 
-    NEWNET = 0x40000000
-
     def __init__(self, count, with_network=False):
         self.home = LocalTarget(f"squall-crowd-{uuid.uuid4().hex[:8]}", memory=0)
         self.processes, self.directories = [], []
-        libc = ctypes.CDLL(None, use_errno=True)
-        own = os.open("/proc/self/ns/net", os.O_RDONLY)
-        for index in range(count):
-            if with_network:
-                # Of this process too, for a moment: its children come into it.
-                assert libc.unshare(self.NEWNET) == 0, os.strerror(ctypes.get_errno())
-                run("ip", "link", "add", "eth0", "up", "type", "veth", "peer", "name", "peer0")
-            process = os.posix_spawn("/bin/sleep", ["sleep", "7200"], {})
-            self.processes.append(process)
-            for directory in self.home.directories:
-                place = directory
-                if not with_network:
-                    place = directory / str(index)
-                    place.mkdir()
-                    for file in ("cpuset.cpus", "cpuset.mems"):
-                        if (place / file).exists():
-                            (place / file).write_text((directory / file).read_text())
-                    self.directories.append(place)
-                (place / "cgroup.procs").write_text(str(process))
+        command = ["sleep", "7200"]
         if with_network:
-            assert libc.setns(own, self.NEWNET) == 0
-        os.close(own)
+            link = "ip link add eth0 up type veth peer name peer0 && exec sleep 7200"
+            command = ["unshare", "--net", "sh", "-c", link]
+        with contextlib.ExitStack() as failed:
+            failed.callback(self.remove)
+            for index in range(count):
+                process = os.posix_spawnp(command[0], command, dict(os.environ))
+                self.processes.append(process)
+                for directory in self.home.directories:
+                    place = directory
+                    if not with_network:
+                        place = directory / str(index)
+                        place.mkdir()
+                        self.directories.append(place)
+                        for file in ("cpuset.cpus", "cpuset.mems"):
+                            if (place / file).exists():
+                                (place / file).write_text((directory / file).read_text())
+                    (place / "cgroup.procs").write_text(str(process))
+            until(lambda: all(Path(f"/proc/{process}/comm").read_text() == "sleep\n" for process in self.processes), 60)
+            failed.pop_all()
 
     @property
     def selectors(self):
@@ -230,16 +245,20 @@ class Bench:
         self.agent = LocalAgent(PROGRAMS, root / "agent", ["--max-sessions", "20000", "--max-memory", str(1 << 30)])
         self.agent.root.mkdir(mode=0o755)
         self.target = LocalTarget(f"squall-bench-{uuid.uuid4().hex[:8]}", memory=1 << 30)
-        # As a pod has it.
-        self.target.in_network("ip", "link", "add", "eth0", "up", "type", "veth", "peer", "name", "peer0")
 
     def __enter__(self):
-        self.agent.start()
+        try:
+            # As a pod has it.
+            self.target.in_network("ip", "link", "add", "eth0", "up", "type", "veth", "peer", "name", "peer0")
+            self.agent.start()
+        except BaseException:
+            self.target.remove()
+            raise
         return self
 
     def __exit__(self, *_):
-        self.agent.stop()
-        self.target.remove()
+        with removed(self.target):
+            self.agent.stop()
 
     def times(self, count):
         return range(max(3, count // 10) if self.quick else count)
@@ -503,11 +522,10 @@ class Bench:
         def rate(begin):
             """Bytes a second from the first eighth to the last."""
             ended = begin()
-            while (first := self.target.anonymous_bytes()) < size / 8:
-                pass
-            begun = time.perf_counter()
-            while (last := self.target.anonymous_bytes()) < size * 7 / 8:
-                pass
+            until(lambda: self.target.anonymous_bytes() >= size / 8, 60)
+            first, begun = self.target.anonymous_bytes(), time.perf_counter()
+            until(lambda: self.target.anonymous_bytes() >= size * 7 / 8, 60)
+            last = self.target.anonymous_bytes()
             seconds = time.perf_counter() - begun
             ended()
             return (last - first) / seconds / MIB
@@ -556,24 +574,25 @@ class Bench:
 
     def throughput(self):
         """Sessions begun in a second, by one caller and by 64 at once, each with a target of its own."""
-        crowd = Crowd(64)
-        targets = crowd.selectors
+        with removed(Crowd(64)) as crowd:
+            self.throughput_among(crowd.selectors)
 
+    def throughput_among(self, targets):
         def rate(callers, each):
-            ready, statuses = multiprocessing.Barrier(callers + 1), multiprocessing.SimpleQueue()
+            ready, statuses = multiprocessing.Barrier(callers + 1), multiprocessing.Queue()
 
             def call(target):
                 requests = [self.injection(target=target) for _ in range(each)]
                 wire = Wire(self.agent.api_socket)
-                ready.wait()
+                ready.wait(60)
                 statuses.put([wire.ask(request)[0] for request in requests])
 
             processes = [multiprocessing.Process(target=call, args=(target,)) for target in targets[:callers]]
             for process in processes:
                 process.start()
-            ready.wait()
+            ready.wait(60)
             begun = time.perf_counter()
-            told = [status for _ in processes for status in statuses.get()]
+            told = [status for _ in processes for status in statuses.get(timeout=60)]
             seconds = time.perf_counter() - begun
             for process in processes:
                 process.join()
@@ -585,7 +604,6 @@ class Bench:
         for _ in range(1 if self.quick else 5):
             alone.append(rate(1, 200))
             together.append(rate(64, 20))
-        crowd.remove()
         self.table.add(
             "sessions begun in a second, 64 callers beside one", together, "1/s", "5 times, and 1,000",
             lambda value, rival: value >= 5 * rival and value >= 1000, alone,
@@ -604,36 +622,35 @@ class Bench:
     def crowds(self, fault, parameters, counts, with_network):
         costs = {"begin": [], "end": [], "recover": [], "memory": []}
         for count in counts:
-            crowd = Crowd(count, with_network)
-            selectors = crowd.selectors
-            # An engine that has seen nothing yet, so that what it holds is of these sessions.
-            self.agent.stop()
-            self.agent.start()
-            # What it needs for any session is there before it is measured.
-            self.begin_all([self.target.selector] * 20, fault=fault, parameters=parameters)
-            self.halt()
-            before = memory_of(self.processes())
-            seconds = self.begin_all(selectors, fault=fault, parameters=parameters)
-            costs["begin"].append((count, sum(seconds) / count * 1e3))
-            each = (memory_of(self.processes()) - before) / count / 1024
-            costs["memory"].append((count, each))
-            if count == counts[-1]:
-                self.table.add(f"{fault}: wake-ups, {count} sessions", self.wakeups(), "1/s", "1 at most", at_most(1))
-                scrapes = [
-                    timed(self.agent.tenant.call, "GET", "/metrics") * 1e3 for _ in range(20)
-                ]
-                self.table.add(f"{fault}: a scrape, {count} sessions", scrapes, "ms", "5 ms at most", at_most(5))
-                self.table.add(f"{fault}: memory of each of {count} sessions", each, "KiB", "16 KiB at most", at_most(16))
-            costs["end"].append((count, self.halt() / count * 1e3))
-            self.begin_all(selectors, fault=fault, parameters=parameters)
-            begun = time.perf_counter()
-            self.agent.kill_engine()
-            # It serves when it has taken back all that it can.
-            self.agent.wait_until_ready(600, poll=0.001)
-            taken_back = self.agent.tenant.list().body["sessions"]
-            assert all(session["state"] == "ended" for session in taken_back), taken_back
-            costs["recover"].append((count, (time.perf_counter() - begun) / count * 1e3))
-            crowd.remove()
+            with removed(Crowd(count, with_network)) as crowd:
+                selectors = crowd.selectors
+                # An engine that has seen nothing yet, so that what it holds is of these sessions.
+                self.agent.stop()
+                self.agent.start()
+                # What it needs for any session is there before it is measured.
+                self.begin_all([self.target.selector] * 20, fault=fault, parameters=parameters)
+                self.halt()
+                before = memory_of(self.processes())
+                seconds = self.begin_all(selectors, fault=fault, parameters=parameters)
+                costs["begin"].append((count, sum(seconds) / count * 1e3))
+                each = (memory_of(self.processes()) - before) / count / 1024
+                costs["memory"].append((count, each))
+                if count == counts[-1]:
+                    self.table.add(f"{fault}: wake-ups, {count} sessions", self.wakeups(), "1/s", "1 at most", at_most(1))
+                    scrapes = [
+                        timed(self.agent.tenant.call, "GET", "/metrics") * 1e3 for _ in range(20)
+                    ]
+                    self.table.add(f"{fault}: a scrape, {count} sessions", scrapes, "ms", "5 ms at most", at_most(5))
+                    self.table.add(f"{fault}: memory of each of {count} sessions", each, "KiB", "16 KiB at most", at_most(16))
+                costs["end"].append((count, self.halt() / count * 1e3))
+                self.begin_all(selectors, fault=fault, parameters=parameters)
+                begun = time.perf_counter()
+                self.agent.kill_engine()
+                # It serves when it has taken back all that it can.
+                self.agent.wait_until_ready(600, poll=0.001)
+                taken_back = self.agent.tenant.list().body["sessions"]
+                assert all(session["state"] == "ended" for session in taken_back), taken_back
+                costs["recover"].append((count, (time.perf_counter() - begun) / count * 1e3))
         for what in ("end", "recover"):
             count, each = costs[what][-1]
             name = "a halt" if what == "end" else "recovery after SIGKILL"
@@ -659,6 +676,10 @@ class Bench:
         }  # fmt: skip
         usable = {name: parameters for name, parameters in faults.items() if self.has(name, parameters)}
         targets = [LocalTarget(f"squall-soak-{uuid.uuid4().hex[:8]}") for number in range(8)]
+        with removed(*targets):
+            self.soak_among(targets, usable)
+
+    def soak_among(self, targets, usable):
         for target in targets:
             target.in_network("ip", "link", "add", "eth0", "up", "type", "veth", "peer", "name", "peer0")
         chance, live, samples, refused = random.Random(1), [], [], 0
@@ -690,8 +711,6 @@ class Bench:
                 next_sample, latencies = time.monotonic() + 10, []
         wire.close()
         self.halt()
-        for target in targets:
-            target.remove()
         # What is kept of sessions that are over is full by then.
         samples = samples[len(samples) // 5 :]
         part = max(1, len(samples) // 4)

@@ -22,7 +22,9 @@ def main():
     now = time.strftime("%Y-%m-%d %H:%M", time.gmtime())
     for row in rows:
         lines[row["name"]] = "| " + " | ".join([*cells(row), now]) + " |"
-    place = f"Measured on {rows[0]['place']}.\n\n" if rows else ""
+    if not rows:
+        return
+    place = f"Measured on {rows[0]['place']}.\n\n"
     written = place + HEAD + "".join(line + "\n" for line in lines.values())
     page.write_text(text[: found.start()] + found[1] + written + found[3] + text[found.end() :])
 

@@ -119,6 +119,15 @@ def test_the_engines_socket_is_closed_to_the_gateways_commands(agent):
     assert (status, body["code"]) == (403, "not-operator")
 
 
+def test_the_gateways_requests_follow_each_other_on_one_connection(agent):
+    """Each is answered once and in order, also one that comes before the last answer."""
+    kinds = ["name", "liveness", "faults"] * 5
+    answers = ask_as(65532, agent.engine_socket, *(word for kind in kinds for word in (3, kind)))
+    assert [status for status, _ in answers] == [200] * len(kinds)
+    for kind, (_, body) in zip(kinds, answers):
+        assert ("faults" in body) == (kind == "faults"), (kind, body)
+
+
 def test_strangers_cannot_reach_the_engines_socket(agent):
     assert ask_as(12345, agent.engine_socket, 3, "node") == "PermissionError"
 

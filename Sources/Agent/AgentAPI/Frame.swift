@@ -4,7 +4,8 @@
 ///     kind    1 byte
 ///     payload length - 1 bytes
 ///
-/// A connection carries one request, then its replies, and is closed by the side that replies.
+/// A connection carries one request, then its replies, and is closed by the side that replies; but the gateway's to the engine
+/// carries one request after another.
 /// docs/frames.md describes each kind.
 package struct Frame: Hashable, Sendable {
     package enum Kind: UInt8, Sendable {
@@ -78,7 +79,8 @@ package struct FrameDecoder: Sendable {
         let end = 4 + Int(length)
         guard buffer.count >= end else { return nil }
         let frame = Frame(kind, buffer[5..<end])
-        buffer.removeFirst(end)
+        // What is empty holds no memory: a connection may rest for long.
+        if buffer.count == end { buffer = [] } else { buffer.removeFirst(end) }
         return frame
     }
 }

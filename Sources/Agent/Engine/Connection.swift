@@ -19,6 +19,13 @@ final class Connection {
     private var writeSource: (any DispatchSourceWrite)?
     private var decoder = FrameDecoder()
     private var hasRequest = false
+    /// How many requests there were: what is said to one is not said to the next.
+    private(set) var requestCount = 0
+    /// Bytes of the next request that came before this one was over.
+    private var earlyBytes = 0
+    /// A token has a quarter of it.
+    private static let mostEarlyBytes = 65536
+    private var isAnswered = false
     private var isOpen = true
     private var isFinishing = false
     private var outgoing: ArraySlice<UInt8> = []
@@ -52,14 +59,16 @@ final class Connection {
     func rest() {
         work = nil
         hasRequest = false
-        // What came before it was asked for is not ours to keep.
-        if !decoder.isEmpty { close() }
+        earlyBytes = 0
+        takeRequest()
     }
 
     /// Returns when the bytes are with the kernel, so a slow reader slows its own stream and nothing else.
     /// False when the other side is gone.
     func send(_ frame: Frame, isolation: isolated any Actor = #isolation) async -> Bool {
-        guard isOpen else { return false }
+        // There is one answer, or one end of a stream.
+        guard isOpen, !isAnswered else { return false }
+        isAnswered = frame.kind == .answer || frame.kind == .end
         outgoing += frame.encoded
         writable()
         if outgoing.isEmpty || !isOpen { return isOpen }
@@ -71,12 +80,22 @@ final class Connection {
         let count = chunk.withUnsafeMutableBytes { recv(descriptor, $0.baseAddress, $0.count, 0) }
         if count < 0 && (errno == EAGAIN || errno == EINTR) { return }
         guard count > 0 else { return close() }
-        // One request at a time: what comes meanwhile is not ours to keep.
-        guard !hasRequest else { return close() }
         decoder.append(chunk[..<count])
+        guard !hasRequest else {
+            // The gateway may have read the answer before it is known here that all was said.
+            earlyBytes += count
+            if isOperator || earlyBytes > Self.mostEarlyBytes { close() }
+            return
+        }
+        takeRequest()
+    }
+
+    private func takeRequest() {
         do {
             guard let frame = try decoder.next() else { return }
             hasRequest = true
+            isAnswered = false
+            requestCount += 1
             onRequest(frame)
         } catch {
             close()
@@ -93,6 +112,8 @@ final class Connection {
             guard count >= 0 else { return close() }
             outgoing = outgoing.dropFirst(count)
         }
+        // An empty slice would keep all that was sent.
+        outgoing = []
         writeSource?.cancel()
         writeSource = nil
         drained?.resume(returning: true)

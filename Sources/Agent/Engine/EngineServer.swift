@@ -70,8 +70,11 @@ actor EngineServer {
     private func begin(_ frame: Frame, on number: UInt64) {
         guard let connection = connections[number] else { return }
         let isOperator = connection.isOperator
+        let request = connection.requestCount
         connection.work = Task {
-            await service.answer(frame, isOperator: isOperator) { reply in await self.send(reply, on: number) }
+            await service.answer(frame, isOperator: isOperator) { reply in
+                await self.send(reply, to: request, on: number)
+            }
             guard let connection = connections[number] else { return }
             // The gateway asks again; an operator hangs up.
             if isOperator { connection.finish() } else { connection.rest() }
@@ -79,8 +82,8 @@ actor EngineServer {
     }
 
     /// False when the other side is gone.
-    private func send(_ frame: Frame, on number: UInt64) async -> Bool {
-        guard let connection = connections[number] else { return false }
+    private func send(_ frame: Frame, to request: Int, on number: UInt64) async -> Bool {
+        guard let connection = connections[number], connection.requestCount == request else { return false }
         return await connection.send(frame)
     }
 }

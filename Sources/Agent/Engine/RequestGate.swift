@@ -2,6 +2,7 @@ import AgentAPI
 import Audit
 import Authorization
 import ChaosModel
+import Dispatch
 import Glibc
 import LinuxSystem
 import Sessions
@@ -101,10 +102,13 @@ actor RequestGate {
                 scheduler.presence.waitUntilAny()
                 sleep(1)
                 guard hasToLook else { continue }
+                let isDone = DispatchSemaphore(value: 0)
                 Task {
                     await look()
                     await scheduler.checkHealth()
+                    isDone.signal()
                 }
+                isDone.wait()
             }
         }
         pthread_detach(thread)

@@ -1,6 +1,7 @@
 /// How much of the gateway one client, and all clients together, may hold, and for how long.
 package struct Limits: Sendable {
-    /// How many connections are served at once, each with at most one connection to the engine.
+    /// How many connections are served at once, each with at most one connection to the engine, beside
+    /// 16 that rest.
     package var connections = 256
     package var probeConnections = 64
     /// Of these, how many one peer may have: a process on the Unix socket, an address on the others.
