@@ -28,6 +28,8 @@ final class ShapedNetwork: Entrusted {
     var lookups: [SessionID: Lookups] = [:]
     /// When the queues began to drain.
     var drainingSince: BootInstant?
+    /// While ifbs are deleted elsewhere, who waits for that: nobody else touches the namespace then.
+    private var waitingForDeletion: [CheckedContinuation<Void, Never>]?
 
     init(_ facts: TargetFacts.NetworkNamespace, shaper: TrafficShaper, base: TrafficBase) {
         self.shaper = shaper
@@ -36,6 +38,20 @@ final class ShapedNetwork: Entrusted {
     }
 
     func wasTakenBack() { shaper.forget() }
+
+    var isBeingDeletedFrom: Bool { waitingForDeletion != nil }
+
+    func beginDeletion() { waitingForDeletion = [] }
+
+    func endDeletion() {
+        let waiting = waitingForDeletion ?? []
+        waitingForDeletion = nil
+        for each in waiting { each.resume() }
+    }
+
+    func untilNothingIsDeleted(_ isolation: isolated (any Actor)? = #isolation) async {
+        while isBeingDeletedFrom { await withCheckedContinuation { waitingForDeletion?.append($0) } }
+    }
 
     func note(drift found: [String]) {
         drift += found.prefix(max(0, Self.mostDrift - drift.count))
@@ -167,7 +183,8 @@ extension StepRunner {
         _ facts: TargetFacts.NetworkNamespace, with layer: TrafficLayer, over base: TrafficBase,
         for session: SessionID, on target: ResolvedTarget, until deadline: BootInstant,
         news: @escaping @Sendable (StepNews) -> Void
-    ) throws(StepError) {
+    ) async throws(StepError) {
+        await untilNothingIsDeleted(from: facts)
         let network: ShapedNetwork
         if let known = networks[facts] {
             network = known
@@ -241,11 +258,50 @@ extension StepRunner {
         throw StepError(refusal)
     }
 
-    func unshape(_ facts: TargetFacts.NetworkNamespace, base: TrafficBase, for session: SessionID) -> UndoProgress {
+    func unshape(
+        _ facts: TargetFacts.NetworkNamespace, base: TrafficBase, for session: SessionID
+    ) async -> UndoProgress {
+        var wasTakenBack = false
+        var rounds = 0
+        while rounds < Self.deletionRounds {
+            await untilNothingIsDeleted(from: facts)
+            // Another session's end may have seen to the rest.
+            if rounds > 0, networks[facts] == nil { return .done(wasTakenBack ? .alreadyRestored : .restored) }
+            guard let queue = deletions.take() else {
+                await deletions.untilOneIsIdle()
+                continue
+            }
+            defer { deletions.giveBack(queue) }
+            switch takeOut(session, from: facts, base: base, &wasTakenBack) {
+            case .progress(let progress): return progress
+            case .leaves(let links, let network):
+                rounds += 1
+                do throws(TrafficError) {
+                    try await delete(links, from: network, on: queue)
+                } catch {
+                    return .done(.failed("\(error)"))
+                }
+            }
+        }
+        return .done(.failed("somebody else makes the interfaces anew that are deleted"))
+    }
+
+    /// One is enough, unless somebody else is at work, too.
+    private static let deletionRounds = 12
+
+    private enum TakingOut {
+        case progress(UndoProgress)
+        /// These are to be deleted: then look again.
+        case leaves([Int32], ShapedNetwork)
+    }
+
+    private func takeOut(
+        _ session: SessionID, from facts: TargetFacts.NetworkNamespace, base: TrafficBase, _ wasTakenBack: inout Bool
+    ) -> TakingOut {
         do {
             guard let network = try networks[facts] ?? reopen(facts, base: base) else {
                 // The namespace went, and everything in it.
-                return .done(.alreadyRestored)
+                return .progress(.done(.alreadyRestored))
             }
             networks[facts] = network
             if network.layers[session] != nil { try? network.count() }
@@ -253,56 +309,82 @@ extension StepRunner {
             network.deadlines[session] = nil
             network.counted[session] = nil
             network.lookups[session] = nil
-            let wasTakenBack = !claim(network)
+            if !claim(network) { wasTakenBack = true }
             // Others in the namespace go on. Whether they can be entrusted to anybody must not keep this one in effect.
             if network.slot == nil, !network.layers.isEmpty { try? entrust(network, target: nil) }
-            if let retry = try converge(network) { return .unfinished(callAgainAfter: retry) }
+            switch try converge(network, leavesLinks: true) {
+            case .settled: break
+            case .draining(let retry): return .progress(.unfinished(callAgainAfter: retry))
+            case .leaves(let links): return .leaves(links, network)
+            }
             let left = try network.shaper.verify(network.layers, base: network.base)
-            if !left.isEmpty { return .done(.failed("still there: \(left.joined(separator: "; "))")) }
+            if !left.isEmpty { return .progress(.done(.failed("still there: \(left.joined(separator: "; "))"))) }
             if network.layers.isEmpty {
                 letGo(network)
                 networks[facts] = nil
             } else if !entrustRest(of: network) {
                 // This took so long that everything was taken out, also what others have there.
-                return .unfinished(callAgainAfter: .milliseconds(1))
+                return .progress(.unfinished(callAgainAfter: .milliseconds(1)))
             }
-            if wasTakenBack, network.drift.isEmpty { return .done(.alreadyRestored) }
-            return .done(network.drift.isEmpty ? .restored : .drifted(found: network.drift.joined(separator: "; ")))
+            if wasTakenBack, network.drift.isEmpty { return .progress(.done(.alreadyRestored)) }
+            let outcome: UndoOutcome =
+                network.drift.isEmpty ? .restored : .drifted(found: network.drift.joined(separator: "; "))
+            return .progress(.done(outcome))
         } catch {
-            return .done(.failed("\(error)"))
+            return .progress(.done(.failed("\(error)")))
         }
     }
 
-    func trafficEffect(in facts: TargetFacts.NetworkNamespace, of session: SessionID) -> Effect? {
+    /// Everybody else goes on meanwhile, but for those who are in the same namespace.
+    private func delete(
+        _ links: [Int32], from network: ShapedNetwork, on queue: DispatchQueue
+    ) async throws(TrafficError) {
+        network.beginDeletion()
+        defer { network.endDeletion() }
+        nonisolated(unsafe) let shaper = network.shaper
+        try await withCheckedContinuation { continuation in
+            queue.async {
+                continuation.resume(
+                    returning: Result { () throws(TrafficError) in try shaper.delete(links: links) })
+            }
+        }.get()
+    }
+
+    func untilNothingIsDeleted(from facts: TargetFacts.NetworkNamespace) async {
+        while let network = networks[facts], network.isBeingDeletedFrom { await network.untilNothingIsDeleted() }
+    }
+
+    func trafficEffect(in facts: TargetFacts.NetworkNamespace, of session: SessionID) async -> Effect? {
+        await untilNothingIsDeleted(from: facts)
         guard let network = networks[facts], case .success = Result(catching: network.count) else { return nil }
         let counted = network.counted[session] ?? (0, 0)
         return .traffic(packets: counted.packets, dropped: counted.dropped)
     }
 
-    /// Makes the kernel show the network's layers. Returns when to call again while old queues still drain.
-    private func converge(_ network: ShapedNetwork) throws(TrafficError) -> Duration? {
+    /// Makes the kernel show the network's layers.
+    private func converge(_ network: ShapedNetwork, leavesLinks: Bool) throws(TrafficError) -> TrafficOutcome {
         let since = network.drainingSince ?? .now
         network.drainingSince = since
-        switch try network.shaper.converge(
-            to: network.layers, from: network.base, giveUpDraining: .now - since > Self.drainPatience)
-        {
-        case .draining(let retry):
-            return retry
-        case .settled(let drift):
+        let outcome = try network.shaper.converge(
+            to: network.layers, from: network.base, giveUpDraining: .now - since > Self.drainPatience,
+            leavesLinks: leavesLinks)
+        if case .settled(let drift) = outcome {
             network.drainingSince = nil
             network.note(drift: drift)
-            return nil
         }
+        return outcome
     }
 
     /// The same, and sees to the queues that drain: the layers are in effect without them.
     private func settle(_ network: ShapedNetwork) throws(TrafficError) {
-        guard let retry = try converge(network) else { return }
+        guard case .draining(let retry) = try converge(network, leavesLinks: false) else { return }
         nonisolated(unsafe) let network = network
         executor.queue.asyncAfter(deadline: DispatchTime.now() + retry.seconds) { [weak self] in
             self?.assumeIsolated { runner in
-                // Nobody's any more, or another's by now; and what was overdue stays out.
-                guard runner.networks.values.contains(where: { $0 === network }), runner.claim(network) else { return }
+                // Nobody's any more, another's by now, or seen to by a session that ends; and what was overdue stays out.
+                guard runner.networks.values.contains(where: { $0 === network }), !network.isBeingDeletedFrom,
+                    runner.claim(network)
+                else { return }
                 // What fails here is found, and told, when the next layer goes.
                 try? runner.settle(network)
                 _ = runner.handOver(network)

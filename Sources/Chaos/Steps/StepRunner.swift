@@ -75,6 +75,8 @@ package actor StepRunner {
 
     /// The namespaces in which sessions have layers.
     var networks: [TargetFacts.NetworkNamespace: ShapedNetwork] = [:]
+    /// Where interfaces are deleted.
+    let deletions = DeletionQueues(label: "squall.deletions", count: 32)
     /// The cgroups' limits that sessions have lowered.
     var limits: [LimitKey: LoweredLimits] = [:]
     var workers: [WorkerKey: RunningWorker] = [:]
@@ -214,7 +216,7 @@ package actor StepRunner {
         let key = WorkerKey(session: session, step: step)
         switch intent {
         case .shapeTraffic(let layer, let network, let base):
-            try shape(network, with: layer, over: base, for: session, on: target, until: deadline, news: news)
+            try await shape(network, with: layer, over: base, for: session, on: target, until: deadline, news: news)
         case .runWorker(let task, let score, _):
             let sockets = try openSockets(of: task, on: target)
             try await startWorker(
@@ -232,7 +234,7 @@ package actor StepRunner {
     /// What a step has achieved so far, as the kernel counts it; nil when that cannot be told.
     package func effect(of intent: Intent, step: Int, of session: SessionID) async -> Effect? {
         switch intent {
-        case .shapeTraffic(_, let network, _): trafficEffect(in: network, of: session)
+        case .shapeTraffic(_, let network, _): await trafficEffect(in: network, of: session)
         case .lowerLimit(let layer, let cgroup): limitEffect(layer, in: cgroup, of: session)
         case .runWorker, .fillDisk: await effect(of: WorkerKey(session: session, step: step))
         case .signalProcesses: signalled[WorkerKey(session: session, step: step)].map(Effect.signalled)
@@ -250,7 +252,7 @@ package actor StepRunner {
         guard isOfThisBoot || intent.outlivesBoot else { return .done(.alreadyRestored) }
         let key = WorkerKey(session: session, step: step)
         return switch intent {
-        case .shapeTraffic(_, let network, let base): unshape(network, base: base, for: session)
+        case .shapeTraffic(_, let network, let base): await unshape(network, base: base, for: session)
         case .runWorker(_, _, let cgroup): endWorker(key, in: cgroup)
         case .fillDisk(let file, let cgroup):
             await unfill(file, as: key, in: cgroup, isOfThisBoot: isOfThisBoot)

@@ -1,6 +1,7 @@
 internal import CLinux
 internal import Glibc
 package import LinuxSystem
+internal import Synchronization
 
 extension NamespaceThread {
     /// A number that no other network namespace of this boot has or had; 0 before Linux 5.14.
@@ -36,18 +37,32 @@ extension NamespaceThread {
     ///
     /// - Throws: When it was not found, and a place could not be asked: "not there" is never said for "could not look".
     package func findNetworkNamespace(inode: UInt64, cookie: UInt64) throws(SystemCallError) -> NamespaceHandle? {
+        if let path = passed.withLock({ $0.removeValue(forKey: inode) }) {
+            do throws(SystemCallError) {
+                if let namespace = try open(path, ifInodeIs: inode, cookie: cookie) { return namespace }
+            } catch {
+                // Then it is asked again among all.
+            }
+        }
         var unasked: SystemCallError?
+        var others: [UInt64: String] = [:]
+        var wanted: NamespaceHandle?
         for path in try processPaths() + mountedPaths(inode: inode) {
             do throws(SystemCallError) {
-                guard let namespace = try open(path, ifInodeIs: inode) else { continue }
-                let found = try self.cookie(ofNetworkNamespace: namespace)
-                if cookie == 0 || found == cookie { return namespace }
+                // Asking for the number first: of a thousand processes, a few are opened.
+                guard let found = try inodeOfNamespace(at: path) else { continue }
+                if found != inode {
+                    if found != home.inode { others[found] = path }
+                } else if wanted == nil {
+                    wanted = try open(path, ifInodeIs: inode, cookie: cookie)
+                }
             } catch {
                 unasked = unasked ?? error
             }
         }
-        if let unasked { throw unasked }
-        return nil
+        passed.withLock { $0 = others }
+        if wanted == nil, let unasked { throw unasked }
+        return wanted
     }
 
     private func processPaths() throws(SystemCallError) -> [String] {
@@ -60,20 +75,36 @@ extension NamespaceThread {
             + MountEntry.all().filter { $0.root == name }.map(\.mountPoint)
     }
 
-    /// Nil when the place has vanished, is no network namespace, or is another one.
-    private func open(_ path: String, ifInodeIs inode: UInt64) throws(SystemCallError) -> NamespaceHandle? {
+    /// Nil when the place has vanished.
+    private func inodeOfNamespace(at path: String) throws(SystemCallError) -> UInt64? {
         do throws(SystemCallError) {
-            // Asking for the number first: of a thousand processes, a few are opened.
-            guard UInt64(try fileStatus(at: path).st_ino) == inode else { return nil }
-            let namespace = try NamespaceHandle(.network, at: path)
-            guard namespace.inode == inode else { return nil }
-            return namespace
+            return UInt64(try fileStatus(at: path).st_ino)
         } catch {
-            switch error.errno {
-            case .noEntry, .noProcess, .notDirectory: return nil
-            case .invalidArgument where error.call == "ioctl NS_GET_NSTYPE": return nil
-            default: throw error
-            }
+            if error.meansVanished { return nil }
+            throw error
         }
     }
+
+    /// Nil when the place has vanished, is no network namespace, or is another one.
+    private func open(
+        _ path: String, ifInodeIs inode: UInt64, cookie: UInt64
+    ) throws(SystemCallError) -> NamespaceHandle? {
+        let namespace: NamespaceHandle
+        do throws(SystemCallError) {
+            namespace = try NamespaceHandle(.network, at: path)
+        } catch {
+            if error.meansVanished || error.errno == .invalidArgument && error.call == "ioctl NS_GET_NSTYPE" {
+                return nil
+            }
+            throw error
+        }
+        guard namespace.inode == inode else { return nil }
+        let found = try self.cookie(ofNetworkNamespace: namespace)
+        guard cookie == 0 || found == cookie else { return nil }
+        return namespace
+    }
+}
+
+extension SystemCallError {
+    fileprivate var meansVanished: Bool { [.noEntry, .noProcess, .notDirectory].contains(errno) }
 }

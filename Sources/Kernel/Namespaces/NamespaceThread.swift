@@ -8,8 +8,11 @@ internal import Synchronization
 /// child follows the thread that made it, children are spawned on this thread too.
 package final class NamespaceThread: Sendable {
     private let queue = WorkQueue()
-    private let home: NamespaceHandle
+    let home: NamespaceHandle
     private let thread: pthread_t
+    /// Where the last search passed other network namespaces, by their numbers: whoever takes back a thousand sessions
+    /// searches a thousand times. Each place is asked again before it counts.
+    let passed = Mutex<[UInt64: String]>([:])
 
     /// - Throws: When no thread can be had, or `/proc` cannot be read.
     package init() throws(SystemCallError) {

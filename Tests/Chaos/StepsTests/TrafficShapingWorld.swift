@@ -90,9 +90,10 @@ final class TrafficShapingWorld {
         let start = BootInstant.now
         while true {
             let outcome = try shaper.converge(
-                to: layers, from: base, giveUpDraining: BootInstant.now - start > .seconds(2))
+                to: layers, from: base, giveUpDraining: BootInstant.now - start > .seconds(2), leavesLinks: true)
             switch outcome {
             case .settled(let drift): return drift
+            case .leaves(let links): try shaper.delete(links: links)
             case .draining(let retry): usleep(UInt32(retry.wholeNanoseconds / 1000))
             }
         }

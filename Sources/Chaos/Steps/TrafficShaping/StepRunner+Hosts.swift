@@ -273,6 +273,7 @@ extension StepRunner {
             lookups.pause = 1 << min(lookups.failures, 5)
             return lookups.complain("names could not be looked up again: \(error)")
         }
+        await network.untilNothingIsDeleted()
         // It may have ended meanwhile.
         guard network.lookups[session] === lookups, let layer = network.layers[session],
             let known = layer.filter.hosts?.addresses

@@ -153,6 +153,12 @@ extension TrafficChange {
         if case .addIFB = self { return true }
         return false
     }
+
+    /// The number of the link that it deletes.
+    var deletedLink: Int32? {
+        if case .deleteIFB(let link) = self { return link.index }
+        return nil
+    }
 }
 
 extension Filter {

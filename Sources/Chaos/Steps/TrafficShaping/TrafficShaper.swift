@@ -89,12 +89,14 @@ package final class TrafficShaper {
         return found
     }
 
-    /// Makes the kernel hold these layers and nothing else of ours, from whatever state it is in, and never waits.
-    /// All layers are in effect when it returns; what is left of ended ones may still have to drain.
+    /// Makes the kernel hold these layers and nothing else of ours, from whatever state it is in, and never waits for
+    /// packets. All layers are in effect when it returns; what is left of ended ones may still have to drain.
     ///
-    /// - Parameter giveUpDraining: Whether to delete queues with the packets in them.
+    /// - Parameters:
+    ///   - giveUpDraining: Whether to delete queues with the packets in them.
+    ///   - leavesLinks: Whether ifbs that nothing leads to any more are left to the caller.
     package func converge(
-        to layers: [SessionID: TrafficLayer], from base: TrafficBase, giveUpDraining: Bool
+        to layers: [SessionID: TrafficLayer], from base: TrafficBase, giveUpDraining: Bool, leavesLinks: Bool = false
     ) throws(TrafficError) -> TrafficOutcome {
         noteDrift()
         let composition = composition(of: layers)
@@ -104,8 +106,13 @@ package final class TrafficShaper {
             if plan.changes.isEmpty, plan.removals.isEmpty {
                 return finish(composition, base, wait: plan.wait)
             }
+            if leavesLinks, plan.changes.isEmpty {
+                let links = plan.removals.compactMap(\.deletedLink)
+                if !links.isEmpty { return .leaves(links: links) }
+            }
+            let removals = leavesLinks && !plan.changes.isEmpty ? [] : plan.removals
             do {
-                for change in plan.changes + plan.removals { try perform(change) }
+                for change in plan.changes + removals { try perform(change) }
                 hasBeenRefused = false
             } catch {
                 // What was read a moment ago may be true no more: look again, once.
@@ -114,6 +121,19 @@ package final class TrafficShaper {
             }
         }
         throw .contested(differences: try verify(layers, base: base))
+    }
+
+    /// Deletes ifbs by their numbers. The kernel lets each wait for grace periods, some 20 ms in which it does nothing, and
+    /// those of other namespaces wait for the same ones: it may run on any thread, while nothing else of this is called.
+    package func delete(links: [Int32]) throws(TrafficError) {
+        for link in links {
+            do throws(NetlinkError) {
+                try socket.deleteLink(link)
+            } catch {
+                // Somebody else has done it: the target, or the dead-man's process.
+                if error.errno != .noDevice { throw .netlink(error) }
+            }
+        }
     }
 
     /// What takes everything of ours out of the namespace, once these layers are in it too, in whatever state it is.
@@ -223,6 +243,8 @@ package enum TrafficOutcome: Hashable, Sendable {
     case settled(drift: [String])
     /// The layers are in effect, but packets of ended ones still wait: converge again.
     case draining(retryAfter: Duration)
+    /// The layers are in effect, and of ended ones these ifbs are to be deleted: then converge again.
+    case leaves(links: [Int32])
 }
 
 extension NetlinkError {
