@@ -104,7 +104,7 @@ let package = Package(
         module("Cgroups", in: .kernel, imports: ["CLinux", "LinuxSystem"]),
         module("Namespaces", in: .kernel, imports: ["CLinux", "LinuxSystem"]),
         module("Filesystems", in: .kernel, imports: ["CLinux", "LinuxSystem"]),
-        module("NameResolution", in: .kernel),
+        module("NameResolution", in: .kernel, imports: ["LinuxSystem"]),
         module("WorkerProtocol", in: .kernel, imports: ["LinuxSystem"]),
         module("WorkerFilter", in: .kernel, imports: ["CLinux", "LinuxSystem", "WorkerProtocol"]),
         module(

@@ -1,5 +1,6 @@
 internal import Glibc
 internal import LinuxSystem
+internal import NameResolution
 internal import WorkerFilter
 internal import WorkerProtocol
 
@@ -50,12 +51,17 @@ enum SquallWorker {
                 return isHot ? .seconds(1) : nil
             }
         case .lookUp(let names, let servers):
-            let work = NameWork(
-                sockets: (0..<Int32(servers)).map { WorkerTask.firstFile + $0 }, end: .now + WorkerTask.lookupLimit)
+            let work = NameServers(
+                (0..<Int32(servers)).map { WorkerTask.firstFile + $0 }, until: .now + WorkerTask.lookupLimit)
             var next = 0
             return { () throws(SystemCallError) in
                 guard next < names.count else { return nil }
-                try tell(work.lookUp(names[next], index: next))
+                switch work.lookUp(names[next]) {
+                case .found(let addresses, let isWhole):
+                    try tell(.found(index: next, isWhole: isWhole, addresses: addresses))
+                case .missing(let reason, let isCertain):
+                    try tell(.missing(index: next, isCertain: isCertain, reason: reason))
+                }
                 next += 1
                 return .zero
             }

@@ -47,7 +47,12 @@ import Testing
         let world = try GatewayWorld { _, caller, _ in caller.answer(200, "\"\(text)\"") }
         let response = try world.response("GET", "/metrics", token: nil)
         #expect(response.status == 200)
-        #expect(response.body == "# TYPE squall_sessions gauge\nsquall_sessions 1\n# EOF\n")
+        // What the gateway itself refused is told beside it.
+        #expect(
+            response.body.hasPrefix(
+                "# TYPE squall_sessions gauge\nsquall_sessions 1\n# TYPE squall_gateway_refused counter\n"))
+        #expect(response.body.contains("\nsquall_gateway_refused_total{reason=\"handshakes\"} 0\n"))
+        #expect(response.body.hasSuffix("\n# EOF\n") && response.body.split(separator: "# EOF").count == 2)
         #expect(response["Content-Type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8")
     }
 

@@ -144,7 +144,7 @@ struct RequestVerifierTests {
         arguments: [
             ("n2", .audienceMismatch), ("", .audienceMismatch), ("N1", .audienceMismatch), ([], .fieldInvalid),
             (1, .fieldInvalid),
-            (["n2", "n3"], .audienceMismatch), ([1], .audienceMismatch), (nil, .fieldInvalid),
+            (["n2", "n3"], .audienceMismatch), ([1], .audienceMismatch), (.null, .fieldInvalid),
             (["n1": "n1"], .fieldInvalid),
             (["1", "2", "3", "4", "5", "6", "7", "8", "n1"], .fieldInvalid),
         ] as [(JSON, ProblemCode)])
@@ -183,7 +183,7 @@ struct RequestVerifierTests {
 
     @Test(
         arguments: ["iat", "exp", "nbf"],
-        ["1800000000", 1800000000.5, nil, -1, .integer(.max), .integer(.min), [], true] as [JSON])
+        ["1800000000", 1800000000.5, .null, -1, .integer(.max), .integer(.min), [], true] as [JSON])
     func `refuses instants that are none`(name: String, value: JSON) {
         let refusal = problem { try node.verify(TestNode.read.with([(name, value)])) }
         #expect(refusal?.code == .fieldInvalid)
@@ -247,12 +247,12 @@ struct RequestVerifierTests {
             ("jti", "\u{212A}elvin-sign"),
             ("jti", 12345678), ("iss", 7), ("op", 7), ("sub", 7), ("sub", "a\nb"),
             ("fault", ""), ("fault", 7), ("fault", "a b"), ("fault", .string(String(repeating: "f", count: 65))),
-            ("parameters", []), ("parameters", nil), ("parameters", "latency=1"),
+            ("parameters", []), ("parameters", .null), ("parameters", "latency=1"),
             ("duration", 30), ("duration", "30"), ("duration", "99ms"), ("duration", "2h1ms"), ("duration", "0s"),
-            ("duration", nil),
-            ("lease", "999ms"), ("lease", "31s"), ("lease", "-5s"), ("lease", nil),
+            ("duration", .null),
+            ("lease", "999ms"), ("lease", "31s"), ("lease", "-5s"), ("lease", .null),
             ("reason", "a\u{1B}[31m"), ("reason", "a\u{2028}b"), ("reason", "\u{202E}evil"), ("reason", "\u{7F}"),
-            ("reason", .string(String(repeating: "r", count: 257))), ("reason", nil), ("target", nil),
+            ("reason", .string(String(repeating: "r", count: 257))), ("reason", .null), ("target", .null),
             ("target", "all"),
         ] as [(String, JSON)])
     func `refuses claims that are out of bounds`(name: String, value: JSON) {

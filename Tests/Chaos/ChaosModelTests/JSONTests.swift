@@ -7,7 +7,7 @@ struct JSONTests {
     @Test func `reads every kind of value`() throws {
         #expect(
             try JSON(parsing: Self.document) == [
-                "a": [1, -2500.0, true, false, nil], "b": ["\u{E9}\u{1F329}": "x\"\\/\u{8}\u{C}\n\r\t"], "c": "",
+                "a": [1, -2500.0, true, false, .null], "b": ["\u{E9}\u{1F329}": "x\"\\/\u{8}\u{C}\n\r\t"], "c": "",
             ])
     }
 
@@ -39,9 +39,9 @@ struct JSONTests {
         let controls = String(
             String.UnicodeScalarView((0..<0x20).compactMap { Unicode.Scalar($0 as UInt32) } + ["\u{7F}"]))
         let values: [JSON] = [
-            nil, true, false, 0, -1, .integer(.max), .integer(.min), 0.1, -1e-300, 1.7976931348623157e308, "",
+            .null, true, false, 0, -1, .integer(.max), .integer(.min), 0.1, -1e-300, 1.7976931348623157e308, "",
             .string(controls),
-            "\u{2028}\u{10FFFF}", [], [:], [[], [:], [nil]], ["": ["": ""]],
+            "\u{2028}\u{10FFFF}", [], [:], [[], [:], [.null]], ["": ["": ""]],
         ]
         for value in values + [.array(values)] {
             #expect(try JSON(parsing: value.text) == value)

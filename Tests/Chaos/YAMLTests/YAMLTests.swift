@@ -25,7 +25,7 @@ struct YAMLTests {
                     "shop": ["namespaces": ["shop", "shop-*"], "sessions": 20],
                     "bank": ["namespaces": ["bank"], "share": 2.5, "reason": "folded text\n"],
                 ],
-                "empty": nil,
+                "empty": .null,
             ])
     }
 

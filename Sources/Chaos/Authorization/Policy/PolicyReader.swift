@@ -15,7 +15,7 @@ extension Policy {
         guard bytes.count <= Self.maximumLength else {
             throw YAMLError("the policy is longer than \(Self.maximumLength) bytes", line: 1)
         }
-        var document = try Section(try YAMLNode(parsing: bytes), at: "")
+        var document = try YAMLSection(try YAMLNode(parsing: bytes), at: "")
         let version = try document.required("version")
         guard version.json == .integer(Self.version) else {
             throw version.refusal("this agent reads version \(Self.version)")
@@ -42,7 +42,7 @@ extension Policy {
 }
 
 extension Guardrails {
-    fileprivate init(_ given: Section) throws(YAMLError) {
+    fileprivate init(_ given: YAMLSection) throws(YAMLError) {
         var section = given
         self.init()
         protectedNamespaces = try section.patterns("protectedNamespaces") ?? protectedNamespaces
@@ -58,7 +58,7 @@ extension Guardrails {
 }
 
 extension AbortLine {
-    fileprivate init(_ given: Section) throws(YAMLError) {
+    fileprivate init(_ given: YAMLSection) throws(YAMLError) {
         var section = given
         self.init()
         pressures[.cpu] = try section.percentage("cpuPressure")
@@ -70,7 +70,7 @@ extension AbortLine {
 }
 
 extension Grant {
-    fileprivate init(_ given: Section, faults: FaultParameters) throws(YAMLError) {
+    fileprivate init(_ given: YAMLSection, faults: FaultParameters) throws(YAMLError) {
         var section = given
         self.init()
         namespaces = try section.patterns("namespaces") ?? []
@@ -93,7 +93,8 @@ extension Grant {
         try section.refuseUntaken()
     }
 
-    private static func bounds(_ limits: Section, of parameters: [Parameter]) throws(YAMLError) -> [String: Bounds] {
+    private static func bounds(_ limits: YAMLSection, of parameters: [Parameter]) throws(YAMLError) -> [String: Bounds]
+    {
         var all: [String: Bounds] = [:]
         for (name, place) in limits.places {
             guard let parameter = parameters.first(where: { $0.name == name }), parameter.canBeBounded else {
@@ -109,7 +110,7 @@ extension Grant {
 }
 
 extension Grant.Bounds {
-    fileprivate init(_ place: Place, of parameter: Parameter) throws(YAMLError) {
+    fileprivate init(_ place: YAMLPlace, of parameter: Parameter) throws(YAMLError) {
         if case .choice(let known) = parameter.kind {
             guard let words = place.json.arrayValue?.compactMap(\.stringValue), !words.isEmpty,
                 words.count == place.json.arrayValue?.count, words.allSatisfy(known.contains)
@@ -141,120 +142,38 @@ extension Grant.Bounds {
     }
 }
 
-/// A value, and where in the document it is.
-private struct Place {
-    let path: String
-    let node: YAMLNode
-
-    var json: JSON { node.json }
-    var isMapping: Bool { if case .mapping = node.value { true } else { false } }
-
-    func refusal(_ reason: String) -> YAMLError {
-        YAMLError(path.isEmpty ? reason : "\(path): \(reason)", line: node.line)
-    }
-
-    func section() throws(YAMLError) -> Section { try Section(node, at: path) }
-
-    func magnitude(of parameter: Parameter) throws(YAMLError) -> Double {
+extension YAMLPlace {
+    fileprivate func magnitude(of parameter: Parameter) throws(YAMLError) -> Double {
         guard let value = parameter.magnitude(of: json) else {
             throw refusal("\(json.text.cut(to: 64)) is no value of it: \(parameter.range)")
         }
         return value
     }
 
-    func patterns() throws(YAMLError) -> [NamePattern] {
+    fileprivate func patterns() throws(YAMLError) -> [NamePattern] {
         try list(
             "names, as [shop, \"shop-*\"]",
             of: "a name is lower-case letters, digits, '-' and '.', and may have up to four '*'", NamePattern.init)
     }
 
-    func identities() throws(YAMLError) -> [PeerIdentity] {
+    fileprivate func identities() throws(YAMLError) -> [PeerIdentity] {
         try list(
             "certificates' names, as [\"spiffe://cluster/ns/shop/sa/chaos\", chaos.shop.example]",
             of: "a certificate's name is a URI or a DNS name, without wildcards", PeerIdentity.init)
     }
-
-    private func list<Element>(
-        _ what: String, of rule: String, _ element: (String) -> Element?
-    ) throws(YAMLError) -> [Element] {
-        guard case .sequence(let nodes) = node.value, nodes.count <= 1000 else {
-            throw refusal("a list of \(what), of 1000 at most")
-        }
-        var elements: [Element] = []
-        for (index, node) in nodes.enumerated() {
-            guard let element = node.json.stringValue.flatMap(element) else {
-                throw Place(path: "\(path)[\(index)]", node: node).refusal(rule)
-            }
-            elements.append(element)
-        }
-        return elements
-    }
 }
 
-/// A mapping whose members are taken one by one; what nobody has taken is refused.
-private struct Section {
-    private let place: Place
-    private var left: [YAMLNode.Member]
-
-    init(_ node: YAMLNode, at path: String) throws(YAMLError) {
-        place = Place(path: path, node: node)
-        guard case .mapping(let members) = node.value else { throw place.refusal("a mapping of names to values") }
-        left = members
-    }
-
-    func refusal(_ reason: String) -> YAMLError { place.refusal(reason) }
-
-    private func place(of member: YAMLNode.Member) -> Place {
-        Place(path: place.path.isEmpty ? member.name : "\(place.path).\(member.name)", node: member.value)
-    }
-
-    /// All members, by name.
-    var places: [(String, Place)] { left.map { ($0.name, place(of: $0)) } }
-
-    func sections() throws(YAMLError) -> [(String, Section)] {
-        var sections: [(String, Section)] = []
-        for (name, place) in places { sections.append((name, try place.section())) }
-        return sections
-    }
-
-    mutating func take(_ name: String) -> Place? {
-        guard let index = left.firstIndex(where: { $0.name == name }) else { return nil }
-        return place(of: left.remove(at: index))
-    }
-
-    mutating func required(_ name: String) throws(YAMLError) -> Place {
-        guard let place = take(name) else { throw place.refusal("\"\(name)\" is missing") }
-        return place
-    }
-
-    func refuseUntaken() throws(YAMLError) {
-        guard let member = left.first else { return }
-        throw YAMLError("\(place(of: member).path): unknown", line: member.line)
-    }
-
-    mutating func section(_ name: String) throws(YAMLError) -> Section? {
-        guard let place = take(name) else { return nil }
-        return try place.section()
-    }
-
-    mutating func patterns(_ name: String) throws(YAMLError) -> [NamePattern]? {
+extension YAMLSection {
+    fileprivate mutating func patterns(_ name: String) throws(YAMLError) -> [NamePattern]? {
         guard let place = take(name) else { return nil }
         return try place.patterns()
     }
 
-    mutating func choice(_ name: String, _ meanings: [String: Bool]) throws(YAMLError) -> Bool? {
-        guard let place = take(name) else { return nil }
-        guard let meaning = place.json.stringValue.flatMap({ meanings[$0] }) else {
-            throw place.refusal(meanings.keys.sorted().joined(separator: " or "))
-        }
-        return meaning
-    }
-
-    mutating func permission(_ name: String) throws(YAMLError) -> Bool? {
+    fileprivate mutating func permission(_ name: String) throws(YAMLError) -> Bool? {
         try choice(name, ["allowed": true, "refused": false])
     }
 
-    mutating func duration(_ name: String) throws(YAMLError) -> Duration? {
+    fileprivate mutating func duration(_ name: String) throws(YAMLError) -> Duration? {
         guard let place = take(name) else { return nil }
         let range = InjectionRequest.durations
         guard let duration = place.json.stringValue.flatMap({ Duration(text: $0) }), range.contains(duration) else {
@@ -263,7 +182,7 @@ private struct Section {
         return duration
     }
 
-    mutating func percentage(_ name: String) throws(YAMLError) -> Percentage? {
+    fileprivate mutating func percentage(_ name: String) throws(YAMLError) -> Percentage? {
         guard let place = take(name) else { return nil }
         guard let percent = place.json.doubleValue, percent > 0, let percentage = Percentage(percent) else {
             throw place.refusal("a number of percent, above 0 and up to 100")
@@ -271,7 +190,7 @@ private struct Section {
         return percentage
     }
 
-    mutating func count(_ name: String) throws(YAMLError) -> Int? {
+    fileprivate mutating func count(_ name: String) throws(YAMLError) -> Int? {
         guard let place = take(name) else { return nil }
         guard let count = place.json.integerValue, (0...1_000_000).contains(count) else {
             throw place.refusal("a whole number, 0 to 1000000")

@@ -1,13 +1,25 @@
 internal import Glibc
-internal import LinuxSystem
-internal import NameResolution
-internal import WorkerProtocol
+package import LinuxSystem
 
 /// Asks name servers, each by a socket that is connected to it, for the IPv4 and IPv6 addresses of names.
-struct NameWork {
-    let sockets: [Int32]
+package struct NameServers {
+    private let sockets: [Int32]
     /// When it gives up.
-    let end: BootInstant
+    private let end: BootInstant
+
+    /// - Parameter sockets: Each connected to one server, over UDP. Who makes them keeps them.
+    package init(_ sockets: [Int32], until end: BootInstant) {
+        self.sockets = sockets
+        self.end = end
+    }
+
+    /// What is known of a name.
+    package enum Result: Hashable, Sendable {
+        /// Each address as it is written. Not whole where nobody told those of one kind.
+        case found([String], isWhole: Bool)
+        /// It has none, for this reason; or nobody could tell for certain.
+        case missing(String, isCertain: Bool)
+    }
 
     private static let attempts = 2
     private static let patience = Duration.milliseconds(1500)
@@ -26,20 +38,20 @@ struct NameWork {
     }
 
     /// - Parameter candidates: The whole names that a name may mean: the first that has an address is meant.
-    func lookUp(_ candidates: [String], index: Int) -> WorkerMessage {
+    package func lookUp(_ candidates: [String]) -> Result {
         var reason = "there is no such name"
         var isCertain = true
         for candidate in candidates {
             switch ask(candidate) {
             case .addresses(let addresses, let isWhole):
-                return .found(index: index, isWhole: isWhole, addresses: addresses.compactMap(Self.text))
+                return .found(addresses.compactMap(Self.text), isWhole: isWhole)
             case .none(let words): if isCertain { reason = words }
             case .failed(let words): (reason, isCertain) = (words, false)
             // What it might have meant must not be taken for something else.
-            case .unanswered(let words): return .missing(index: index, isCertain: false, reason: words)
+            case .unanswered(let words): return .missing(words, isCertain: false)
             }
         }
-        return .missing(index: index, isCertain: isCertain, reason: reason)
+        return .missing(reason, isCertain: isCertain)
     }
 
     private func ask(_ candidate: String) -> Outcome {
