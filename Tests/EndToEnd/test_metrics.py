@@ -56,6 +56,17 @@ def test_refusals_are_counted_by_their_code(agent, target):
     assert after["squall_replay_tokens",] >= 2
 
 
+def test_what_the_gateway_refuses_is_counted_too(agent):
+    before = scrape(agent)
+    name = "squall_gateway_refused_total"
+    assert {before[name, reason] for reason in ("connections", "handshakes", "handshake-failed")} == {0}
+    assert agent.tenant.call("GET", "/v1/no-such-thing").status == 404
+    assert agent.tenant.call("GET", "/v1/sessions").code == "token-missing"
+    after = scrape(agent)
+    assert after[name, "not-found"] == before.get((name, "not-found"), 0) + 1
+    assert after[name, "token-missing"] == before.get((name, "token-missing"), 0) + 1
+
+
 def test_what_an_engine_left_is_counted_by_the_next(agent, target):
     session = agent.tenant.begin("cpu-stress", target.selector, {"load": 1, "workers": 1}, duration="60s")
     before = scrape(agent)

@@ -142,6 +142,7 @@ final class ClientConnection: ChannelInboundHandler {
         guard let error = error as? HTTPParserError else {
             // That it left without a good-bye is nothing to tell.
             if let error = error as? NIOSSLError, case .handshakeFailed = error {
+                engine.refusals.count(.handshakeFailed)
                 engine.strangers.report("a TLS client: \(error)")
             }
             return close()
@@ -156,15 +157,16 @@ final class ClientConnection: ChannelInboundHandler {
         if error == .headerOverflow {
             let problem = Problem(
                 .requestMalformed, "the request's head is longer than \(engine.limits.headerBytes) bytes")
-            send(Response(problem, status: 431), to: head)
+            refuse(Response(problem, status: 431), problem, to: head)
         } else {
-            send(Response(Problem(.requestMalformed, "the request is not HTTP/1.1: \(error)")), to: head)
+            let problem = Problem(.requestMalformed, "the request is not HTTP/1.1: \(error)")
+            refuse(Response(problem), problem, to: head)
         }
     }
 
     private func refuseBody(of head: HTTPRequestHead) {
         closesAfterResponse = true
-        send(Response(RequestReader.bodyRefusal), to: head)
+        refuse(Response(RequestReader.bodyRefusal), RequestReader.bodyRefusal.problem, to: head)
     }
 
     private func answer(_ head: HTTPRequestHead, bodyBytes: Int) {
@@ -178,8 +180,13 @@ final class ClientConnection: ChannelInboundHandler {
                 ask(frame, within: engine.limits.answerTime, for: head, format: format)
             }
         } catch {
-            send(Response(error), to: head)
+            refuse(Response(error), error.problem, to: head)
         }
+    }
+
+    private func refuse(_ response: Response, _ problem: Problem, to head: HTTPRequestHead?) {
+        engine.refusals.count(code: problem.code.rawValue)
+        send(response, to: head)
     }
 
     private static let tooManyRequests = Refusal(
@@ -202,7 +209,7 @@ final class ClientConnection: ChannelInboundHandler {
     private func received(_ reply: EngineExchange.Reply, format: StreamFormat?) {
         switch (reply, state) {
         case (.answer(let payload), .asking(let head, _)):
-            guard let response = Response(answer: payload) else { return fail(head) }
+            guard let response = Response(answer: payload, with: engine.refusals) else { return fail(head) }
             send(response, to: head)
         case (.unavailable(let problem), .asking(let head, _)):
             send(Response(problem), to: head)

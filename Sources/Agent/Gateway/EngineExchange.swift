@@ -11,6 +11,7 @@ struct EngineAccess {
     /// Of what clients do, so that they cannot keep anything else from being told.
     let strangers: TroubleLog
     let links = EngineLinks()
+    let refusals = GatewayRefusals()
 }
 
 /// One frame to the engine and what comes back, over a connection that nobody else uses meanwhile.

@@ -52,12 +52,13 @@ final class Listener {
     func accept(_ channel: any Channel) throws {
         guard drained == nil, clients.count < service.connections else {
             return try refuse(
-                channel, with: .overloaded, because: "\(service.connections) connections are open: another was refused")
+                channel, with: .overloaded, counted: .connections,
+                because: "\(service.connections) connections are open: another was refused")
         }
         let peer = Peer(of: channel)
         guard peers.open(peer, at: .now) else {
             return try refuse(
-                channel, with: .greedy,
+                channel, with: .greedy, counted: .connectionsOfClient,
                 because: "\(peer) has \(service.connectionsPerPeer) connections: another was refused")
         }
         let key = ObjectIdentifier(channel)
@@ -71,6 +72,7 @@ final class Listener {
         try channel.pipeline.syncOperations.addHandler(deadline)
         if let tls {
             guard peers.handshake(peer, at: .now) else {
+                engine.refusals.count(.handshakes)
                 engine.strangers.report("\(peer) connects too often")
                 return channel.close(promise: nil)
             }
@@ -109,7 +111,11 @@ final class Listener {
         if clients.isEmpty { drained?.succeed() }
     }
 
-    private func refuse(_ channel: any Channel, with response: Response, because reason: String) throws {
+    private func refuse(
+        _ channel: any Channel, with response: Response, counted refusal: GatewayRefusals.Connection,
+        because reason: String
+    ) throws {
+        engine.refusals.count(refusal)
         engine.strangers.report(reason)
         // A word in the clear would be no TLS.
         guard tls == nil, refusals < engine.limits.refusals else { return channel.close(promise: nil) }

@@ -42,14 +42,16 @@ struct Response {
     }
 
     /// Nil if the payload is no answer that HTTP can carry.
-    init?(answer payload: [UInt8]) {
+    ///
+    /// - Parameter refusals: What is told beside the engine's metrics.
+    init?(answer payload: [UInt8], with refusals: GatewayRefusals) {
         guard payload.count >= 2 else { return nil }
         let status = Int(payload[0]) << 8 | Int(payload[1])
         switch status {
         case 200 where payload[2...].first == 0x22:
             // A string: only a text is told so.
             guard let text = Answer(payload: payload)?.body.stringValue else { return nil }
-            self.init(status: status, body: Array(text.utf8))
+            self.init(status: status, body: refusals.added(to: text))
             headers.replaceOrAdd(name: "Content-Type", value: Self.openMetrics)
         case 200, 202...299:
             // Not parsed: the engine's JSON goes out as it came.
