@@ -249,6 +249,78 @@ def test_a_restarted_target_is_followed(agent):
     wait_until(lambda: "netem" not in qdiscs(target_pod()), 40, "the fault is taken back")
 
 
+def as_tenant(*words):
+    """The tenant's own answer, with the key that onboarding has put into a Secret; from the node itself."""
+    secret = objects("-n", "shop-experiments", "secret", "squall-key-shop")["data"]["shop.key.jwk"]
+    with tempfile.NamedTemporaryFile(suffix=".key.jwk") as key:
+        key.write(base64.b64decode(secret))
+        key.flush()
+        asked = [HOST / "programs/squall", *words, "--key", key.name, "--tenant", "shop", "--output", "json"]
+        done = subprocess.run(asked, capture_output=True, text=True, timeout=60)
+    return json.loads(done.stdout if done.returncode == 0 else done.stderr)
+
+
+def throttled(pod, container):
+    """The session of a fault on this container, once it is over."""
+    begun = as_tenant(
+        "inject", "cpu-throttle", "percent=50", "--namespace", "shop", "--pod", pod, "--container-name", container, "--duration", "3s"
+    )
+    if "id" not in begun:
+        return begun
+    return wait_until(
+        lambda: (now := as_tenant("session", "show", begun["id"]))["state"] == "ended" and now, 30, "the session is over"
+    )
+
+
+def in_shop(name, **spec):
+    return {
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": name, "namespace": "shop", "annotations": {"squall.dev/chaos": "allowed"}}, "spec": spec,
+    }  # fmt: skip
+
+
+def sleeper(name):
+    return {"name": name, "image": BUSYBOX, "command": ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1; done"]}
+
+
+def container_id(pod, name):
+    status = objects("-n", "shop", "pod", pod)["status"]
+    all = status.get("initContainerStatuses", []) + status.get("containerStatuses", [])
+    (found,) = [each for each in all if each["name"] == name and "running" in each.get("state", {})] or [{}]
+    return found.get("containerID", "").removeprefix("containerd://")
+
+
+def test_an_init_container_is_a_target_while_it_runs(agent):
+    """A native sidecar is one that goes on running; this server is older than those."""
+    spec = {"initContainers": [sleeper("warm")], "containers": [sleeper("app")]}
+    kubectl("apply", "-f", "-", text=json.dumps(in_shop("warming", **spec)))
+    try:
+        warm = wait_until(lambda: container_id("warming", "warm"), 60, "the init container runs")
+        report = throttled("warming", "warm")
+        assert report["target"]["container"] == report["target"]["container"] | {"id": warm, "name": "warm", "pod": "warming"}
+        assert report["ending"] == "expired" and report["revertVerified"]
+        assert throttled("warming", "app")["code"] == "target-not-found"
+        tasks = subprocess.check_output(["ctr", "-n", "k8s.io", "tasks", "ls"], text=True)
+        os.kill(int(next(line.split()[1] for line in tasks.splitlines() if line.startswith(warm))), 15)
+        app = wait_until(lambda: container_id("warming", "app"), 60, "the container itself runs")
+        assert throttled("warming", "app")["target"]["container"]["id"] == app
+        assert throttled("warming", "warm")["code"] == "target-not-found"
+    finally:
+        kubectl("-n", "shop", "delete", "pod", "warming", "--wait=false")
+
+
+def test_a_static_pod_is_a_target_by_its_name(agent):
+    """Kubelet makes it of a file; what the API server has is its mirror."""
+    file = Path("/etc/kubernetes/manifests/static.json")
+    file.write_text(json.dumps(in_shop("static", containers=[sleeper("app")])))
+    try:
+        app = wait_until(lambda: kubectl("-n", "shop", "get", "pod", "static-node", check=False) and container_id("static-node", "app"), 90, "the static pod runs")
+        report = throttled("static-node", "app")
+        assert report["target"]["container"]["id"] == app and report["revertVerified"]
+    finally:
+        file.unlink()
+
+
 def test_a_rolling_update_replaces_the_agent(agent):
     old = ready_agent()
     kubectl("-n", AGENT, "rollout", "restart", "daemonset/squall")
