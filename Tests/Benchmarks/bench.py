@@ -572,6 +572,45 @@ class Bench:
         self.agent.tenant.end(session)
         self.table.add("a worker, beyond what it holds", resident / 1024 - 64, "MiB", "2 MiB at most", at_most(2))
 
+    def disk(self):
+        """io-stress beside fio with the same job, by turns, on the disk that this lies on."""
+        place = self.root / "io"
+        place.mkdir()
+        file = place / "fio"
+
+        def told(session):
+            effect = self.agent.tenant.read(session).body["steps"][0]["effect"]
+            return effect["readBytes"] + effect["writtenBytes"], effect["seconds"]
+
+        def ours(size, share):
+            parameters = {"path": str(place), "size": "64MiB", "blockSize": size, "readPercent": share, "workers": 1}
+            session = self.agent.tenant.begin("io-stress", self.target.selector, parameters, duration="60s")
+            time.sleep(2)
+            bytes, since = told(session)
+            time.sleep(4)
+            later, now = told(session)
+            self.agent.tenant.end(session)
+            return (later - bytes) / (now - since) / MIB
+
+        def theirs(size, share, seconds=4):
+            command = ["fio", "--name=job", f"--filename={file}", "--size=64M", "--thread", "--direct=1", "--ioengine=psync",
+                       "--time_based", "--ramp_time=2", f"--runtime={seconds}", "--output-format=json", "--rw=randrw",
+                       f"--rwmixread={share}", f"--bs={size.removesuffix('iB')}"]  # fmt: skip
+            (job,) = json.loads(subprocess.check_output(command))["jobs"]
+            return (job["read"]["bw_bytes"] + job["write"]["bw_bytes"]) / MIB
+
+        # Both begin with a file that is there.
+        theirs("1MiB", 0, seconds=1)
+        for size, share in (("4KiB", 50), ("64KiB", 0)):
+            own, rival = [], []
+            for _ in self.times(7):
+                own.append(ours(size, share))
+                rival.append(theirs(size, share))
+            self.table.add(
+                f"io-stress, blocks of {size}, {share} % read", own, "MiB/s", "0.95 of fio", ratio_at_least(0.95), rival,
+                words=f"on {disk_of(place)}",
+            )  # fmt: skip
+
     def throughput(self):
         """Sessions begun in a second, by one caller and by 64 at once, each with a target of its own."""
         with removed(Crowd(64)) as crowd:
@@ -724,7 +763,7 @@ class Bench:
 
 
 GROUPS = (
-    "start", "parts", "instructions", "latency", "requests", "load", "fill", "throughput", "crowd", "networks", "soak",
+    "start", "parts", "instructions", "latency", "requests", "load", "fill", "disk", "throughput", "crowd", "networks", "soak",
 )  # fmt: skip
 
 
