@@ -96,6 +96,7 @@ let package = Package(
         systemLibrary("CLibseccomp", pkgConfig: "libseccomp", apt: ["libseccomp-dev"]),
         systemLibrary("CLibyaml", pkgConfig: "yaml-0.1", apt: ["libyaml-dev"]),
         systemLibrary("CLibcrypto", pkgConfig: "libcrypto", apt: ["libssl-dev"]),
+        systemLibrary("CLibssl", pkgConfig: "openssl", apt: ["libssl-dev"]),
         .target(
             name: "CLinux", path: "Sources/Kernel/CLinux",
             cSettings: [.define("_GNU_SOURCE"), .unsafeFlags(["-Wall", "-Wextra", "-Werror"])]),
@@ -141,7 +142,9 @@ let package = Package(
         module(
             "Gateway", in: .agent,
             imports: ["AgentAPI", "ChaosModel", "LinuxSystem", nioCore, nioPosix, nioHTTP1, nioSSL, nioTLS]),
-        module("AgentClient", in: .agent, imports: ["AgentAPI", "ChaosModel", "Signatures", "LinuxSystem"]),
+        module("HTTPClient", in: .agent, imports: ["CLibssl", "NameResolution", "LinuxSystem"]),
+        module(
+            "AgentClient", in: .agent, imports: ["HTTPClient", "AgentAPI", "ChaosModel", "Signatures", "LinuxSystem"]),
         module("ContainerRuntimes", in: .agent, imports: ["AgentAPI", "ChaosModel", "LinuxSystem"]),
         module(
             "CRI", in: .agent,
@@ -189,8 +192,8 @@ let package = Package(
         program(
             "squall",
             imports: [
-                "AgentClient", "AgentAPI", "ChaosModel", "Authorization", "Audit", "Faults", "Journal", "Signatures",
-                "Steps",
+                "AgentClient", "AgentAPI", "HTTPClient", "ChaosModel", "Authorization", "Audit", "Faults", "Journal",
+                "Signatures", "Steps",
                 "LinuxSystem", argumentParser,
             ]),
 
@@ -236,6 +239,7 @@ let package = Package(
         tests(of: "Audit", in: .chaos, imports: ["Audit", "ChaosModel", "Signatures", "LinuxSystem"]),
         tests(of: "Sessions", in: .chaos, imports: ["Sessions", "ChaosModel"]),
         tests(of: "AgentAPI", in: .agent, imports: ["AgentAPI", "ChaosModel"]),
+        tests(of: "HTTPClient", in: .agent, imports: ["HTTPClient"]),
         tests(
             of: "AgentClient", in: .agent,
             imports: ["AgentClient", "AgentAPI", "Authorization", "ChaosModel", "Signatures", "LinuxSystem"]),

@@ -5,12 +5,16 @@ package struct ClientError: Error, Hashable, Sendable {
     package enum Failure: Hashable, Sendable {
         case notConnected(SystemCallError)
         case disconnected(SystemCallError)
+        /// Over the network: no connection, or not with whom it should be.
+        case notReached(String)
+        /// Over the network: lost amid the request.
+        case broken(String)
         /// The other side closed before it had answered in full.
         case closedEarly
         case notTheProtocol(String)
     }
 
-    /// The path of the socket.
+    /// The path of the socket, or the address.
     package let socket: String
     package let failure: Failure
 
@@ -23,6 +27,7 @@ package struct ClientError: Error, Hashable, Sendable {
     package var remedy: String {
         switch failure {
         case .notConnected(let error), .disconnected(let error): Self.remedy(for: error.errno)
+        case .notReached, .broken: "is the agent's port for TLS reachable from here, and are these its certificates?"
         case .closedEarly: "the agent is restarting or at its limits: try again"
         case .notTheProtocol: "something else listens on this socket, or an agent of another version"
         }
@@ -45,6 +50,8 @@ extension ClientError: CustomStringConvertible {
         switch failure {
         case .notConnected(let error): "cannot reach the agent at \(socket): \(error.errno)"
         case .disconnected(let error): "lost the agent at \(socket): \(error.call): \(error.errno)"
+        case .notReached(let reason): "cannot reach the agent at \(socket): \(reason)"
+        case .broken(let reason): "lost the agent at \(socket): \(reason)"
         case .closedEarly: "the agent at \(socket) closed the connection without an answer"
         case .notTheProtocol(let reason): "what came from \(socket) is not an agent's answer: \(reason)"
         }

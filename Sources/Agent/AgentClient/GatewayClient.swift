@@ -1,18 +1,25 @@
 package import AgentAPI
 package import ChaosModel
+import HTTPClient
 
-/// Speaks HTTP/1.1 to the gateway's Unix socket, one request a connection.
+/// Speaks HTTP/1.1 to the gateway, one request a connection.
 package struct GatewayClient: Sendable {
     private static let longestBody = 16 << 20
     private static let longestItem = 1 << 20
 
-    private let socket: String
+    private let endpoint: AgentEndpoint
     private let timeout: Duration
 
-    package init(socket: String, timeout: Duration = .seconds(10)) {
-        self.socket = socket
+    package init(_ endpoint: AgentEndpoint, timeout: Duration = .seconds(10)) {
+        self.endpoint = endpoint
         self.timeout = timeout
     }
+
+    package init(socket: String, timeout: Duration = .seconds(10)) {
+        self.init(.socket(socket), timeout: timeout)
+    }
+
+    func within(_ timeout: Duration) -> GatewayClient { GatewayClient(endpoint, timeout: min(timeout, self.timeout)) }
 
     package func answer(to request: EnvelopeRequest) throws(ClientError) -> Answer {
         try answer(to: Self.message(request))
@@ -38,7 +45,11 @@ package struct GatewayClient: Sendable {
         var line: [UInt8] = []
         var refusal: [UInt8] = []
         let status = try exchange(Self.message(request), timeout: nil) { (status, bytes) throws(ClientError) in
-            guard status == 200 else { return refusal += bytes }
+            guard status == 200 else {
+                refusal += bytes
+                guard refusal.count <= Self.longestItem else { throw notTheProtocol("a refusal without end") }
+                return
+            }
             for byte in bytes {
                 if byte != 0x0A {
                     line.append(byte)
@@ -67,7 +78,7 @@ package struct GatewayClient: Sendable {
     private func exchange(
         _ message: String, timeout: Duration?, body: (_ status: Int, [UInt8]) throws(ClientError) -> Void
     ) throws(ClientError) -> Int {
-        let connection = try AgentConnection(to: socket, timeout: timeout)
+        let connection = try AgentConnection(to: endpoint, timeout: timeout)
         try connection.send(Array(message.utf8))
         var reader = HTTPResponseReader()
         while true {
@@ -82,7 +93,7 @@ package struct GatewayClient: Sendable {
                 if !arrived.isEmpty { try body(status, arrived) }
                 if reader.isComplete { return status }
             }
-            guard !bytes.isEmpty else { throw ClientError(socket: socket, .closedEarly) }
+            guard !bytes.isEmpty else { throw ClientError(socket: "\(endpoint)", .closedEarly) }
         }
     }
 
@@ -95,7 +106,7 @@ package struct GatewayClient: Sendable {
     }
 
     private func notTheProtocol(_ reason: String) -> ClientError {
-        ClientError(socket: socket, .notTheProtocol(reason))
+        ClientError(socket: "\(endpoint)", .notTheProtocol(reason))
     }
 
     /// A session's identifier has no character that a path must escape, nor has a token one that ends a line.

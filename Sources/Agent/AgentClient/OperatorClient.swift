@@ -39,7 +39,7 @@ package struct OperatorClient: Sendable {
     private func exchange(
         _ request: Frame, timeout: Duration?, each: (JSON) -> Void
     ) throws(ClientError) -> Answer? {
-        let connection = try AgentConnection(to: socket, timeout: timeout)
+        let connection = try AgentConnection(to: .socket(socket), timeout: timeout)
         try connection.send(request.encoded)
         var decoder = FrameDecoder()
         while true {

@@ -10,7 +10,7 @@ package struct TokenSigner: Sendable {
 
     private let key: PrivateKey
     private let tenant: Tenant
-    private let node: String
+    package let node: String
 
     /// - Parameter node: The name by which the node knows itself: the token is good nowhere else.
     package init(key: PrivateKey, tenant: Tenant, node: String) {

@@ -1,7 +1,6 @@
 import AgentAPI
 import AgentClient
 import ChaosModel
-import Glibc
 import Signatures
 
 /// The agent's sessions, by the way that this run takes to them.
@@ -35,78 +34,51 @@ enum Agent: Sendable {
 
     /// Hands over the session's events, past ones first, until it has ended.
     func events(of id: SessionID, each: (JSON) -> Void) throws(Failure) {
-        let refusal: Answer?
         switch self {
         case .engine(let client):
-            refusal = try reaching { () throws(ClientError) in try client.items(of: .events(id), each: each) }
-        case .gateway(let tenancy):
-            let envelope = try tenancy.signed(.events(id))
-            refusal = try reaching { () throws(ClientError) in try tenancy.gateway.events(of: envelope, each: each) }
+            let refusal = try reaching { () throws(ClientError) in try client.items(of: .events(id), each: each) }
+            if let refusal { throw Failure(refusal) }
+        case .gateway(let tenancy): try tenancy.events(of: id, each: each)
         }
-        if let refusal { throw Failure(refusal) }
     }
 }
 
-/// A tenant's key, and the gateway that it is used at.
+/// A tenant's key, and the gateway that it is used at. What goes wrong is a failure of the command.
 struct Tenancy: Sendable {
-    private static let attempts = 5
+    let client: TenantClient
+    /// The node that its tokens are for.
+    let node: String
 
-    let gateway: GatewayClient
-    let signer: TokenSigner
+    init(gateway: GatewayClient, signer: TokenSigner) {
+        node = signer.node
+        client = TenantClient(gateway: gateway, signer: signer)
+    }
 
     func signed(_ request: TenantRequest) throws(Failure) -> EnvelopeRequest {
-        do throws(CryptoError) {
-            return try signer.envelope(for: request)
-        } catch {
-            throw Failure(.notAsAsked, "cannot sign: \(error)")
-        }
+        try asTenant { () throws(TenantError) in try client.signed(request) }
     }
 
     func body(of request: TenantRequest) throws(Failure) -> JSON {
-        let envelope = try signed(request)
-        return try reaching { () throws(ClientError) in try gateway.answer(to: envelope) }.acceptedBody
+        try asTenant { () throws(TenantError) in try client.body(of: request) }
     }
 
     func renew(_ scope: SessionScope) throws(Failure) {
-        _ = try body(of: .renew(scope))
+        try asTenant { () throws(TenantError) in try client.renew(scope) }
     }
 
-    /// Opens a session, or a group. When the answer is lost on its way, the same token asks for it again: it cannot open
-    /// a second session, and if it has opened the first, the answer names it.
     func inject(_ injection: TenantRequest.Injection) throws(Failure) -> JSON {
-        let envelope = try signed(.inject(injection))
-        let answer = try reaching { () throws(ClientError) in try persistentAnswer(to: envelope) }
-        do throws(Failure) {
-            return try answer.acceptedBody
+        try asTenant { () throws(TenantError) in try client.inject(injection) }
+    }
+
+    func events(of id: SessionID, each: (JSON) -> Void) throws(Failure) {
+        try asTenant { () throws(TenantError) in try client.events(of: id, each: each) }
+    }
+
+    private func asTenant<Result>(_ ask: () throws(TenantError) -> Result) throws(Failure) -> Result {
+        do throws(TenantError) {
+            return try ask()
         } catch {
-            let opened = SessionScope(memberOf: error.document)
-            guard error.code == ProblemCode.replayed.rawValue, let opened else { throw error }
-            return try body(of: .read(opened))
-        }
-    }
-
-    private func persistentAnswer(to envelope: EnvelopeRequest) throws(ClientError) -> Answer {
-        var attemptsLeft = Self.attempts
-        var wasHeard = false
-        while true {
-            do throws(ClientError) {
-                return try gateway.answer(to: envelope)
-            } catch {
-                attemptsLeft -= 1
-                wasHeard = wasHeard || error.mayHaveBeenHeard
-                guard wasHeard, attemptsLeft > 0 else { throw error }
-                usleep(500_000)
-            }
-        }
-    }
-}
-
-extension ClientError {
-    /// Whether the agent may have acted on the request all the same.
-    fileprivate var mayHaveBeenHeard: Bool {
-        switch failure {
-        case .notConnected, .notTheProtocol: false
-        case .disconnected, .closedEarly: true
+            throw Failure(error)
         }
     }
 }

@@ -45,6 +45,14 @@ struct Failure: Error {
         self.init(.unreachable, "\(error)", hint: error.remedy)
     }
 
+    init(_ error: TenantError) {
+        switch error {
+        case .unsigned: self.init(.notAsAsked, "\(error)")
+        case .unreached(let error): self.init(error)
+        case .refused(let answer): self.init(answer)
+        }
+    }
+
     var message: String {
         document["detail"]?.stringValue ?? document["title"]?.stringValue ?? "the agent answered \(document.text)"
     }

@@ -131,7 +131,7 @@ struct Follower {
     private mutating func bear(_ failure: Failure) throws(Failure) {
         switch failure.status {
         case .unreachable, .unavailable: if BootInstant.now < givesUpAt { return }
-        case .success, .notAsAsked, .invalid, .unauthorized, .conflict, .unfinished, .interrupted: break
+        case .success, .notAsAsked, .invalid, .unauthorized, .conflict, .notCarriedOut, .unfinished, .interrupted: break
         }
         try screen.clear()
         throw failure

@@ -25,6 +25,11 @@ struct SignerOptions: ParsableArguments {
         return TokenSigner(key: key, tenant: try owner(of: path), node: try nodeName(connection))
     }
 
+    /// For a node whose name is known.
+    func signer(key path: String, node: String) throws(Failure) -> TokenSigner {
+        TokenSigner(key: try Self.key(in: path), tenant: try owner(of: path), node: node)
+    }
+
     private static func key(in path: String) throws(Failure) -> PrivateKey {
         func refusal(_ reason: String, _ remedy: String) -> Failure {
             Failure(.invalid, "cannot use the key in \(path): \(reason)", field: "--key", hint: remedy)

@@ -1,11 +1,6 @@
-/// What is no HTTP response.
-struct HTTPError: Error, Hashable {
-    let reason: String
-}
-
 /// Takes an HTTP/1.1 response apart as its bytes arrive (RFC 9112), the body by length, in chunks, or up to the
 /// end of the connection.
-struct HTTPResponseReader {
+package struct HTTPResponseReader {
     private enum State {
         case statusLine
         case headers
@@ -22,31 +17,33 @@ struct HTTPResponseReader {
     private static let mostHeaders = 100
 
     /// Nil until its line is read.
-    private(set) var status: Int?
+    package private(set) var status: Int?
     private var state = State.statusLine
     private var buffer: ArraySlice<UInt8> = []
     private var body: [UInt8] = []
-    private var headerCount = 0
+    /// Names in lower case.
+    package private(set) var headers: [(name: String, value: String)] = []
     private var contentLength: Int?
     private var isChunked = false
+    private let isHead: Bool
 
-    var isComplete: Bool {
+    package var isComplete: Bool {
         if case .complete = state { return true }
         return false
     }
 
-    mutating func append(_ bytes: [UInt8]) throws(HTTPError) {
+    package mutating func append(_ bytes: [UInt8]) throws(HTTPError) {
         buffer += bytes
         while try step() {}
     }
 
     /// The connection has ended.
-    mutating func finish() {
+    package mutating func finish() {
         if case .bodyUntilClose = state { state = .complete }
     }
 
     /// What has arrived of the body and has not been taken.
-    mutating func takeBody() -> [UInt8] {
+    package mutating func takeBody() -> [UInt8] {
         defer { body = [] }
         return body
     }
@@ -130,11 +127,12 @@ struct HTTPResponseReader {
     }
 
     private mutating func readHeader(_ line: String) throws(HTTPError) {
-        headerCount += 1
-        guard headerCount <= Self.mostHeaders else { throw HTTPError(reason: "more than \(Self.mostHeaders) headers") }
+        guard headers.count < Self.mostHeaders else { throw HTTPError(reason: "more than \(Self.mostHeaders) headers") }
         guard let colon = line.firstIndex(of: ":") else { throw HTTPError(reason: "a header without ':'") }
         let value = line[line.index(after: colon)...].drop { $0 == " " || $0 == "\t" }
-        switch line[..<colon].lowercased() {
+        let name = line[..<colon].lowercased()
+        headers.append((name, String(value)))
+        switch name {
         case "content-length":
             guard let length = Int(value.split(separator: " ").first ?? ""), length >= 0,
                 length == contentLength ?? length
@@ -151,18 +149,20 @@ struct HTTPResponseReader {
         guard let status else { throw HTTPError(reason: "no HTTP/1.1 status line") }
         // An interim response: the real one follows.
         if status < 200 {
-            self = HTTPResponseReader(continuing: buffer)
+            self = HTTPResponseReader(continuing: buffer, isHead)
             return .statusLine
         }
-        if status == 204 || status == 304 { return .complete }
+        if isHead || status == 204 || status == 304 { return .complete }
         if isChunked { return .chunkSize }
         if let contentLength { return .body(left: contentLength) }
         return .bodyUntilClose
     }
 
-    init() {}
+    /// - Parameter toHEAD: Whether there is no body, whatever the headers say.
+    package init(toHEAD isHead: Bool = false) { self.isHead = isHead }
 
-    private init(continuing buffer: ArraySlice<UInt8>) {
+    private init(continuing buffer: ArraySlice<UInt8>, _ isHead: Bool) {
+        self.isHead = isHead
         self.buffer = buffer
     }
 }
