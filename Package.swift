@@ -7,6 +7,7 @@ enum Layer: String {
     case kernel = "Kernel"
     case chaos = "Chaos"
     case agent = "Agent"
+    case experiments = "Experiments"
     case programs = "Programs"
 }
 
@@ -162,6 +163,16 @@ let package = Package(
             ]),
         module("Keeper", in: .agent, imports: ["LinuxSystem", "Namespaces", "Processes"]),
 
+        // Experiments: what runs where the agents' clients are.
+        module("ExperimentModel", in: .experiments, imports: ["ChaosModel", "Authorization", "Faults", "YAML"]),
+        module(
+            "ExperimentRunner", in: .experiments,
+            imports: [
+                "ExperimentModel", "AgentAPI", "AgentClient", "HTTPClient", "Authorization", "ChaosModel", "CLinux",
+                "LinuxSystem",
+            ]),
+        module("ExperimentReports", in: .experiments, imports: ["ChaosModel"]),
+
         // Programs: main, arguments, exit codes.
         program(
             "squalld",
@@ -192,8 +203,8 @@ let package = Package(
         program(
             "squall",
             imports: [
-                "AgentClient", "AgentAPI", "HTTPClient", "ChaosModel", "Authorization", "Audit", "Faults", "Journal",
-                "Signatures", "Steps",
+                "ExperimentModel", "ExperimentRunner", "ExperimentReports", "AgentClient", "AgentAPI", "HTTPClient",
+                "ChaosModel", "Authorization", "Audit", "Faults", "Journal", "Signatures", "Steps", "YAML",
                 "LinuxSystem", argumentParser,
             ]),
 
@@ -240,6 +251,7 @@ let package = Package(
         tests(of: "Sessions", in: .chaos, imports: ["Sessions", "ChaosModel"]),
         tests(of: "AgentAPI", in: .agent, imports: ["AgentAPI", "ChaosModel"]),
         tests(of: "HTTPClient", in: .agent, imports: ["HTTPClient"]),
+        tests(of: "ExperimentModel", in: .experiments, imports: ["ExperimentModel", "ChaosModel"]),
         tests(
             of: "AgentClient", in: .agent,
             imports: ["AgentClient", "AgentAPI", "Authorization", "ChaosModel", "Signatures", "LinuxSystem"]),

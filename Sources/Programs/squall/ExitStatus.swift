@@ -7,6 +7,7 @@ enum ExitStatus: Int32, CaseIterable {
     case unreachable = 4
     case conflict = 5
     case unavailable = 6
+    case notCarriedOut = 7
     /// As squalld has it, which does the work of `recover`.
     case unfinished = 75
     /// 128 and the number of SIGINT, as shells have it.
@@ -33,6 +34,7 @@ enum ExitStatus: Int32, CaseIterable {
         case .unreachable: "the agent cannot be reached"
         case .conflict: "no such session or target, or no longer, or the request was used before"
         case .unavailable: "the agent cannot do it now; try again"
+        case .notCarriedOut: "of experiment run alone: a step failed, so that the experiment was not carried out"
         case .unfinished: "of recover alone: something could not be undone now, or an agent runs"
         case .interrupted: "interrupted by SIGINT or SIGTERM"
         }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 
 @main
 struct Squall: ParsableCommand {
@@ -16,7 +17,8 @@ struct Squall: ParsableCommand {
             """,
         version: VersionCommand.text,
         subcommands: [
-            InjectCommand.self, SessionCommand.self, TargetCommand.self, FaultCommand.self, DoctorCommand.self,
+            InjectCommand.self, ExperimentCommand.self, SessionCommand.self, TargetCommand.self, FaultCommand.self,
+            DoctorCommand.self,
             HaltCommand.self, ResumeCommand.self, RecoverCommand.self, JournalCommand.self, AuditCommand.self,
             PolicyCommand.self,
             KeygenCommand.self,
@@ -28,6 +30,8 @@ struct Squall: ParsableCommand {
     /// and SIGTERM, whatever it blocks.
     static func main() {
         Interruption.takeOver()
+        // Whoever reads what this says may go away: that ends no experiment.
+        signal(SIGPIPE, SIG_IGN)
         do {
             var command = try parseAsRoot()
             try command.run()

@@ -599,7 +599,7 @@ class TestProgram:
 
     def test_documents_every_exit_code(self, cli):
         codes = [line.split()[0] for line in cli.run("exit-codes", connect=False).stdout.splitlines()[1:]]
-        assert codes == ["0", "1", "2", "3", "4", "5", "6", "75", "130"]
+        assert codes == ["0", "1", "2", "3", "4", "5", "6", "7", "75", "130"]
 
     @pytest.mark.parametrize("words, coloured", [
         ([], False), (["--color", "always"], True), (["--color", "never"], False)])

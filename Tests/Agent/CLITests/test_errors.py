@@ -104,7 +104,7 @@ class TestTheRequest:
         assert said in json.loads(result.stderr)["detail"]
 
     @pytest.mark.parametrize("words, message, hint", [
-        (["injct"], 'there is no command "injct"', "did you mean squall inject? known: inject, session, "),
+        (["injct"], 'there is no command "injct"', "did you mean squall inject? known: inject, experiment, "),
         (["session", "lst"], 'there is no command "session lst"',
          "did you mean squall session list? known: list, show, watch, revert"),
         (["token", "earthquake"], 'there is no command "token earthquake"', "known: inject, plan, read, renew, end"),

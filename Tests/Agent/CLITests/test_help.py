@@ -91,6 +91,14 @@ def test_each_example_works(cli, gateway, engine, example):
         words += ["--state-directory", "state"]
     elif words[0] == "policy":
         (cli.directory / "policy.yaml").write_text("version: 1\ntenants: {}\n")
+    elif words[0] == "experiment":
+        assert cli.run("keygen", "--tenant", "shop", connect=False).returncode == 0
+        (cli.directory / "experiment.yaml").write_text(
+            "{apiVersion: squall/v1, kind: Experiment, metadata: {name: one},"
+            " spec: {inputs: {limit: 1}, steps: [{name: wait, wait: 1ms}]}}"
+        )
+        (cli.directory / "fleet.yaml").write_text("{apiVersion: squall/v1, kind: Inventory, agents: []}")
+        (cli.directory / "result.json").write_text('{"kind": "ExperimentResult", "experiment": {"name": "one"}}')
     elif words[0] != "keygen":
         assert cli.run("keygen", "--tenant", "shop", connect=False).returncode == 0
     result = cli.run(*words, connect="engine-socket" in options(words))

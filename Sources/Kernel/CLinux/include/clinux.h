@@ -74,6 +74,11 @@ int clinux_wait_pidfd(int pidfd, int no_hang, int *code, int *status);
 // The same for any child.
 pid_t clinux_wait_any(int no_hang, int *code, int *status);
 
+// posix_spawnp(3): a program of the user's in a process group of its own, without input, with pipes for output and complaints.
+// -1 with errno.
+int clinux_start_program(
+    char *const arguments[], char *const environment[], int *output, int *complaint, pid_t *process);
+
 // A timerfd on CLOCK_BOOTTIME, non-blocking; armed for an absolute instant (0 disarms).
 int clinux_boot_timer(void);
 int clinux_boot_timer_arm(int timer, int64_t absolute_nanoseconds);

@@ -95,6 +95,12 @@ struct Output: Sendable {
         }
     }
 
+    /// Puts a file in the place of whatever was there.
+    static func write(_ text: String, replacing path: String) throws(SystemCallError) {
+        let file = try OwnedDescriptor.open(path, O_WRONLY | O_CREAT | O_TRUNC, mode: 0o644)
+        try file.writeAll(Array(text.utf8), subject: path)
+    }
+
     private static func write(_ text: String, to descriptor: Int32) throws(SystemCallError) {
         var rest = Array(text.utf8)[...]
         while !rest.isEmpty {

@@ -1,0 +1,211 @@
+package import ChaosModel
+
+/// What is done to a system, and what must stay true of it meanwhile. Read from a file, and nothing but values.
+package struct Experiment: Sendable {
+    package static let apiVersion = "squall/v1"
+    package static let kind = "Experiment"
+
+    /// Lower-case letters, digits and inner hyphens, up to 63.
+    package let name: String
+    package let description: String?
+    package let labels: [(name: String, value: String)]
+    /// What is expected to hold, for people.
+    package let hypothesis: String?
+    package let inputs: [Input]
+    /// When it is stopped, if it is not over.
+    package let timeout: Duration
+    /// Chooses targets where a step has none of its own; nil for one that is drawn.
+    package let seed: Int64?
+    package let probes: [Probe]
+    package let steps: [ExperimentStep]
+
+    /// A value that whoever runs the experiment may set.
+    package struct Input: Sendable {
+        package let name: String
+        /// Nil for one that must be given.
+        package let standard: JSON?
+        package let description: String?
+    }
+
+    /// All steps, those within others after them.
+    package var allSteps: [ExperimentStep] { steps.flatMap(\.withInner) }
+}
+
+/// Something that is done, once the step before it is over.
+package struct ExperimentStep: Sendable {
+    package enum Action: Sendable {
+        case fault(FaultOrder)
+        case script(Script)
+        case wait(Template)
+        /// Runs a probe now; when it fails, so does the step.
+        case probe(String)
+        /// Takes a fault back that an earlier step has begun in the background.
+        case end(String)
+        case parallel([ExperimentStep])
+        case serial([ExperimentStep])
+    }
+
+    package let name: String
+    package let action: Action
+    /// Whether the experiment goes on when this fails.
+    package let isOptional: Bool
+
+    /// This one, and those within it.
+    package var withInner: [ExperimentStep] {
+        switch action {
+        case .parallel(let steps), .serial(let steps): [self] + steps.flatMap(\.withInner)
+        case .fault, .script, .wait, .probe, .end: [self]
+        }
+    }
+
+    package var kind: String {
+        switch action {
+        case .fault: "fault"
+        case .script: "script"
+        case .wait: "wait"
+        case .probe: "probe"
+        case .end: "end"
+        case .parallel: "parallel"
+        case .serial: "serial"
+        }
+    }
+}
+
+/// A fault, and whom it hits. What may be chosen by earlier steps is a template.
+package struct FaultOrder: Sendable {
+    package enum Sequence: String, CaseIterable, Sendable {
+        /// All targets at once.
+        case parallel
+        /// One after the other, each for the whole duration.
+        case serial
+    }
+
+    package let fault: String
+    package let parameters: Template
+    /// As the API has it, but `pods` are those of all agents together.
+    package let target: Template
+    /// Names of agents, with `*` for any part; nil for all that there are.
+    package let agents: Template?
+    package let duration: Template
+    package let lease: Template?
+    package let onRestart: RestartPolicy
+    package let reason: Template?
+    package let sequence: Sequence
+    /// Whether the next step begins as soon as the fault is in effect. The experiment waits for it at its end.
+    package let isBackground: Bool
+}
+
+/// A program of the user's whose output others of the experiment's steps can use.
+package struct Script: Sendable {
+    package enum Output: String, CaseIterable, Sendable {
+        /// One text, without blank space at its ends.
+        case text
+        /// A JSON document.
+        case json
+        /// Lines NAME=VALUE.
+        case values
+    }
+
+    /// The program and its arguments: no shell reads them.
+    package let command: Template
+    package let environment: Template
+    package let output: Output
+    package let timeout: Duration
+}
+
+/// Something that is looked at from outside, and what is to be seen there.
+package struct Probe: Sendable {
+    package enum Kind: Sendable {
+        case http(HTTPCheck)
+        /// A connection can be made to `host:port`.
+        case tcp(Template)
+        /// A program's standard output.
+        case command(Script)
+        /// A query's value, of each sample that it finds.
+        case prometheus(HTTPCheck, query: Template)
+        /// How many events of this kind this experiment's sessions had.
+        case events(kind: String)
+    }
+
+    package struct HTTPCheck: Sendable {
+        package let url: Template
+        package let method: String
+        package let headers: Template
+        package let body: Template
+        /// Which statuses are good; empty for 200 to 299.
+        package let statuses: [Int64]
+        /// Whether anybody's certificate is taken.
+        package let isInsecure: Bool
+        /// The file of certificates that are trusted; nil for the system's.
+        package let authorities: String?
+    }
+
+    /// When it is run. The words are Litmus's.
+    package enum Mode: String, CaseIterable, Sendable {
+        /// Before the first step.
+        case startOfTest = "SOT"
+        /// After the last step.
+        case endOfTest = "EOT"
+        /// Both.
+        case edge = "Edge"
+        /// Again and again, from the first step to the last.
+        case continuous = "Continuous"
+        /// Again and again while a fault is in effect.
+        case onChaos = "OnChaos"
+    }
+
+    package let name: String
+    package let kind: Kind
+    package let mode: Mode
+    /// What is expected of the value; nil where that it could be had is enough.
+    package let expectation: Criterion?
+    /// The longest that an answer may take.
+    package let within: Duration?
+    package let weight: Double
+    /// Of one attempt.
+    package let timeout: Duration
+    /// How many attempts are made before it has failed.
+    package let attempts: Int
+    /// Between attempts.
+    package let interval: Duration
+    /// Between runs, of a mode that has several.
+    package let pollingInterval: Duration
+    /// Before its first run.
+    package let initialDelay: Duration
+    /// Whether its failure stops the experiment.
+    package let stopsOnFailure: Bool
+
+    /// Everything in it that refers to what is known later.
+    var templates: [Template] {
+        let own: [Template] =
+            switch kind {
+            case .http(let check): [check.url, check.headers, check.body]
+            case .tcp(let address): [address]
+            case .command(let script): [script.command, script.environment]
+            case .prometheus(let check, let query): [check.url, check.headers, query]
+            case .events: []
+            }
+        return own + [expectation?.value].compactMap(\.self)
+    }
+
+    /// The steps that have to be over before it can be run.
+    package var stepsReferredTo: Set<String> {
+        Set(
+            templates.flatMap(\.references).compactMap { reference in
+                guard reference.parts.count > 1, reference.parts[0] == .member("steps"),
+                    case .member(let name) = reference.parts[1]
+                else { return nil }
+                return name
+            })
+    }
+
+    package var kindWord: String {
+        switch kind {
+        case .http: "http"
+        case .tcp: "tcp"
+        case .command: "command"
+        case .prometheus: "prometheus"
+        case .events: "events"
+        }
+    }
+}

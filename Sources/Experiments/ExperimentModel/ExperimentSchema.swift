@@ -1,0 +1,250 @@
+import Authorization
+package import ChaosModel
+import Faults
+
+extension Experiment {
+    /// The JSON Schema (draft 2020-12) of experiments: an editor's help. The reader also refuses names that are there
+    /// twice, references to what is not there, and what is out of range.
+    package static var schema: JSON {
+        [
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "title": "Squall experiment",
+            "type": "object",
+            "additionalProperties": false,
+            "required": ["apiVersion", "kind", "metadata", "spec"],
+            "properties": [
+                "apiVersion": ["const": .string(apiVersion)],
+                "kind": ["const": .string(kind)],
+                "metadata": object(
+                    required: ["name"],
+                    [
+                        ("name", reference("name")), ("description", text("What it is for.")),
+                        ("labels", ["type": "object", "additionalProperties": ["type": "string"]]),
+                    ]),
+                "spec": object(
+                    required: ["steps"],
+                    [
+                        ("hypothesis", text("What is expected to hold, for people.")),
+                        (
+                            "inputs",
+                            [
+                                "type": "object",
+                                "description":
+                                    "Values that whoever runs it may set: each its value, or {default, description}.",
+                            ]
+                        ),
+                        ("timeout", duration("When it is stopped. 1h unless told.")),
+                        (
+                            "seed",
+                            [
+                                "type": "integer", "minimum": 0,
+                                "description":
+                                    "Chooses targets where a step has no seed of its own; drawn unless told.",
+                            ]
+                        ),
+                        ("probes", ["type": "array", "maxItems": 100, "items": reference("probe")]),
+                        ("steps", ["type": "array", "minItems": 1, "items": reference("step")]),
+                    ]),
+            ],
+            "$defs": [
+                "name": ["type": "string", "pattern": "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"],
+                "duration": [
+                    "type": "string", "pattern": "^(([0-9]+(\\.[0-9]+)?(ns|us|ms|s|m|h))+|\\$\\{\\{.*\\}\\})$",
+                ],
+                "template": [
+                    "type": "string", "description": "May have ${{ inputs.NAME }} or ${{ steps.NAME.output }} in it.",
+                ],
+                "script": script, "probe": probe, "expect": expectation, "step": step,
+            ],
+        ]
+    }
+
+    private static var words: JSON {
+        [
+            "type": "array", "minItems": 1, "items": ["type": ["string", "number"]],
+            "description": "The program and its arguments: no shell reads them.",
+        ]
+    }
+
+    private static var script: JSON {
+        object(
+            required: ["command"],
+            [
+                ("command", words),
+                ("environment", ["type": "object"]),
+                (
+                    "output",
+                    [
+                        "enum": .array(Script.Output.allCases.map { .string($0.rawValue) }), "default": "text",
+                        "description":
+                            "What its standard output is: one text, a JSON document, or lines NAME=VALUE. Later steps refer to it.",
+                    ]
+                ),
+                ("timeout", duration("60s unless told.")),
+            ])
+    }
+
+    private static var probe: JSON {
+        var schema = object(
+            required: ["name"],
+            [
+                ("name", reference("name")),
+                (
+                    "http",
+                    object(
+                        required: ["url"],
+                        [
+                            ("url", reference("template")), ("method", ["type": "string", "default": "GET"]),
+                            ("headers", ["type": "object"]), ("body", reference("template")),
+                            (
+                                "status",
+                                [
+                                    "description": "Which are good; 200 to 299 unless told.",
+                                    "oneOf": [
+                                        ["type": "integer"], ["type": "array", "items": ["type": "integer"]],
+                                    ],
+                                ]
+                            ),
+                            ("insecureSkipVerify", ["type": "boolean", "default": false]),
+                            ("caFile", text("The certificates that are trusted; the system's unless told.")),
+                        ])
+                ),
+                ("tcp", object(required: ["address"], [("address", text("host:port"))])),
+                (
+                    "command",
+                    object(required: ["command"], [("command", words), ("environment", ["type": "object"])])
+                ),
+                (
+                    "prometheus",
+                    object(
+                        required: ["url", "query"],
+                        [
+                            ("url", reference("template")), ("query", reference("template")),
+                            ("headers", ["type": "object"]),
+                            ("insecureSkipVerify", ["type": "boolean", "default": false]),
+                            ("caFile", text("The certificates that are trusted; the system's unless told.")),
+                        ])
+                ),
+                ("events", object(required: ["kind"], [("kind", text("A kind of an agent's events."))])),
+                ("expect", reference("expect")),
+                ("within", duration("The longest that an answer may take.")),
+                (
+                    "mode",
+                    [
+                        "enum": .array(Probe.Mode.allCases.map { .string($0.rawValue) }), "default": "Edge",
+                        "description":
+                            "Before the first step, after the last, both, all the time, or while a fault is in effect.",
+                    ]
+                ),
+                ("weight", ["type": "number", "minimum": 0, "maximum": 1000, "default": 10]),
+                ("timeout", duration("Of one attempt; 5s unless told.")),
+                ("attempts", ["type": "integer", "minimum": 1, "maximum": 1000, "default": 1]),
+                ("interval", duration("Between attempts; 1s unless told.")),
+                ("pollingInterval", duration("Between runs; 2s unless told.")),
+                ("initialDelay", duration("Before its first run.")),
+                ("stopOnFailure", ["type": "boolean", "default": false]),
+            ])
+        schema = .object((schema.members ?? []) + [exactlyOne(["http", "tcp", "command", "prometheus", "events"])])
+        return schema
+    }
+
+    private static var expectation: JSON {
+        object(
+            required: ["criteria", "value"],
+            [
+                ("type", ["enum": .array(Criterion.Kind.allCases.map { .string($0.rawValue) })]),
+                (
+                    "criteria",
+                    [
+                        "enum": .array(
+                            (Criterion.numberCriteria + Criterion.textCriteria.dropLast()).map(JSON.string))
+                    ]
+                ),
+                ("value", ["description": "What the value is held against; a list for oneOf and between."]),
+            ])
+    }
+
+    private static var step: JSON {
+        let steps: JSON = ["type": "array", "items": reference("step")]
+        let schema = object(
+            required: ["name"],
+            [
+                ("name", reference("name")),
+                (
+                    "onFailure",
+                    [
+                        "enum": ["stop", "continue"], "default": "stop",
+                        "description": "Whether the experiment goes on when this fails.",
+                    ]
+                ),
+                ("fault", ["enum": .array(FaultCatalogue.all.map { .string($0.kind) })]),
+                ("parameters", ["type": "object", "description": "See 'squall fault show'."]),
+                (
+                    "target",
+                    ["type": "object", "description": "As the API has it; `pods` are those of all agents together."]
+                ),
+                (
+                    "agents",
+                    [
+                        "description": "Which: names with * for any part, or {labels: {NAME: VALUE}}. All unless told.",
+                        "type": ["string", "array", "object"],
+                    ]
+                ),
+                ("duration", duration("Of the fault; 30s unless told.")),
+                ("lease", duration("How long it outlives this experiment's process; 15s unless told.")),
+                ("onRestart", ["enum": .array(RestartPolicy.allCases.map { .string($0.rawValue) }), "default": "end"]),
+                ("reason", text("For the agents' records.")),
+                (
+                    "sequence",
+                    [
+                        "enum": .array(FaultOrder.Sequence.allCases.map { .string($0.rawValue) }),
+                        "default": "parallel",
+                        "description": "All targets at once, or each for the whole duration after the other.",
+                    ]
+                ),
+                (
+                    "background",
+                    [
+                        "type": "boolean", "default": false,
+                        "description": "Whether the next step begins as soon as the fault is in effect.",
+                    ]
+                ),
+                ("script", reference("script")), ("wait", reference("duration")), ("probe", reference("name")),
+                ("end", ["$ref": "#/$defs/name", "description": "The step whose fault is taken back."]),
+                ("parallel", steps), ("serial", steps),
+            ])
+        let kinds = ["fault", "script", "wait", "probe", "end", "parallel", "serial"]
+        let ofFaults = [
+            "parameters", "target", "agents", "duration", "lease", "onRestart", "reason", "sequence", "background",
+        ]
+        return .object(
+            (schema.members ?? []) + [
+                exactlyOne(kinds),
+                JSON.Member(
+                    "dependentRequired",
+                    .object(
+                        ofFaults.map { JSON.Member($0, ["fault"]) } + [JSON.Member("fault", ["target"])])),
+            ])
+    }
+
+    private static func exactlyOne(_ names: [String]) -> JSON.Member {
+        JSON.Member("oneOf", .array(names.map { ["required": [.string($0)]] }))
+    }
+
+    private static func object(required: [JSON], _ properties: [(String, JSON)]) -> JSON {
+        [
+            "type": "object", "additionalProperties": false, "required": .array(required),
+            "properties": .object(properties.map { JSON.Member($0.0, $0.1) }),
+        ]
+    }
+
+    private static func reference(_ name: String) -> JSON { ["$ref": .string("#/$defs/\(name)")] }
+
+    private static func text(_ description: String) -> JSON {
+        ["type": "string", "description": .string(description)]
+    }
+
+    private static func duration(_ description: String) -> JSON {
+        ["$ref": "#/$defs/duration", "description": .string(description)]
+    }
+}

@@ -1,0 +1,153 @@
+import ArgumentParser
+import ChaosModel
+import ExperimentModel
+import ExperimentReports
+import ExperimentRunner
+import Glibc
+import LinuxSystem
+
+struct ExperimentRunCommand: ReportingCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run",
+        abstract: "Carries an experiment out, and says what it came to.",
+        discussion: """
+            SIGINT or SIGTERM ends it: every fault is taken back at once. When this program is killed, its faults go \
+            when their leases lapse, 15 seconds later if not said. The exit code is 0 for a passed experiment, 1 for \
+            one that failed, 7 for one that could not be carried out as it is written.
+
+            Examples:
+              squall experiment run experiment.yaml --key shop.key.jwk --report report.html
+              squall experiment run experiment.yaml --key shop.key.jwk --inventory fleet.yaml \\
+                --set limit=10 --min-score 80 --report junit.xml
+            """)
+
+    @OptionGroup var options: ExperimentOptions
+
+    @Option(
+        help: ArgumentHelp(
+            "Write a report, as its name says: .html, .md, .xml (JUnit) or .json. May be given several times.",
+            valueName: "file"))
+    var report: [String] = []
+
+    @Option(help: ArgumentHelp("Pass when the resilience score is this or more, from 0 to 100.", valueName: "number"))
+    var minScore: Double?
+
+    @Option(help: ArgumentHelp("Choose targets as the run did that told this number.", valueName: "number"))
+    var seed: Int64?
+
+    @OptionGroup(title: "Agents, signing and connection") var fleet: FleetOptions
+    @OptionGroup(title: "Output") var outputOptions: OutputOptions
+
+    func perform(_ output: Output) throws(Failure) -> ExitStatus {
+        if let minScore, !(0...100).contains(minScore) {
+            throw Failure(.invalid, "a score is 0 to 100", field: "--min-score")
+        }
+        let formats = try report.map { (file) throws(Failure) in try ReportFormat(file: file) }
+        let experiment = try options.experiment
+        let inputs = try options.inputs(of: experiment)
+        let fleet = try fleet.fleet
+        // Where no report can be written, that is known before anything is done.
+        for (file, format) in zip(report, formats) { try format.write("", to: file) }
+        Self.raiseFileLimit()
+        let stop = StopSignal()
+        Interruption.tell { stop.stop(.interrupted) }
+        let isForPeople = output.format == .table
+        let run = ExperimentRun(
+            experiment, on: fleet, id: Self.identifier(),
+            seed: seed ?? experiment.seed ?? Int64.random(in: 0...999_999_999), inputs: inputs, stop: stop
+        ) { offset, subject, words in
+            guard isForPeople else { return }
+            // Nobody there to read is no reason to leave faults where they are.
+            try? output.line(Output.printable("\(ExperimentText.offset(offset))  \(subject): \(words)"))
+        }
+        run.run()
+        let document = run.recorder.document
+        var unwritten: Failure?
+        for (file, format) in zip(report, formats) {
+            do throws(Failure) {
+                try format.write(try format.text(of: document), to: file)
+            } catch {
+                output.note(error.message)
+                unwritten = error
+            }
+        }
+        switch output.format {
+        case .json: try output.document(document)
+        case .table:
+            if let result = RunResult(document) { try output.line("\n" + Output.printable(result.headline)) }
+            for file in report { try output.line("report: \(file)") }
+        }
+        let status = status(of: run, stop)
+        if status == .success, let unwritten { throw unwritten }
+        return status
+    }
+
+    /// Each target takes a connection or two.
+    private static func raiseFileLimit() {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+        limit.rlim_cur = limit.rlim_max
+        setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    }
+
+    private func status(of run: ExperimentRun, _ stop: StopSignal) -> ExitStatus {
+        switch run.recorder.verdict {
+        case .pass: return isEnough(run) ? .success : .notAsAsked
+        // The score of an experiment that was not gone through says nothing.
+        case .fail: return minScore != nil && run.recorder.isComplete && isEnough(run) ? .success : .notAsAsked
+        case .error: return .notCarriedOut
+        case .stopped, .awaited: return stop.reason == .interrupted ? .interrupted : .notAsAsked
+        }
+    }
+
+    private func isEnough(_ run: ExperimentRun) -> Bool { minScore.map { (run.recorder.score ?? 100) >= $0 } ?? true }
+
+    private static func identifier() -> String {
+        "e-" + (0..<12).map { _ in String("0123456789abcdef".randomElement() ?? "0") }.joined()
+    }
+}
+
+enum ExperimentText {
+    /// Seconds since the experiment began, in a column.
+    static func offset(_ seconds: Double) -> String {
+        let tenths = Int((seconds * 10).rounded())
+        let text = "\(tenths / 10).\(tenths % 10)s"
+        return String(repeating: " ", count: max(0, 8 - text.count)) + text
+    }
+}
+
+/// How a result is told in a file.
+enum ReportFormat: String, CaseIterable {
+    case html, md, xml, json
+
+    init(file: String) throws(Failure) {
+        let suffix = file.split(separator: "/").last?.split(separator: ".").last.map(String.init) ?? ""
+        guard let format = ReportFormat(rawValue: suffix) else {
+            throw Failure(
+                .invalid, "nobody knows how to write \(file)", field: "--report",
+                hint: "a name that ends with .html, .md, .xml or .json")
+        }
+        self = format
+    }
+
+    func text(of document: JSON) throws(Failure) -> String {
+        guard let result = RunResult(document) else {
+            throw Failure(
+                .invalid, "this is no experiment's result", hint: "'squall experiment run --report' writes one")
+        }
+        return switch self {
+        case .html: result.html
+        case .md: result.markdown
+        case .xml: result.junit
+        case .json: document.prettyText + "\n"
+        }
+    }
+
+    func write(_ text: String, to file: String) throws(Failure) {
+        do throws(SystemCallError) {
+            try Output.write(text, replacing: file)
+        } catch {
+            throw Failure(.notAsAsked, "cannot write \(file): \(error.errno)")
+        }
+    }
+}

@@ -1,0 +1,250 @@
+"""Experiments as `squall experiment validate` reads them, beside their JSON Schema as another library reads it."""
+
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+
+import jsonschema
+import pytest
+import yaml
+from conftest import ROOT
+
+SCHEMA = json.loads((ROOT / "docs/experiment.schema.json").read_text())
+EXAMPLE, INVENTORY = re.findall(
+    r"^```yaml\n(.*?)^```", (ROOT / "docs/experiments.md").read_text(), re.MULTILINE | re.DOTALL
+)
+WAIT = {"name": "wait", "wait": "1s"}
+STRESS = {"name": "stress", "fault": "cpu-stress", "target": {"container": "0123456789abcdef"}}
+
+
+def experiment(*steps, **spec):
+    return {
+        "apiVersion": "squall/v1", "kind": "Experiment", "metadata": {"name": "one"}, "spec": {"steps": list(steps)} | spec,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def validate(cli, tmp_path):
+    def validate(document, *words):
+        file = tmp_path / "experiment.yaml"
+        file.write_text(document if isinstance(document, str) else json.dumps(document, indent=1))
+        return cli.run("experiment", "validate", file, *words, connect=False)
+
+    return validate
+
+
+def test_the_schema_is_current_and_one(cli):
+    assert json.loads(cli.run("experiment", "schema", connect=False).stdout) == SCHEMA
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+
+def test_the_example_is_read(validate):
+    jsonschema.validate(yaml.safe_load(EXAMPLE), SCHEMA)
+    done = validate(EXAMPLE)
+    assert (done.returncode, done.stdout.splitlines()) == (
+        0, ["leader-loss: 5 steps, 3 probes", "inputs: namespace, load"],
+    ), done  # fmt: skip
+    told = json.loads(validate(EXAMPLE, "--output", "json").stdout)
+    assert [step["kind"] for step in told["steps"]] == ["script", "parallel", "fault", "fault", "wait"]
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "daemonset/experiments").glob("*/experiment.yaml")), ids=lambda file: file.parent.name)
+def test_what_is_shipped_is_read(cli, file):
+    done = cli.run("experiment", "validate", file, connect=False)
+    assert done.returncode == 0 and done.stdout.startswith(file.parent.name), done
+    jsonschema.validate(yaml.safe_load(file.read_text()), SCHEMA)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        experiment(),
+        experiment(WAIT, kind="x"),
+        experiment(WAIT) | {"apiVersion": "v2"},
+        experiment(WAIT) | {"kind": "Policy"},
+        experiment(WAIT) | {"metadata": {}},
+        experiment(WAIT) | {"metadata": {"name": "Not a name"}},
+        experiment({"name": "both", "wait": "1s", "probe": "x"}),
+        experiment({"name": "none"}),
+        experiment({"wait": "1s"}),
+        experiment({"name": "wait", "wait": "soon"}),
+        experiment({"name": "wait", "wait": 3}),
+        experiment({"name": "wait", "wait": "1s", "duration": "1s"}),
+        experiment({"name": "stress", "fault": "cpu-stress"}),
+        experiment(STRESS | {"fault": "earthquake"}),
+        experiment(STRESS | {"sequence": "random"}),
+        experiment(STRESS | {"onFailure": "ignore"}),
+        experiment(STRESS | {"background": "yes"}),
+        experiment({"name": "run", "script": {"command": "echo hello"}}),
+        experiment({"name": "run", "script": {"command": []}}),
+        experiment({"name": "run", "script": {"command": ["true"], "image": "busybox"}}),
+        experiment(WAIT, probes=[{"name": "p", "command": {"command": ["true"], "timeout": "1s"}}]),
+        experiment({"name": "run", "script": {"command": ["true"], "output": "xml"}}),
+        experiment(WAIT, probes=[{"name": "p"}]),
+        experiment(WAIT, probes=[{"name": "p", "tcp": {"address": "a:1"}, "http": {"url": "http://x"}}]),
+        experiment(WAIT, probes=[{"name": "p", "tcp": {"address": "a:1"}, "mode": "Sometimes"}]),
+        experiment(WAIT, probes=[{"name": "p", "tcp": {"address": "a:1"}, "expect": {"criteria": "=~", "value": 1}}]),
+        experiment(WAIT, probes=[{"name": "p", "tcp": {"address": "a:1"}, "attempts": 0}]),
+    ],
+)
+def test_reader_and_schema_refuse_the_same(validate, document):
+    done = validate(document)
+    assert done.returncode == 2 and re.search(r"experiment\.yaml: line \d+: ", done.stderr), done
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(document, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    "document, words",
+    [
+        (experiment(WAIT, WAIT), 'another step is called "wait"'),
+        (experiment(STRESS | {"parameters": {"load": 101}}), "parameters.load"),
+        (experiment(STRESS | {"parameters": {"lode": 1}}), "parameters.lode"),
+        (experiment(STRESS | {"target": {}}), "a target names exactly one"),
+        (experiment(STRESS | {"duration": "3h"}), "100ms to 2h"),
+        (experiment(STRESS | {"parameters": {"load": "${{ inputs.load }}"}}), 'no input is called "load"'),
+        (experiment(STRESS | {"parameters": {"load": "${{ steps.stress.output }}"}}), 'step "stress" is not over by then'),
+        (experiment(STRESS | {"parameters": {"load": "${{ steps.gone.output }}"}}), 'no step is called "gone"'),
+        (experiment(STRESS | {"parameters": {"load": "${{ secrets.x }}"}}), "a path begins with"),
+        (experiment(STRESS | {"parameters": {"load": "${{ inputs..x }}"}}), "is no path"),
+        (experiment(STRESS | {"parameters": {"load": "${{ inputs.x"}}), "without"),
+        (experiment({"name": "look", "probe": "gone"}), 'no probe is called "gone"'),
+        (experiment(STRESS | {"parameters": {"load": "${{ inputs.x }}"}}, inputs={"x": 800}), "parameters.load"),
+        (
+            experiment({"name": "one", "script": {"command": ["true"]}},
+                       STRESS | {"parameters": {"lode": 1, "load": "${{ steps.one.output }}"}}), "no parameter lode",
+        ),
+        (experiment(STRESS | {"target": {"pood": "${{ inputs.x }}"}}, inputs={"x": "a"}), "target.pood"),
+        (experiment(STRESS | {"agents": ["a", 5]}), "agents are names"),
+        (experiment(STRESS, {"name": "enough", "end": "stress"}), "has a fault in the background"),
+        (experiment({"name": "enough", "end": "stress"}, STRESS | {"background": True}), "no step before it"),
+        (experiment({"name": "stress", "fualt": "cpu-stress", "target": {}}), "spec.steps[0].fualt: unknown"),
+        (experiment(STRESS | {"background": True, "sequence": "serial"}), "not in the background"),
+        (experiment(WAIT, probes=[{"name": "p", "http": {"url": "shop/health"}}]), "http://shop.example/health"),
+        (
+            experiment({"name": "one", "script": {"command": ["true"]}},
+                       probes=[{"name": "p", "tcp": {"address": "${{ steps.one.output }}"}}]), "not over by then",
+        ),
+        (
+            experiment({"name": "both", "parallel": [
+                {"name": "one", "script": {"command": ["true"]}},
+                {"name": "two", "script": {"command": ["echo", "${{ steps.one.output }}"]}},
+            ]}), 'step "one" is not over by then',
+        ),
+        (experiment(WAIT, probes=[{"name": "p", "prometheus": {"url": "http://x", "query": "up"}}]), '"expect" is missing'),
+        (
+            experiment(WAIT, probes=[{"name": "p", "tcp": {"address": "a:1"}, "expect": {"criteria": "matches", "value": "("}}]),
+            "no regular expression",
+        ),
+        (
+            experiment(WAIT, probes=[{"name": "p", "tcp": {"address": "a:1"}, "expect": {"criteria": "between", "value": [1]}}]),
+            "two numbers",
+        ),
+    ],
+)  # fmt: skip
+def test_what_a_schema_cannot_say_is_refused_with_its_line(validate, document, words):
+    done = validate(document)
+    assert done.returncode == 2 and words in done.stderr and re.search(r"line \d+", done.stderr), done.stderr
+
+
+def test_what_is_over_within_a_block_may_be_referred_to_after_it(validate):
+    document = experiment(
+        {"name": "both", "parallel": [{"name": "one", "script": {"command": ["true"]}}, WAIT]},
+        {"name": "after", "script": {"command": ["echo", "${{ steps.one.output }}"]}},
+    )
+    assert validate(document).returncode == 0
+
+
+def test_inputs_are_set_by_name(validate):
+    document = experiment(WAIT, inputs={"a": 1, "b": {"description": "how much"}})
+    assert validate(document, "--set", "b=2").returncode == 0
+    for words, objection in [
+        (["--set", "a=2"], "the input b has no value"),
+        (["--set", "c=2"], "no input c"),
+        (["--set", "a"], "NAME=VALUE"),
+        (["--set", "b=1", "--set", "b=2"], "set twice"),
+    ]:
+        done = validate(document, *words)
+        assert done.returncode == 2 and objection in done.stderr, done
+
+
+def test_what_looks_like_a_number_and_is_written_otherwise_is_a_text(cli, tmp_path):
+    file, result = tmp_path / "experiment.json", tmp_path / "result.json"
+    assert cli.run("keygen", "--tenant", "shop", connect=False).returncode == 0
+    document = experiment(WAIT | {"wait": "1ms"}, inputs={name: {"description": "x"} for name in "abcd"} | {"e": 1, "f": None})
+    file.write_text(json.dumps(document))
+    settings = ("a=1.10", "b=7", "c=[1, 2]", "d=true", "e=0.50", "f=x")
+    words = [word for setting in settings for word in ("--set", setting)]
+    assert cli.run("experiment", "run", file, "--key", "shop.key.jwk", "--node", "n", "--report", result, *words).returncode == 0
+    assert json.loads(result.read_text())["inputs"] == {
+        "a": "1.10", "b": 7, "c": [1, 2], "d": True, "e": 0.5, "f": "x",
+    }
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"seconds": 1e300},
+        {"probes": [{"name": "p", "passed": 2**63 - 1, "failed": 1}]},
+        {"steps": [{"name": "x", "begin": 0, "end": 1e300, "state": "succeeded", "kind": "wait"}], "seconds": 5},
+        {"probes": [{"name": "p", "verdict": "Passed", "runs": [{"at": n, "number": -9007199254740994 - n, "passed": True} for n in range(3)]}]},
+        {"startedAt": '"><x>', "id": "# no | `head`\u001b[2J"},
+        {"experiment": {"name": "<script>|\u200d*x*", "hypothesis": "@all http://x"}},
+    ],
+)  # fmt: skip
+def test_a_result_of_somebody_elses_breaks_no_report(cli, tmp_path, more):
+    result = tmp_path / "result.json"
+    result.write_text(json.dumps({"kind": "ExperimentResult", "experiment": {"name": "one"}, "verdict": "Pass", "seconds": 5} | more))
+    for format in ("html", "md", "xml"):
+        done = cli.run("experiment", "report", result, "--format", format, connect=False)
+        assert done.returncode == 0, done
+        assert "<script" not in done.stdout and "\x1b" not in done.stdout
+        if format == "xml":
+            ElementTree.fromstring(done.stdout)
+    assert "@all" not in cli.run("experiment", "report", result, "--format", "md", connect=False).stdout
+
+
+def test_a_file_that_is_not_there_or_a_report_that_nobody_knows_is_told_before_anything_is_done(cli, tmp_path):
+    done = cli.run("experiment", "validate", tmp_path / "none.yaml", connect=False)
+    assert done.returncode == 2 and "cannot read" in done.stderr
+    file = tmp_path / "experiment.yaml"
+    file.write_text(yaml.safe_dump(experiment(WAIT)))
+    done = cli.run("experiment", "run", file, "--key", "none.jwk", "--report", "report.pdf")
+    assert done.returncode == 2 and "report.pdf" in done.stderr
+    done = cli.run("experiment", "report", file, connect=False)
+    assert done.returncode == 2 and "no JSON" in done.stderr
+
+
+def test_an_inventory_is_refused_with_its_line(cli, tmp_path):
+    file = tmp_path / "experiment.yaml"
+    file.write_text(yaml.safe_dump(experiment(WAIT)))
+    assert cli.run("keygen", "--tenant", "shop", connect=False).returncode == 0
+    inventory = tmp_path / "fleet.yaml"
+
+    def run(text):
+        inventory.write_text(text)
+        return cli.run("experiment", "run", file, "--key", "shop.key.jwk", "--inventory", inventory, connect=False)
+
+    # Nobody is asked, as no step hits anything.
+    assert run(INVENTORY).returncode == 0
+    for text, objection in [
+        (INVENTORY.replace("Inventory", "Fleet"), "line 2: kind: this is an Inventory"),
+        (INVENTORY.replace("node-2", "node-1"), 'another agent is called "node-1"'),
+        (INVENTORY.replace("socket: ", "sock: "), 'has a "socket", or an "address"'),
+        (INVENTORY.replace("10.0.0.1:9443", "10.0.0.1"), "the address of agent node-1"),
+        (INVENTORY.replace("defaults: {caFile: ca.crt, certif", "defaults: {certif"), '"caFile" is missing'),
+    ]:
+        done = run(text)
+        assert done.returncode == 2 and objection in done.stderr, done
+
+
+def test_the_result_is_made_into_every_report(cli, tmp_path):
+    file = tmp_path / "experiment.yaml"
+    file.write_text(yaml.safe_dump(experiment({"name": "say", "script": {"command": ["echo", "hello"]}})))
+    assert cli.run("keygen", "--tenant", "shop", connect=False).returncode == 0
+    result = tmp_path / "result.json"
+    done = cli.run("experiment", "run", file, "--key", "shop.key.jwk", "--node", "n", "--report", result)
+    assert done.returncode == 0 and "one: Pass" in done.stdout, done
+    for format, sign in [("html", "<!doctype html>"), ("md", "# one: Pass"), ("xml", "<testsuites>"), ("json", "{")]:
+        done = cli.run("experiment", "report", result, "--format", format, connect=False)
+        assert done.returncode == 0 and done.stdout.startswith(sign) or sign in done.stdout.splitlines()[1], done
