@@ -66,9 +66,11 @@ package final class GatewayServer: Sendable {
             return either.futureResult
         }
         try drained.wait()
-        // Closes what is left.
-        try group.syncShutdownGracefully()
     }
+
+    /// Closes what is left, and ends the threads. The program lets its own end do that: here Dispatch has a part in it, which
+    /// ends a program that may not open files when it wants to see in `/proc` what its threads do.
+    package func close() throws { try group.syncShutdownGracefully() }
 
     private static func open(
         _ socket: consuming OwnedDescriptor, on loop: any EventLoop, _ make: @escaping @Sendable () -> Listener

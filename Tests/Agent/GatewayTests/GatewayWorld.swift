@@ -67,10 +67,11 @@ final class GatewayWorld {
     func drain() throws {
         isDrained = true
         try server.drain()
+        try server.close()
     }
 
     deinit {
-        if !isDrained { try? server.drain() }
+        if !isDrained { try? drain() }
         for path in [apiPath, probePath, enginePath] { unlink(path) }
         rmdir(directory)
     }
