@@ -78,8 +78,11 @@ import Testing
 
     @Test func `what nobody has asked for answers nobody`() throws {
         let world = try GatewayWorld { _, caller, number in
-            caller.answer(200, "{\"connection\":\(number)}")
-            caller.answer(200, #"{"secret":"another's"}"#)
+            // At once: an answer that comes when the next request is on its way is that one's.
+            let answers = ["{\"connection\":\(number)}", #"{"secret":"another's"}"#].map { body in
+                Frame(.answer, [0, 200] + Array(body.utf8)).encoded
+            }
+            caller.send(Array(answers.joined()))
             caller.waitUntilClosed()
         }
         for connection in 0..<4 {
