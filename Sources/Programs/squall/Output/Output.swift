@@ -95,10 +95,34 @@ struct Output: Sendable {
         }
     }
 
-    /// Puts a file in the place of whatever was there.
+    /// Puts a file in the place of whatever was there: who reads it meanwhile has the old one or the new one, whole.
     static func write(_ text: String, replacing path: String) throws(SystemCallError) {
-        let file = try OwnedDescriptor.open(path, O_WRONLY | O_CREAT | O_TRUNC, mode: 0o644)
-        try file.writeAll(Array(text.utf8), subject: path)
+        guard isOrdinary(path) else {
+            return try OwnedDescriptor.open(path, O_WRONLY).writeAll(Array(text.utf8), subject: path)
+        }
+        let beside = "\(path).\(getpid()).new"
+        do throws(SystemCallError) {
+            let file = try OwnedDescriptor.open(beside, O_WRONLY | O_CREAT | O_TRUNC, mode: 0o644)
+            try file.writeAll(Array(text.utf8), subject: path)
+            try systemCall("rename", on: path) { rename(beside, path) }
+        } catch {
+            unlink(beside)
+            throw error
+        }
+    }
+
+    /// Whether `write(_:replacing:)` could, as things are; what is there stays.
+    static func checkReplacing(_ path: String) throws(SystemCallError) {
+        guard isOrdinary(path) else { return _ = try OwnedDescriptor.open(path, O_WRONLY) }
+        let beside = "\(path).\(getpid()).new"
+        _ = try OwnedDescriptor.open(beside, O_WRONLY | O_CREAT, mode: 0o644)
+        unlink(beside)
+    }
+
+    /// Not a device, a pipe, a folder or a link, whose place no file takes.
+    private static func isOrdinary(_ path: String) -> Bool {
+        var status = stat()
+        return lstat(path, &status) != 0 || status.st_mode & S_IFMT == S_IFREG
     }
 
     private static func write(_ text: String, to descriptor: Int32) throws(SystemCallError) {
