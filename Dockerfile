@@ -5,6 +5,14 @@ FROM ${BUILD_IMAGE} AS build
 WORKDIR /squall
 COPY . .
 RUN scripts/build
+# What ChaosExperiments of LitmusChaos start is the command line, under another name.
+RUN mkdir -p litmus/bin && ln -s /squall litmus/bin/bash && ln -s /squall litmus/experiments
+
+# docker build --target litmus: what the pods of LitmusChaos's experiments run (docs/litmus.md).
+FROM scratch AS litmus
+COPY --from=build /squall/.build/programs/squall /
+COPY --from=build /squall/litmus /
+ENTRYPOINT ["/squall"]
 
 FROM scratch
 COPY --from=build /squall/.build/programs/squalld /squall/.build/programs/squall-gateway \

@@ -164,12 +164,23 @@ let package = Package(
         module("Keeper", in: .agent, imports: ["LinuxSystem", "Namespaces", "Processes"]),
 
         // Experiments: what runs where the agents' clients are.
-        module("ExperimentModel", in: .experiments, imports: ["ChaosModel", "Authorization", "Faults", "YAML"]),
+        module(
+            "KubernetesClient", in: .experiments,
+            imports: ["HTTPClient", "ChaosModel", "CLinux", "Signatures", "YAML", "LinuxSystem"]),
+        module(
+            "ExperimentModel", in: .experiments,
+            imports: ["KubernetesClient", "ChaosModel", "Authorization", "Faults", "YAML"]),
         module(
             "ExperimentRunner", in: .experiments,
             imports: [
-                "ExperimentModel", "AgentAPI", "AgentClient", "HTTPClient", "Authorization", "ChaosModel", "CLinux",
+                "ExperimentModel", "KubernetesClient", "AgentAPI", "AgentClient", "HTTPClient", "Authorization",
+                "ChaosModel", "CLinux",
                 "LinuxSystem",
+            ]),
+        module(
+            "Litmus", in: .experiments,
+            imports: [
+                "ExperimentRunner", "ExperimentModel", "KubernetesClient", "ChaosModel", "YAML", "LinuxSystem",
             ]),
         module("ExperimentReports", in: .experiments, imports: ["ChaosModel"]),
 
@@ -203,7 +214,8 @@ let package = Package(
         program(
             "squall",
             imports: [
-                "ExperimentModel", "ExperimentRunner", "ExperimentReports", "AgentClient", "AgentAPI", "HTTPClient",
+                "ExperimentModel", "ExperimentRunner", "ExperimentReports", "Litmus", "KubernetesClient", "AgentClient",
+                "AgentAPI", "HTTPClient",
                 "ChaosModel", "Authorization", "Audit", "Faults", "Journal", "Signatures", "Steps", "YAML",
                 "LinuxSystem", argumentParser,
             ]),
@@ -252,6 +264,7 @@ let package = Package(
         tests(of: "AgentAPI", in: .agent, imports: ["AgentAPI", "ChaosModel"]),
         tests(of: "HTTPClient", in: .agent, imports: ["HTTPClient"]),
         tests(of: "ExperimentModel", in: .experiments, imports: ["ExperimentModel", "ChaosModel"]),
+        tests(of: "Litmus", in: .experiments, imports: ["Litmus", "ExperimentModel", "ChaosModel"]),
         tests(
             of: "AgentClient", in: .agent,
             imports: ["AgentClient", "AgentAPI", "Authorization", "ChaosModel", "Signatures", "LinuxSystem"]),

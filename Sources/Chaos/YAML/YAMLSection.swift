@@ -92,6 +92,13 @@ package struct YAMLSection: Sendable {
         return try place.section()
     }
 
+    /// One of the words of a type.
+    package mutating func choice<Word: RawRepresentable<String> & CaseIterable>(
+        _ name: String, of type: Word.Type
+    ) throws(YAMLError) -> Word? {
+        try choice(name, Dictionary(uniqueKeysWithValues: type.allCases.map { ($0.rawValue, $0) }))
+    }
+
     package mutating func choice<Value>(_ name: String, _ meanings: [String: Value]) throws(YAMLError) -> Value? {
         guard let place = take(name) else { return nil }
         guard let meaning = place.json.stringValue.flatMap({ meanings[$0] }) else {

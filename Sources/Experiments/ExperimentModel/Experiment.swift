@@ -41,6 +41,7 @@ package struct ExperimentStep: Sendable {
         case probe(String)
         /// Takes a fault back that an earlier step has begun in the background.
         case end(String)
+        case deletePods(PodDeletion)
         case parallel([ExperimentStep])
         case serial([ExperimentStep])
     }
@@ -54,7 +55,7 @@ package struct ExperimentStep: Sendable {
     package var withInner: [ExperimentStep] {
         switch action {
         case .parallel(let steps), .serial(let steps): [self] + steps.flatMap(\.withInner)
-        case .fault, .script, .wait, .probe, .end: [self]
+        case .fault, .script, .wait, .probe, .end, .deletePods: [self]
         }
     }
 
@@ -65,6 +66,7 @@ package struct ExperimentStep: Sendable {
         case .wait: "wait"
         case .probe: "probe"
         case .end: "end"
+        case .deletePods: "deletePods"
         case .parallel: "parallel"
         case .serial: "serial"
         }
@@ -82,7 +84,7 @@ package struct FaultOrder: Sendable {
 
     package let fault: String
     package let parameters: Template
-    /// As the API has it, but `pods` are those of all agents together.
+    /// An `ExperimentTarget`; `pods` are those of all agents together.
     package let target: Template
     /// Names of agents, with `*` for any part; nil for all that there are.
     package let agents: Template?
@@ -93,6 +95,18 @@ package struct FaultOrder: Sendable {
     package let sequence: Sequence
     /// Whether the next step begins as soon as the fault is in effect. The experiment waits for it at its end.
     package let isBackground: Bool
+}
+
+/// Pods that the cluster is told to delete, once or again and again. Whoever owns them makes others; nothing is taken back.
+package struct PodDeletion: Sendable {
+    /// An `ExperimentTarget` of pods.
+    package let target: Template
+    /// How long each may take to end; nil for its own time.
+    package let gracePeriod: Duration?
+    /// Zero for once.
+    package let duration: Duration
+    /// Between deletions.
+    package let interval: Duration
 }
 
 /// A program of the user's whose output others of the experiment's steps can use.
@@ -111,6 +125,18 @@ package struct Script: Sendable {
     package let environment: Template
     package let output: Output
     package let timeout: Duration
+    /// Nil for a process beside this one.
+    package let pod: Pod?
+
+    /// Where a script has an image of its own.
+    package struct Pod: Sendable {
+        package let image: Template
+        /// Nil for that of the credentials.
+        package let namespace: String?
+        /// Nil for no account's credentials.
+        package let serviceAccount: String?
+        package let pullSecrets: [String]
+    }
 }
 
 /// Something that is looked at from outside, and what is to be seen there.
@@ -123,6 +149,8 @@ package struct Probe: Sendable {
         case command(Script)
         /// A query's value, of each sample that it finds.
         case prometheus(HTTPCheck, query: Template)
+        /// What there is in the cluster.
+        case kubernetes(ResourceCheck)
         /// How many events of this kind this experiment's sessions had.
         case events(kind: String)
     }
@@ -138,6 +166,24 @@ package struct Probe: Sendable {
         package let isInsecure: Bool
         /// The file of certificates that are trusted; nil for the system's.
         package let authorities: String?
+    }
+
+    /// Resources of a cluster, and what of them is looked at.
+    package struct ResourceCheck: Sendable {
+        /// As `v1` or `apps/v1`.
+        package let apiVersion: String
+        /// In the plural, as `deployments`.
+        package let resource: String
+        /// Nil for what has none.
+        package let namespace: Template?
+        package let name: Template?
+        /// Selectors as the API has them.
+        package let labels: Template
+        package let fields: Template
+        /// Whether there should be one, or none.
+        package let isPresent: Bool
+        /// Of each, where its value is, as `status.readyReplicas`; nil for their number.
+        package let path: String?
     }
 
     /// When it is run. The words are Litmus's.
@@ -183,6 +229,8 @@ package struct Probe: Sendable {
             case .tcp(let address): [address]
             case .command(let script): [script.command, script.environment]
             case .prometheus(let check, let query): [check.url, check.headers, query]
+            case .kubernetes(let check):
+                [check.namespace, check.name, check.labels, check.fields].compactMap(\.self)
             case .events: []
             }
         return own + [expectation?.value].compactMap(\.self)
@@ -205,6 +253,7 @@ package struct Probe: Sendable {
         case .tcp: "tcp"
         case .command: "command"
         case .prometheus: "prometheus"
+        case .kubernetes: "kubernetes"
         case .events: "events"
         }
     }

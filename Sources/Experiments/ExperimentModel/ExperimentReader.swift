@@ -5,7 +5,7 @@ package import YAML
 
 extension Experiment {
     package static let maximumLength = 1 << 20
-    private static let mostSteps = 200
+    private static let mostSteps = 1000
     private static let mostProbes = 100
     static let standardTimeout = Duration.seconds(3600)
     static let timeouts = Duration.seconds(1)...Duration.seconds(86400)
@@ -62,26 +62,17 @@ extension Experiment {
             inputs.compactMap { input in
                 input.standard.flatMap { $0 == .null ? nil : JSON.Member(input.name, $0) }
             })
-        try check(inputs: standards, at: stepsPlace)
+        do throws(TemplateError) {
+            try check(inputs: standards)
+        } catch {
+            throw stepsPlace.refusal("\(error)")
+        }
     }
 
     /// Checks what depends on nothing but inputs: the parameters and targets of faults.
     ///
     /// - Parameter inputs: Their values, as far as they are known.
     /// - Throws: What is wrong with such values.
-    private func check(inputs: JSON, at place: YAMLPlace) throws(YAMLError) {
-        for step in allSteps {
-            guard case .fault(let order) = step.action else { continue }
-            do {
-                try order.check(inputs: inputs)
-            } catch {
-                throw place.refusal("step \"\(step.name)\": \(error)")
-            }
-        }
-    }
-
-    /// - Parameter inputs: The values that a run has.
-    /// - Throws: What is wrong with them.
     package func check(inputs: JSON) throws(TemplateError) {
         for step in allSteps {
             guard case .fault(let order) = step.action else { continue }
@@ -107,27 +98,18 @@ extension FaultOrder {
             }
             return isKnown ? try template.value(in: context) : nil
         }
+        let (knownParameters, knownTarget) = (try known(parameters), try known(target))
         do throws(Problem) {
-            if let parameters = try Self.rethrowing({ () throws(TemplateError) in try known(parameters) }) {
+            if let parameters = knownParameters {
                 _ = try FaultCatalogue.fault(of: fault, parameters: parameters)
             } else if let names = FaultCatalogue.all.first(where: { $0.kind == fault })?.parameters.map(\.name) {
                 for member in parameters.source.members ?? [] where !names.contains(member.name) {
                     throw Problem(.fieldUnknown, "\(fault) has no parameter \(member.name)")
                 }
             }
-            if let target = try Self.rethrowing({ () throws(TemplateError) in try known(target) }) {
-                _ = try InjectionTarget(target)
-            }
+            if let target = knownTarget { _ = try ExperimentTarget(target) }
         } catch {
             throw TemplateError("\(error.message)" + (error.field.map { " (\($0))" } ?? ""))
-        }
-    }
-
-    private static func rethrowing<Value>(_ body: () throws(TemplateError) -> Value) throws(Problem) -> Value {
-        do throws(TemplateError) {
-            return try body()
-        } catch {
-            throw Problem(.fieldInvalid, "\(error)")
         }
     }
 }
@@ -150,7 +132,7 @@ extension ExperimentStep {
         name = try namePlace.name()
         guard names.insert(name).inserted else { throw namePlace.refusal("another step is called \"\(name)\"") }
         isOptional = try section.choice("onFailure", ["stop": false, "continue": true]) ?? false
-        let actions = ["fault", "script", "wait", "probe", "end", "parallel", "serial"]
+        let actions = ["fault", "script", "wait", "probe", "end", "deletePods", "parallel", "serial"]
         let given = section.places.map(\.0).filter(actions.contains)
         if given.isEmpty, let stray = section.places.first(where: { !Self.known.contains($0.0) }) {
             throw stray.1.refusal("unknown: a step has one of \(actions.joined(separator: ", "))")
@@ -164,6 +146,7 @@ extension ExperimentStep {
         case "wait": action = .wait(try section.required("wait").durationTemplate(InjectionRequest.waits))
         case "probe": action = .probe(try section.required("probe").name())
         case "end": action = .end(try section.required("end").name())
+        case "deletePods": action = .deletePods(try PodDeletion(try section.required("deletePods")))
         case "parallel": action = .parallel(try Self.list(try section.required("parallel"), names: &names))
         default: action = .serial(try Self.list(try section.required("serial"), names: &names))
         }
@@ -194,7 +177,7 @@ extension FaultOrder {
         target = try targetPlace.template()
         if let known = target.fixed {
             do throws(Problem) {
-                _ = try InjectionTarget(known)
+                _ = try ExperimentTarget(known)
             } catch {
                 throw targetPlace.refusal("\(error.message)" + (error.field.map { " (\($0))" } ?? ""))
             }
@@ -218,14 +201,42 @@ extension FaultOrder {
         lease = try section.take("lease")?.durationTemplate(
             InjectionRequest.shortestLease...InjectionRequest.durations.upperBound)
         onRestart =
-            try section.choice(
-                "onRestart", Dictionary(uniqueKeysWithValues: RestartPolicy.allCases.map { ($0.rawValue, $0) })) ?? .end
+            try section.choice("onRestart", of: RestartPolicy.self) ?? .end
         reason = try section.take("reason")?.template()
         sequence =
-            try section.choice(
-                "sequence", Dictionary(uniqueKeysWithValues: Sequence.allCases.map { ($0.rawValue, $0) })) ?? .parallel
+            try section.choice("sequence", of: Sequence.self) ?? .parallel
         isBackground = try section.take("background")?.boolean() ?? false
         if isBackground, sequence == .serial { throw section.refusal("what is serial is not in the background") }
+    }
+}
+
+extension PodDeletion {
+    private static let durations = Duration.zero...Duration.seconds(7200)
+
+    fileprivate init(_ place: YAMLPlace) throws(YAMLError) {
+        var section = try place.section()
+        let targetPlace = try section.required("target")
+        target = try targetPlace.template()
+        if let known = target.fixed {
+            do throws(Problem) {
+                try Self.check(try ExperimentTarget(known))
+            } catch {
+                throw targetPlace.refusal("\(error.message)" + (error.field.map { " (\($0))" } ?? ""))
+            }
+        }
+        gracePeriod = try section.duration("gracePeriod", in: Self.durations)
+        duration = try section.duration("duration", in: Self.durations) ?? .zero
+        interval = try section.duration("interval", in: .seconds(1)...Duration.seconds(7200)) ?? .seconds(5)
+        try section.refuseUntaken()
+    }
+
+    /// - Throws: When it is no target of pods that the cluster knows.
+    package static func check(_ target: ExperimentTarget) throws(Problem) {
+        switch target {
+        case .workload, .agents(.pods), .agents(.one(.pod)): return
+        case .agents(.one):
+            throw Problem(.fieldInvalid, "what is deleted is a pod, pods or a workload's", field: "target")
+        }
     }
 }
 
@@ -235,9 +246,9 @@ extension Script {
     init(_ place: YAMLPlace) throws(YAMLError) {
         var section = try place.section()
         (command, environment) = try Self.program(&section)
+        pod = try Self.pod(&section)
         output =
-            try section.choice(
-                "output", Dictionary(uniqueKeysWithValues: Output.allCases.map { ($0.rawValue, $0) })) ?? .text
+            try section.choice("output", of: Output.self) ?? .text
         timeout = try section.duration("timeout", in: Experiment.timeouts) ?? Self.standardTimeout
         try section.refuseUntaken()
     }
@@ -246,9 +257,26 @@ extension Script {
     init(ofProbe place: YAMLPlace) throws(YAMLError) {
         var section = try place.section()
         (command, environment) = try Self.program(&section)
+        pod = try Self.pod(&section)
         output = .text
         timeout = Self.standardTimeout
         try section.refuseUntaken()
+    }
+
+    private static func pod(_ section: inout YAMLSection) throws(YAMLError) -> Pod? {
+        let names = ["namespace", "serviceAccount", "imagePullSecrets"]
+        guard let image = section.take("image") else {
+            for name in names {
+                if let place = section.take(name) { throw place.refusal("only with an \"image\"") }
+            }
+            return nil
+        }
+        guard image.json.stringValue?.isEmpty == false else { throw image.refusal("an image, as registry/name:tag") }
+        let template = try image.template()
+        return Pod(
+            image: template, namespace: try section.take("namespace")?.text(),
+            serviceAccount: try section.take("serviceAccount")?.text(),
+            pullSecrets: try section.take("imagePullSecrets")?.list("names", of: "a Secret's name") { $0 } ?? [])
     }
 
     private static func program(_ section: inout YAMLSection) throws(YAMLError) -> (Template, Template) {
@@ -268,7 +296,7 @@ extension Script {
 }
 
 extension Probe {
-    private static let kinds = ["http", "tcp", "command", "prometheus", "events"]
+    static let kinds = ["http", "tcp", "command", "prometheus", "kubernetes", "events"]
 
     init(_ place: YAMLPlace) throws(YAMLError) {
         var section = try place.section()
@@ -280,7 +308,7 @@ extension Probe {
         let subject = try section.required(given[0])
         kind = try Self.kind(given[0], subject)
         mode =
-            try section.choice("mode", Dictionary(uniqueKeysWithValues: Mode.allCases.map { ($0.rawValue, $0) }))
+            try section.choice("mode", of: Mode.self)
             ?? .edge
         expectation = try section.take("expect").map { (place) throws(YAMLError) in try Criterion(place) }
         within = try section.duration("within", in: .milliseconds(1)...Duration.seconds(3600))
@@ -296,6 +324,8 @@ extension Probe {
         switch kind {
         case .command, .prometheus, .events:
             if expectation == nil, given[0] != "command" { throw section.refusal("\"expect\" is missing") }
+        case .kubernetes(let check):
+            if check.path != nil, expectation == nil { throw section.refusal("with \"path\", \"expect\" is missing") }
         case .http, .tcp: break
         }
     }
@@ -316,10 +346,29 @@ extension Probe {
         case "prometheus":
             kind = .prometheus(
                 try HTTPCheck(&section, hasBody: false), query: try section.required("query").template())
+        case "kubernetes": kind = .kubernetes(try ResourceCheck(&section))
         default: kind = .events(kind: try section.required("kind").text())
         }
         try section.refuseUntaken()
         return kind
+    }
+}
+
+extension Probe.ResourceCheck {
+    fileprivate init(_ section: inout YAMLSection) throws(YAMLError) {
+        apiVersion = try section.take("apiVersion")?.text() ?? "v1"
+        let resourcePlace = try section.required("resource")
+        resource = try resourcePlace.text()
+        guard resource.allSatisfy({ $0.isASCII && ($0.isLowercase || $0.isNumber) }) else {
+            throw resourcePlace.refusal("a resource in the plural, as deployments")
+        }
+        namespace = try section.take("namespace")?.template()
+        name = try section.take("name")?.template()
+        labels = try section.take("labelSelector")?.template() ?? Template(fixed: "")
+        fields = try section.take("fieldSelector")?.template() ?? Template(fixed: "")
+        isPresent = try section.choice("operation", ["present": true, "absent": false]) ?? true
+        path = try section.take("path")?.text()
+        if !isPresent, path != nil { throw section.refusal("what is absent has no \"path\"") }
     }
 }
 
@@ -344,8 +393,7 @@ extension Probe.HTTPCheck {
 extension Criterion {
     fileprivate init(_ place: YAMLPlace) throws(YAMLError) {
         var section = try place.section()
-        let kind = try section.choice(
-            "type", Dictionary(uniqueKeysWithValues: Kind.allCases.map { ($0.rawValue, $0) }))
+        let kind = try section.choice("type", of: Kind.self)
         let criteria = try section.required("criteria").text()
         let valuePlace = try section.required("value")
         self.init(kind: kind, criteria: criteria, value: try valuePlace.template())
@@ -392,7 +440,9 @@ private struct ReferenceScope {
                 try check(
                     [order.parameters, order.target, order.duration]
                         + [order.agents, order.lease, order.reason].compactMap(\.self), at: place)
-            case .script(let script): try check([script.command, script.environment], at: place)
+            case .script(let script):
+                try check([script.command, script.environment] + [script.pod?.image].compactMap(\.self), at: place)
+            case .deletePods(let deletion): try check([deletion.target], at: place)
             case .wait(let duration): try check([duration], at: place)
             case .probe(let name):
                 guard probes.contains(name) else { throw place.refusal("no probe is called \"\(name)\"") }

@@ -81,7 +81,16 @@ extension Experiment {
                     ]
                 ),
                 ("timeout", duration("60s unless told.")),
-            ])
+            ] + pod)
+    }
+
+    private static var pod: [(String, JSON)] {
+        [
+            ("image", text("Runs it in a pod of this image; a process beside the experiment's unless told.")),
+            ("namespace", text("Of the pod; that of the cluster's credentials unless told.")),
+            ("serviceAccount", text("Of the pod; none's credentials unless told.")),
+            ("imagePullSecrets", ["type": "array", "items": ["type": "string"]]),
+        ]
     }
 
     private static var probe: JSON {
@@ -112,7 +121,7 @@ extension Experiment {
                 ("tcp", object(required: ["address"], [("address", text("host:port"))])),
                 (
                     "command",
-                    object(required: ["command"], [("command", words), ("environment", ["type": "object"])])
+                    object(required: ["command"], [("command", words), ("environment", ["type": "object"])] + pod)
                 ),
                 (
                     "prometheus",
@@ -123,6 +132,22 @@ extension Experiment {
                             ("headers", ["type": "object"]),
                             ("insecureSkipVerify", ["type": "boolean", "default": false]),
                             ("caFile", text("The certificates that are trusted; the system's unless told.")),
+                        ])
+                ),
+                (
+                    "kubernetes",
+                    object(
+                        required: ["resource"],
+                        [
+                            ("apiVersion", ["type": "string", "default": "v1"]),
+                            ("resource", text("In the plural, as deployments.")),
+                            ("namespace", reference("template")), ("name", reference("template")),
+                            ("labelSelector", reference("template")), ("fieldSelector", reference("template")),
+                            ("operation", ["enum": ["present", "absent"], "default": "present"]),
+                            (
+                                "path",
+                                text("Of each, where its value is, as status.readyReplicas; their number unless told.")
+                            ),
                         ])
                 ),
                 ("events", object(required: ["kind"], [("kind", text("A kind of an agent's events."))])),
@@ -144,7 +169,7 @@ extension Experiment {
                 ("initialDelay", duration("Before its first run.")),
                 ("stopOnFailure", ["type": "boolean", "default": false]),
             ])
-        schema = .object((schema.members ?? []) + [exactlyOne(["http", "tcp", "command", "prometheus", "events"])])
+        schema = .object((schema.members ?? []) + [exactlyOne(Probe.kinds)])
         return schema
     }
 
@@ -181,7 +206,11 @@ extension Experiment {
                 ("parameters", ["type": "object", "description": "See 'squall fault show'."]),
                 (
                     "target",
-                    ["type": "object", "description": "As the API has it; `pods` are those of all agents together."]
+                    [
+                        "type": "object",
+                        "description":
+                            "As the API has it; `pods` are those of all agents together. Or `workload`: {kind, namespace, name or labels, container, count or percent}.",
+                    ]
                 ),
                 (
                     "agents",
@@ -211,9 +240,20 @@ extension Experiment {
                 ),
                 ("script", reference("script")), ("wait", reference("duration")), ("probe", reference("name")),
                 ("end", ["$ref": "#/$defs/name", "description": "The step whose fault is taken back."]),
+                (
+                    "deletePods",
+                    object(
+                        required: ["target"],
+                        [
+                            ("target", ["type": "object", "description": "A pod, pods or a workload's."]),
+                            ("gracePeriod", duration("How long each may take to end; its own unless told.")),
+                            ("duration", duration("How long they are deleted again and again; once unless told.")),
+                            ("interval", duration("Between deletions; 5s unless told.")),
+                        ])
+                ),
                 ("parallel", steps), ("serial", steps),
             ])
-        let kinds = ["fault", "script", "wait", "probe", "end", "parallel", "serial"]
+        let kinds = ["fault", "script", "wait", "probe", "end", "deletePods", "parallel", "serial"]
         let ofFaults = [
             "parameters", "target", "agents", "duration", "lease", "onRestart", "reason", "sequence", "background",
         ]

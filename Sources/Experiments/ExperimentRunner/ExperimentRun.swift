@@ -2,6 +2,7 @@ import AgentClient
 package import ChaosModel
 import Dispatch
 package import ExperimentModel
+import KubernetesClient
 import LinuxSystem
 import Synchronization
 
@@ -9,7 +10,11 @@ import Synchronization
 package final class ExperimentRun: Sendable {
     private let experiment: Experiment
     private let fleet: Fleet
+    private let cluster: Cluster
     private let stop: StopSignal
+    private let ownActions: [String: Action]
+    private let stopsWithoutHypothesis: Bool
+    private let isNeeded: @Sendable (String) -> Bool
     private let background = DispatchGroup()
     /// Steps whose faults are to end before their time.
     private let toEnd = Mutex<Set<String>>([])
@@ -17,13 +22,26 @@ package final class ExperimentRun: Sendable {
     private static let endPatience = Duration.seconds(60)
     package let recorder: Recorder
 
+    /// Does a step in place of what the experiment says, and returns what others can refer to.
+    package typealias Action = @Sendable (Recorder) throws -> JSON?
+
+    /// - Parameters:
+    ///   - ownActions: By the names of the steps.
+    ///   - isNeeded: Whether a step is done at all, asked when it is its turn.
+    ///   - stopsWithoutHypothesis: Whether a probe that fails before the first step is the end, or only one that says so.
     package init(
-        _ experiment: Experiment, on fleet: Fleet, id: String, seed: Int64, inputs: JSON, stop: StopSignal,
+        _ experiment: Experiment, on fleet: Fleet, in cluster: Cluster, id: String, seed: Int64, inputs: JSON,
+        stop: StopSignal, ownActions: [String: Action] = [:],
+        isNeeded: @escaping @Sendable (String) -> Bool = { _ in true }, stopsWithoutHypothesis: Bool = true,
         listener: @escaping Recorder.Listener
     ) {
         self.experiment = experiment
         self.fleet = fleet
+        self.cluster = cluster
         self.stop = stop
+        self.ownActions = ownActions
+        self.isNeeded = isNeeded
+        self.stopsWithoutHypothesis = stopsWithoutHypothesis
         recorder = Recorder(experiment, id: id, seed: seed, inputs: inputs, listener: listener)
     }
 
@@ -64,7 +82,7 @@ package final class ExperimentRun: Sendable {
         }
         for probe in experiment.probes where [.endOfTest, .edge].contains(probe.mode) {
             if stop.wait(probe.initialDelay) { break }
-            ProbeRunner(probe: probe, recorder: recorder, stop: stop).run("EOT")
+            ProbeRunner(probe: probe, recorder: recorder, cluster: cluster, stop: stop).run("EOT")
         }
         if let reason = stop.reason { return recorder.end(.stopped, reason: reason.words) }
         let unseen = experiment.probes.filter { !recorder.hasRun($0) }
@@ -85,14 +103,18 @@ package final class ExperimentRun: Sendable {
     private func firstFailure(_ phase: String, _ modes: [Probe.Mode]) -> String? {
         for probe in experiment.probes where modes.contains(probe.mode) {
             if stop.wait(probe.initialDelay) { return "it was stopped" }
-            let runner = ProbeRunner(probe: probe, recorder: recorder, stop: stop)
-            if runner.run(phase) != true { return "probe \"\(probe.name)\" failed" }
+            let runner = ProbeRunner(probe: probe, recorder: recorder, cluster: cluster, stop: stop)
+            let passed = runner.run(phase)
+            if stop.reason != nil { return "it was stopped" }
+            if passed != true, stopsWithoutHypothesis || probe.stopsOnFailure {
+                return "probe \"\(probe.name)\" failed"
+            }
         }
         return nil
     }
 
     private func watch(_ probe: Probe, until isOver: StopSignal) {
-        let runner = ProbeRunner(probe: probe, recorder: recorder, stop: stop)
+        let runner = ProbeRunner(probe: probe, recorder: recorder, cluster: cluster, stop: stop)
         let needed = probe.stepsReferredTo
         var isDelayed = false
         while isOver.reason == nil, stop.reason == nil {
@@ -152,12 +174,25 @@ package final class ExperimentRun: Sendable {
     }
 
     private func carryOut(_ step: ExperimentStep, mayFail: Bool) throws -> String? {
+        if !isNeeded(step.name) { return nil }
+        if let action = ownActions[step.name] {
+            if let output = try action(recorder) { recorder.step(step.name, said: output) }
+            return nil
+        }
         let context = recorder.context()
         switch step.action {
         case .fault(let order): return try inject(order, step.name, context, mayFail: mayFail)
         case .script(let script):
-            let outcome = try script.run(in: context, within: script.timeout, stop: stop)
-            recorder.step(step.name, said: try script.parsed(outcome.output))
+            let output = try script.output(in: context, cluster: cluster, within: script.timeout, stop: stop)
+            recorder.step(step.name, said: try script.parsed(output))
+            return nil
+        case .deletePods(let deletion):
+            var deleted: [JSON] = []
+            try deletion.run(in: context, cluster: cluster, seed: recorder.seed, stop: stop) { pods in
+                deleted += pods.map(\.json)
+                recorder.step(step.name, chose: .array(deleted))
+                for pod in pods { recorder.tell("step \(step.name)", "pod \(pod.namespace)/\(pod.name) deleted") }
+            }
             return nil
         case .wait(let template):
             let value = try template.value(in: context)
@@ -168,7 +203,8 @@ package final class ExperimentRun: Sendable {
             return nil
         case .probe(let name):
             guard let probe = experiment.probes.first(where: { $0.name == name }) else { return "no such probe" }
-            guard let passed = ProbeRunner(probe: probe, recorder: recorder, stop: stop).run("step") else { return nil }
+            guard let passed = ProbeRunner(probe: probe, recorder: recorder, cluster: cluster, stop: stop).run("step")
+            else { return nil }
             if !passed, probe.stopsOnFailure { stop.stop(.probeFailed(name)) }
             // The experiment goes on: that the probe failed is what it found out.
             recorder.step(step.name, said: ["passed": .boolean(passed)])
@@ -190,7 +226,7 @@ package final class ExperimentRun: Sendable {
 
     private func inject(_ order: FaultOrder, _ name: String, _ context: JSON, mayFail: Bool) throws -> String? {
         let request = try FaultRequest(order, in: context, fleet: fleet)
-        let targets = try request.choose(seed: recorder.seed, stop: stop)
+        let targets = try request.choose(seed: recorder.seed, cluster: cluster, stop: stop)
         recorder.step(name, chose: .array(targets.map(\.json)))
         if order.sequence == .serial {
             for target in targets {
@@ -241,13 +277,17 @@ package struct ExperimentPlan {
     }
 
     package static func entries(
-        of experiment: Experiment, on fleet: Fleet, seed: Int64, inputs: JSON
+        of experiment: Experiment, on fleet: Fleet, in cluster: Cluster, seed: Int64, inputs: JSON
     ) -> [Entry] {
         let context: JSON = [
             "experiment": ["id": "plan", "name": .string(experiment.name), "seed": .integer(seed)],
             "inputs": inputs, "steps": [:],
         ]
         return experiment.allSteps.compactMap { step in
+            if case .deletePods(let deletion) = step.action {
+                return Entry(
+                    step: step.name, fault: step.kind, targets: nil, problem: deletion.preview(in: context, cluster))
+            }
             guard case .fault(let order) = step.action else { return nil }
             let references = [order.target, order.parameters, order.duration, order.agents, order.lease, order.reason]
                 .compactMap(\.self).flatMap(\.references)
@@ -258,8 +298,8 @@ package struct ExperimentPlan {
             do {
                 let request = try FaultRequest(order, in: context, fleet: fleet)
                 return Entry(
-                    step: step.name, fault: order.fault, targets: try request.choose(seed: seed, stop: StopSignal()),
-                    problem: nil)
+                    step: step.name, fault: order.fault,
+                    targets: try request.choose(seed: seed, cluster: cluster, stop: StopSignal()), problem: nil)
             } catch {
                 return Entry(step: step.name, fault: order.fault, targets: [], problem: "\(error)")
             }

@@ -8,6 +8,7 @@ import LinuxSystem
 struct ProbeRunner: Sendable {
     let probe: Probe
     let recorder: Recorder
+    let cluster: Cluster
     let stop: StopSignal
 
     /// Makes as many attempts as it may, and records what the last one found.
@@ -69,13 +70,13 @@ struct ProbeRunner: Sendable {
             }
             let start = BootInstant.now
             _ = try TCPStream(to: host, port: port, until: deadline)
-            return ["\((BootInstant.now - start).inSeconds)"]
+            return ["\((BootInstant.now - start).seconds)"]
         case .command(let script):
-            let outcome = try script.run(in: context, within: deadline - .now, stop: stop)
-            return [outcome.output.trimmed]
+            return [try script.output(in: context, cluster: cluster, within: deadline - .now, stop: stop).trimmed]
         case .prometheus(let check, let query):
             return try samples(
                 check, of: try query.value(in: context).stringValue ?? "", in: context, until: deadline)
+        case .kubernetes(let check): return try check.values(in: context, cluster: cluster)
         case .events(let kind):
             guard let count = recorder.events(ofKind: kind) else {
                 throw StepFailure("not all agents could be heard to the end")
@@ -158,7 +159,7 @@ private final class ContextFile {
 
 extension Script {
     /// - Throws: When it fails, or ends with another code than 0.
-    func run(in context: JSON, within limit: Duration, stop: StopSignal) throws -> ChildProcess.Outcome {
+    func output(in context: JSON, cluster: Cluster, within limit: Duration, stop: StopSignal) throws -> String {
         let words = (try command.value(in: context).arrayValue ?? []).map { $0.stringValue ?? $0.text }
         guard let program = words.first, !program.isEmpty else { throw StepFailure("no program is named") }
         let given = (try environment.value(in: context).members ?? []).map {
@@ -166,6 +167,10 @@ extension Script {
         }
         guard !(words + given.flatMap { [$0.name, $0.value] }).contains(where: { $0.utf8.contains(0) }) else {
             throw StepFailure("an argument or a variable has a zero byte in it")
+        }
+        if let pod {
+            let script = PodScript(script: self, pod: pod, words: words, environment: given, context: context)
+            return try script.run(in: cluster, within: limit, stop: stop)
         }
         let file = try ContextFile(context)
         let outcome = try withExtendedLifetime(file) {
@@ -178,7 +183,7 @@ extension Script {
                 outcome.complaint.trimmed.split(separator: "\n").last.map { ": \(String($0).cut(to: 300))" } ?? ""
             throw StepFailure("\(program) ended with \(how)\(last)")
         }
-        return outcome
+        return outcome.output
     }
 
     /// What later steps can refer to.
@@ -217,5 +222,5 @@ extension String {
 
 extension Duration {
     /// For people.
-    var words: String { "\((inSeconds * 1000).rounded() / 1000) s" }
+    var words: String { "\((seconds * 1000).rounded() / 1000) s" }
 }

@@ -1,7 +1,6 @@
 package import ChaosModel
 import Dispatch
 package import ExperimentModel
-import Glibc
 import LinuxSystem
 import Synchronization
 
@@ -109,19 +108,19 @@ package final class Recorder: Sendable {
             let own = [Step(name: step.name, kind: step.kind, parent: parent)]
             switch step.action {
             case .parallel(let inner), .serial(let inner): return own + Self.steps(inner, in: step.name)
-            case .fault, .script, .wait, .probe, .end: return own
+            case .fault, .script, .wait, .probe, .end, .deletePods: return own
             }
         }
     }
 
     /// Seconds since the experiment began.
-    var now: Double { Self.rounded((BootInstant.now - startedAt).inSeconds) }
+    var now: Double { Self.rounded((BootInstant.now - startedAt).seconds) }
 
     private static func rounded(_ seconds: Double) -> Double { (seconds * 1000).rounded() / 1000 }
 
     // MARK: What happens
 
-    func tell(_ subject: String, _ words: String) {
+    package func tell(_ subject: String, _ words: String) {
         let now = now
         state.withLock { state in
             guard state.timeline.count < Self.mostLines else { return }
@@ -234,12 +233,19 @@ package final class Recorder: Sendable {
     }
 
     /// The sessions of which nobody can say that they are taken back.
-    var notTakenBack: [String] {
+    package var notTakenBack: [String] {
         state.withLock { $0.sessions.filter { !$0.isTakenBack }.map { "\($0.id) of \($0.agent)" } }
     }
 
-    /// How many sessions are in effect.
+    /// How many sessions are in effect, and things that own actions do.
     var active: Int { state.withLock { $0.active } }
+
+    /// Says that something is in effect that is no session, for as long as the body takes.
+    package func whileInEffect<Result>(_ body: () throws -> Result) rethrows -> Result {
+        state.withLock { $0.active += 1 }
+        defer { state.withLock { $0.active -= 1 } }
+        return try body()
+    }
 
     /// - Returns: Nil when an agent could not be heard to the end of a session that is over.
     func events(ofKind kind: String) -> Int? {
@@ -262,7 +268,7 @@ package final class Recorder: Sendable {
                     .object([
                         ("at", .number(now)), ("phase", .string(run.phase)),
                         ("passed", .boolean(run.objection == nil)),
-                        ("seconds", .number(Self.rounded(run.duration.inSeconds))),
+                        ("seconds", .number(Self.rounded(run.duration.seconds))),
                         ("value", run.value.map { .string($0.cut(to: 256)) }),
                         ("number", run.value.flatMap { Double($0) }.flatMap { $0.isFinite ? .number($0) : nil }),
                         ("message", run.objection.map(JSON.string)),
@@ -392,24 +398,13 @@ package final class Recorder: Sendable {
                         ("labels", .object(experiment.labels.map { JSON.Member($0.name, .string($0.value)) })),
                     ])
                 ),
-                ("startedAt", .string(Self.timestamp(wallStart))), ("seconds", .number(state.end ?? now)),
+                ("startedAt", .string(wallTimestamp(wallStart))), ("seconds", .number(state.end ?? now)),
                 ("verdict", .string(verdict.rawValue)), ("reason", state.reason.map(JSON.string)),
                 ("score", score.map(JSON.number)), ("seed", .integer(seed)), ("inputs", inputs),
                 ("probes", .array(probes)), ("steps", .array(steps)), ("sessions", .array(sessions)),
                 ("timeline", .array(state.timeline)),
             ])
         }
-    }
-
-    /// Milliseconds since 1970 as RFC 3339 has them.
-    private static func timestamp(_ milliseconds: Int64) -> String {
-        var seconds = time_t(milliseconds / 1000)
-        var parts = tm()
-        gmtime_r(&seconds, &parts)
-        var text = [CChar](repeating: 0, count: 32)
-        let length = strftime(&text, text.count, "%Y-%m-%dT%H:%M:%S", &parts)
-        let digits = String(1000 + milliseconds % 1000).dropFirst()
-        return String(decoding: text[..<length].map(UInt8.init(bitPattern:)), as: UTF8.self) + ".\(digits)Z"
     }
 
     /// A target as a person would say it.

@@ -1,3 +1,4 @@
+import ChaosModel
 import Dispatch
 import Synchronization
 
@@ -46,12 +47,8 @@ package final class StopSignal: Sendable {
     ///
     /// - Returns: Whether it stops.
     @discardableResult
-    func wait(_ duration: Duration) -> Bool {
+    package func wait(_ duration: Duration) -> Bool {
         if duration <= .zero { return reason != nil }
-        return gate.wait(timeout: .now() + duration.inSeconds) == .success
+        return gate.wait(timeout: .now() + duration.seconds) == .success
     }
-}
-
-extension Duration {
-    var inSeconds: Double { self / .seconds(1) }
 }

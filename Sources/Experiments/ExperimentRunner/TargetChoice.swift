@@ -2,6 +2,7 @@ import AgentClient
 import Authorization
 import ChaosModel
 import ExperimentModel
+import KubernetesClient
 import LinuxSystem
 
 /// One target, and the agent of its node.
@@ -31,7 +32,7 @@ package struct ChosenTarget: Sendable {
 struct FaultRequest: Sendable {
     let fault: String
     let parameters: JSON
-    let target: InjectionTarget
+    let target: ExperimentTarget
     let duration: Duration
     let lease: Duration
     let onRestart: RestartPolicy
@@ -39,6 +40,7 @@ struct FaultRequest: Sendable {
     let agents: [Fleet.Agent]
     /// Whether the order says which.
     private let namesAgents: Bool
+    private let fleet: Fleet
 
     /// At once.
     private static let mostQuestions = 64
@@ -53,7 +55,7 @@ struct FaultRequest: Sendable {
         parameters = try order.parameters.value(in: context)
         let named = try order.target.value(in: context)
         do throws(Problem) {
-            target = try InjectionTarget(named)
+            target = try ExperimentTarget(named)
         } catch {
             throw StepFailure("its target: \(error.message)" + (error.field.map { " (\($0))" } ?? ""))
         }
@@ -63,6 +65,7 @@ struct FaultRequest: Sendable {
         reason = try order.reason?.value(in: context).stringValue
         agents = try fleet.agents(try order.agents?.value(in: context))
         namesAgents = order.agents != nil
+        self.fleet = fleet
     }
 
     private static func duration(_ template: Template, in context: JSON, _ name: String) throws -> Duration {
@@ -73,7 +76,7 @@ struct FaultRequest: Sendable {
         return duration
     }
 
-    func injection(of target: InjectionTarget, seed: Int64? = nil) -> TenantRequest.Injection {
+    func injection(of target: InjectionTarget) -> TenantRequest.Injection {
         // A lease is never shorter than a second.
         TenantRequest.Injection(
             fault: fault, parameters: parameters, target: target, duration: duration,
@@ -83,15 +86,16 @@ struct FaultRequest: Sendable {
     // MARK: Whom it hits
 
     /// Asks every agent whom it would hit, and chooses among all of them. Nothing is hit.
-    func choose(seed: Int64, stop: StopSignal) throws -> [ChosenTarget] {
+    func choose(seed: Int64, cluster: Cluster, stop: StopSignal) throws -> [ChosenTarget] {
         switch target {
-        case .pods(let group):
+        case .workload(let workload): return try pods(of: workload, seed: seed, cluster, stop)
+        case .agents(.pods(let group)):
             let all = PodGroup(pods: group.pods, share: .percent(100))
             let found = try candidates(.pods(all), stop)
             guard !found.isEmpty else { throw nothing }
             let places = group.chosen(of: found.map(Self.uid), seed: group.seed ?? seed)
             return places.map { found[$0] }
-        case .one(let selector):
+        case .agents(.one(let selector)):
             let found = try candidates(.one(selector), stop)
             switch selector {
             case .container, .pod:
@@ -107,6 +111,36 @@ struct FaultRequest: Sendable {
             }
             guard !found.isEmpty else { throw nothing }
             return found
+        }
+    }
+
+    /// The cluster says which there are, and the agents of their nodes what would be hit.
+    private func pods(
+        of workload: WorkloadTarget, seed: Int64, _ cluster: Cluster, _ stop: StopSignal
+    ) throws -> [ChosenTarget] {
+        let found = try cluster.pods(.workload(workload)).filter { $0.phase == "Running" }
+        guard !found.isEmpty else { throw nothing }
+        let group = workload.group
+        let chosen = group.chosen(of: found.map(\.uid), seed: group.seed ?? seed).map { found[$0] }
+        let places = try chosen.map { pod in
+            guard let agent = fleet.agents.first(where: { $0.name == pod.node }) else {
+                throw StepFailure("\(pod.namespace)/\(pod.name) is on \(pod.node), where no agent is known")
+            }
+            guard agents.contains(where: { $0.name == agent.name }) else {
+                throw StepFailure("\(pod.namespace)/\(pod.name) is on \(pod.node), which is not meant by \"agents\"")
+            }
+            let selector = PodSelector(
+                namespace: pod.namespace, name: pod.name, uid: pod.uid, container: group.pods.container)
+            return (agent, InjectionTarget.one(.pod(selector)))
+        }
+        let answers = atOnce(places) { [self] agent, target in
+            Result { try Self.plan(injection(of: target), agent, stop) }.mapError {
+                StepFailure("\(agent.name): \($0)")
+            }
+        }
+        return try zip(places, answers).map { place, answer in
+            let plan = try answer.get()
+            return ChosenTarget(agent: place.0, plan: plan, selector: try Self.selector(plan, place.1))
         }
     }
 

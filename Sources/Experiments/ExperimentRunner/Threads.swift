@@ -1,4 +1,4 @@
-import Dispatch
+package import Dispatch
 import Glibc
 import LinuxSystem
 import Synchronization
@@ -21,7 +21,7 @@ func atOnce<Element: Sendable, Value: Sendable>(
 
 /// Runs the body on a thread of its own: what is waited for must not wait for a pool. Where no thread can be had, one of a
 /// pool does it, when it has the time.
-func inBackground(_ group: DispatchGroup, _ body: @escaping @Sendable () -> Void) {
+package func inBackground(_ group: DispatchGroup, _ body: @escaping @Sendable () -> Void) {
     group.enter()
     do throws(SystemCallError) {
         let thread = try startThread {

@@ -33,27 +33,11 @@ package enum AgentLog {
         case .text: StandardStream.error.writeLine("\(program): \(message.safeProse)")
         case .json:
             let given: [(String, String?)] =
-                [("time", now()), ("level", level.rawValue), ("program", program), ("message", message)] + members
+                [("time", wallTimestamp()), ("level", level.rawValue), ("program", program), ("message", message)]
+                + members
             let text = given.compactMap { name, value in value.map { "\(quoted(name)):\(quoted($0.safeProse))" } }
             StandardStream.error.writeLine("{\(text.joined(separator: ","))}")
         }
-    }
-
-    /// UTC, as RFC 3339 has it.
-    private static func now() -> String {
-        var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
-        var parts = tm()
-        gmtime_r(&time.tv_sec, &parts)
-        func padded(_ number: Int, _ digits: Int) -> String {
-            let text = String(number)
-            return String(repeating: "0", count: max(0, digits - text.count)) + text
-        }
-        let day = [
-            padded(Int(parts.tm_year) + 1900, 4), padded(Int(parts.tm_mon) + 1, 2), padded(Int(parts.tm_mday), 2),
-        ]
-        let clock = [parts.tm_hour, parts.tm_min, parts.tm_sec].map { padded(Int($0), 2) }
-        return "\(day.joined(separator: "-"))T\(clock.joined(separator: ":")).\(padded(time.tv_nsec / 1_000_000, 3))Z"
     }
 
     private static func quoted(_ text: String) -> String {

@@ -49,3 +49,18 @@ package func bootIdentifier() throws(SystemCallError) -> String {
     let text = try TextFile.read("/proc/sys/kernel/random/boot_id")
     return String(text.prefix { $0 != "\n" })
 }
+
+/// An instant of the wall clock in UTC, as RFC 3339 has it: `2026-11-23T01:05:00.250Z`.
+///
+/// - Parameters:
+///   - milliseconds: Since 1970; now, unless told.
+///   - hasFraction: Whether it has the milliseconds.
+package func wallTimestamp(_ milliseconds: Int64 = wallMilliseconds(), hasFraction: Bool = true) -> String {
+    var seconds = time_t(milliseconds / 1000)
+    var parts = tm()
+    gmtime_r(&seconds, &parts)
+    var text = [CChar](repeating: 0, count: 32)
+    let length = strftime(&text, text.count, "%Y-%m-%dT%H:%M:%S", &parts)
+    let fraction = hasFraction ? ".\(String(1000 + milliseconds % 1000).dropFirst())" : ""
+    return String(decoding: text[..<length].map(UInt8.init(bitPattern:)), as: UTF8.self) + "\(fraction)Z"
+}

@@ -17,8 +17,8 @@ struct Squall: ParsableCommand {
             """,
         version: VersionCommand.text,
         subcommands: [
-            InjectCommand.self, ExperimentCommand.self, SessionCommand.self, TargetCommand.self, FaultCommand.self,
-            DoctorCommand.self,
+            InjectCommand.self, ExperimentCommand.self, LitmusCommand.self, SessionCommand.self, TargetCommand.self,
+            FaultCommand.self, DoctorCommand.self,
             HaltCommand.self, ResumeCommand.self, RecoverCommand.self, JournalCommand.self, AuditCommand.self,
             PolicyCommand.self,
             KeygenCommand.self,
@@ -33,11 +33,24 @@ struct Squall: ParsableCommand {
         // Whoever reads what this says may go away: that ends no experiment.
         signal(SIGPIPE, SIG_IGN)
         do {
-            var command = try parseAsRoot()
+            var command = try parseAsRoot(arguments(of: CommandLine.arguments))
             try command.run()
         } catch {
             exit(reporting: error)
         }
+    }
+
+    /// Called as the programs are that ChaosExperiments of LitmusChaos name, `/bin/bash -c "./experiments -name NAME"`, this is
+    /// `squall litmus -name NAME`, so that such an experiment needs another image and nothing else. It is no shell.
+    private static func arguments(of words: [String]) -> [String] {
+        func program(_ path: String) -> String { path.split(separator: "/").last.map(String.init) ?? "" }
+        guard let first = words.first else { return [] }
+        if program(first) == "experiments" { return ["litmus"] + words.dropFirst() }
+        if ["bash", "sh"].contains(program(first)), words.count == 3, words[1] == "-c" {
+            let inner = words[2].split(separator: " ").map(String.init)
+            if let called = inner.first, program(called) == "experiments" { return ["litmus"] + inner.dropFirst() }
+        }
+        return Array(words.dropFirst())
     }
 
     /// Help and version are results; everything else that the argument parser throws is the caller's mistake.

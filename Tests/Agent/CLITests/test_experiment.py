@@ -2,18 +2,22 @@
 
 import json
 import re
+import subprocess
+import time
 import xml.etree.ElementTree as ElementTree
 
 import jsonschema
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import PROGRAM, ROOT
+from prometheus_client.parser import text_string_to_metric_families
 
 SCHEMA = json.loads((ROOT / "docs/experiment.schema.json").read_text())
-EXAMPLE, INVENTORY = re.findall(
-    r"^```yaml\n(.*?)^```", (ROOT / "docs/experiments.md").read_text(), re.MULTILINE | re.DOTALL
+EXAMPLE, INVENTORY, CLUSTER = re.findall(
+    r"^```yaml\n(apiVersion.*?)^```", (ROOT / "docs/experiments.md").read_text(), re.MULTILINE | re.DOTALL
 )
 WAIT = {"name": "wait", "wait": "1s"}
+WORKLOAD = {"workload": {"kind": "deployment", "namespace": "shop", "name": "web", "count": 1}}
 STRESS = {"name": "stress", "fault": "cpu-stress", "target": {"container": "0123456789abcdef"}}
 
 
@@ -77,7 +81,11 @@ def test_what_is_shipped_is_read(cli, file):
         experiment(STRESS | {"background": "yes"}),
         experiment({"name": "run", "script": {"command": "echo hello"}}),
         experiment({"name": "run", "script": {"command": []}}),
-        experiment({"name": "run", "script": {"command": ["true"], "image": "busybox"}}),
+        experiment({"name": "run", "script": {"command": ["true"], "image": 5}}),
+        experiment({"name": "lose", "deletePods": {"gracePeriod": "0s"}}),
+        experiment({"name": "lose", "deletePods": {"target": WORKLOAD, "force": True}}),
+        experiment(WAIT, probes=[{"name": "p", "kubernetes": {"namespace": "shop"}}]),
+        experiment(WAIT, probes=[{"name": "p", "kubernetes": {"resource": "pods", "operation": "create"}}]),
         experiment(WAIT, probes=[{"name": "p", "command": {"command": ["true"], "timeout": "1s"}}]),
         experiment({"name": "run", "script": {"command": ["true"], "output": "xml"}}),
         experiment(WAIT, probes=[{"name": "p"}]),
@@ -101,6 +109,14 @@ def test_reader_and_schema_refuse_the_same(validate, document):
         (experiment(STRESS | {"parameters": {"load": 101}}), "parameters.load"),
         (experiment(STRESS | {"parameters": {"lode": 1}}), "parameters.lode"),
         (experiment(STRESS | {"target": {}}), "a target names exactly one"),
+        (experiment(STRESS | {"target": {"workload": {"kind": "cronjob"}}}), "one of the kinds deployment, statefulset"),
+        (experiment(STRESS | {"target": {"workload": WORKLOAD["workload"] | {"percent": 5}}}), "either count or percent"),
+        (experiment({"name": "lose", "deletePods": {"target": STRESS["target"]}}), "a pod, pods or a workload's"),
+        (experiment({"name": "run", "script": {"command": ["true"], "serviceAccount": "a"}}), 'only with an "image"'),
+        (
+            experiment(WAIT, probes=[{"name": "p", "kubernetes": {"resource": "pods", "path": "status.phase"}}]),
+            '"expect" is missing',
+        ),
         (experiment(STRESS | {"duration": "3h"}), "100ms to 2h"),
         (experiment(STRESS | {"parameters": {"load": "${{ inputs.load }}"}}), 'no input is called "load"'),
         (experiment(STRESS | {"parameters": {"load": "${{ steps.stress.output }}"}}), 'step "stress" is not over by then'),
@@ -238,6 +254,56 @@ def test_an_inventory_is_refused_with_its_line(cli, tmp_path):
         assert done.returncode == 2 and objection in done.stderr, done
 
 
+def kubeconfig(**user):
+    return {
+        "apiVersion": "v1", "kind": "Config", "current-context": "one", "users": [{"name": "me", "user": user}],
+        "clusters": [{"name": "here", "cluster": {"server": "https://127.0.0.1:1/"}}],
+        "contexts": [{"name": "one", "context": {"cluster": "here", "user": "me"}}],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "document, words",
+    [
+        (kubeconfig(token="a"), "cannot connect to 127.0.0.1:1"),
+        (kubeconfig(exec={"command": "aws"}), "credentials by exec cannot be used here"),
+        (kubeconfig() | {"current-context": "two"}, 'it has no context "two"'),
+        (kubeconfig() | {"current-context": ""}, "it has no current-context"),
+        (kubeconfig(**{"client-key-data": "!"}), "client-key-data is no base64"),
+        ("- [", "did not find expected node content"),
+    ],
+)
+def test_a_cluster_that_cannot_be_asked_fails_the_step_that_needs_it(cli, tmp_path, document, words):
+    file, config = tmp_path / "experiment.yaml", tmp_path / "kubeconfig"
+    file.write_text(yaml.safe_dump(experiment({"name": "lose", "deletePods": {"target": WORKLOAD}})))
+    config.write_text(document if isinstance(document, str) else json.dumps(document))
+    assert cli.run("keygen", "--tenant", "shop", connect=False).returncode == 0
+    options = ["--key", "shop.key.jwk", "--node", "n", "--kubeconfig", config]
+    done = cli.run("experiment", "run", file, *options)
+    assert done.returncode == 7 and words in done.stdout, done
+    # Who asks the cluster for its agents cannot go on without it.
+    inventory = tmp_path / "fleet.yaml"
+    inventory.write_text(CLUSTER)
+    file.write_text(yaml.safe_dump(experiment(WAIT)))
+    done = cli.run("experiment", "run", file, *options, "--inventory", inventory, connect=False)
+    assert done.returncode == 4 and words in done.stderr, done
+
+
+def test_a_chaos_experiment_of_litmus_starts_it_under_another_name(cli, tmp_path):
+    for link in ("bash", "experiments"):
+        (tmp_path / link).symlink_to(PROGRAM)
+    words = {
+        "bash": ["-c", "./experiments -name pod-cpu-hog"],
+        "experiments": ["-name", "pod-cpu-hog"],
+    }
+    for link, arguments in words.items():
+        done = subprocess.run([tmp_path / link, *arguments], capture_output=True, text=True, timeout=30)
+        assert done.returncode == 2 and "whose key signs is not said" in done.stderr, done
+    # It is no shell.
+    done = subprocess.run([tmp_path / "bash", "-c", "echo hello"], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 2 and "hello" not in done.stdout, done
+
+
 def test_the_result_is_made_into_every_report(cli, tmp_path):
     file = tmp_path / "experiment.yaml"
     file.write_text(yaml.safe_dump(experiment({"name": "say", "script": {"command": ["echo", "hello"]}})))
@@ -248,3 +314,28 @@ def test_the_result_is_made_into_every_report(cli, tmp_path):
     for format, sign in [("html", "<!doctype html>"), ("md", "# one: Pass"), ("xml", "<testsuites>"), ("json", "{")]:
         done = cli.run("experiment", "report", result, "--format", format, connect=False)
         assert done.returncode == 0 and done.stdout.startswith(sign) or sign in done.stdout.splitlines()[1], done
+
+
+def test_a_run_is_told_as_metrics(cli, tmp_path):
+    file, metrics = tmp_path / "experiment.yaml", tmp_path / "one.prom"
+    probes = [
+        {"name": "good", "command": {"command": ["echo", "1"]}, "mode": "EOT", "weight": 30},
+        {"name": "bad", "command": {"command": ["false"]}, "mode": "EOT"},
+    ]
+    file.write_text(yaml.safe_dump(experiment(WAIT, probes=probes)))
+    assert cli.run("keygen", "--tenant", "shop", connect=False).returncode == 0
+    before = time.time()
+    done = cli.run("experiment", "run", file, "--key", "shop.key.jwk", "--node", "n", "--report", metrics)
+    assert done.returncode == 1 and [each.name for each in tmp_path.glob("one.prom*")] == ["one.prom"], done
+    families = {family.name: family for family in text_string_to_metric_families(metrics.read_text())}
+    samples = {
+        (sample.name.removeprefix("squall_experiment_"), *(v for k, v in sample.labels.items() if k != "experiment")): sample.value
+        for family in families.values() for sample in family.samples
+    }  # fmt: skip
+    table = re.findall(r"^\| `(squall_experiment_\w+)", (ROOT / "docs/experiments.md").read_text(), re.MULTILINE)
+    assert families.keys() == set(table) - {"squall_experiment_sessions"}, "there was none"
+    assert {sample.labels["experiment"] for family in families.values() for sample in family.samples} == {"one"}
+    assert [samples["verdict", verdict] for verdict in ("Pass", "Fail", "Error", "Stopped")] == [0, 1, 0, 0]
+    assert samples["score_percent",] == 75 and samples["duration_seconds",] >= 1
+    assert samples["probe_passed", "good"] == 1 and samples["probe_passed", "bad"] == 0
+    assert before - 2 <= samples["end_timestamp_seconds",] <= time.time() + 2

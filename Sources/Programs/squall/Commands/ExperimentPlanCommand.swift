@@ -28,7 +28,8 @@ struct ExperimentPlanCommand: ReportingCommand {
         let experiment = try options.experiment
         let seed = seed ?? experiment.seed ?? Int64.random(in: 0...999_999_999)
         let entries = ExperimentPlan.entries(
-            of: experiment, on: try fleet.fleet, seed: seed, inputs: try options.inputs(of: experiment))
+            of: experiment, on: try fleet.fleet, in: fleet.cluster, seed: seed,
+            inputs: try options.inputs(of: experiment))
         switch output.format {
         case .json:
             try output.document([

@@ -25,7 +25,7 @@ struct ExperimentRunCommand: ReportingCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Write a report, as its name says: .html, .md, .xml (JUnit) or .json. May be given several times.",
+            "Write a report, as its name says: .html, .md, .xml (JUnit), .json or .prom (metrics). May be given several times.",
             valueName: "file"))
     var report: [String] = []
 
@@ -45,15 +45,17 @@ struct ExperimentRunCommand: ReportingCommand {
         let formats = try report.map { (file) throws(Failure) in try ReportFormat(file: file) }
         let experiment = try options.experiment
         let inputs = try options.inputs(of: experiment)
-        let fleet = try fleet.fleet
+        let (fleet, cluster) = (try fleet.fleet, fleet.cluster)
         // Where no report can be written, that is known before anything is done.
-        for (file, format) in zip(report, formats) { try format.write("", to: file) }
+        for file in report {
+            try ReportFormat.checking(file) { path throws(SystemCallError) in try Output.checkReplacing(path) }
+        }
         Self.raiseFileLimit()
         let stop = StopSignal()
         Interruption.tell { stop.stop(.interrupted) }
         let isForPeople = output.format == .table
         let run = ExperimentRun(
-            experiment, on: fleet, id: Self.identifier(),
+            experiment, on: fleet, in: cluster, id: Self.identifier(),
             seed: seed ?? experiment.seed ?? Int64.random(in: 0...999_999_999), inputs: inputs, stop: stop
         ) { offset, subject, words in
             guard isForPeople else { return }
@@ -83,7 +85,7 @@ struct ExperimentRunCommand: ReportingCommand {
     }
 
     /// Each target takes a connection or two.
-    private static func raiseFileLimit() {
+    static func raiseFileLimit() {
         var limit = rlimit()
         guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
         limit.rlim_cur = limit.rlim_max
@@ -118,14 +120,14 @@ enum ExperimentText {
 
 /// How a result is told in a file.
 enum ReportFormat: String, CaseIterable {
-    case html, md, xml, json
+    case html, md, xml, json, prom
 
     init(file: String) throws(Failure) {
         let suffix = file.split(separator: "/").last?.split(separator: ".").last.map(String.init) ?? ""
         guard let format = ReportFormat(rawValue: suffix) else {
             throw Failure(
                 .invalid, "nobody knows how to write \(file)", field: "--report",
-                hint: "a name that ends with .html, .md, .xml or .json")
+                hint: "a name that ends with .html, .md, .xml, .json or .prom")
         }
         self = format
     }
@@ -140,12 +142,17 @@ enum ReportFormat: String, CaseIterable {
         case .md: result.markdown
         case .xml: result.junit
         case .json: document.prettyText + "\n"
+        case .prom: result.metrics
         }
     }
 
     func write(_ text: String, to file: String) throws(Failure) {
+        try Self.checking(file) { path throws(SystemCallError) in try Output.write(text, replacing: path) }
+    }
+
+    static func checking(_ file: String, _ body: (String) throws(SystemCallError) -> Void) throws(Failure) {
         do throws(SystemCallError) {
-            try Output.write(text, replacing: file)
+            try body(file)
         } catch {
             throw Failure(.notAsAsked, "cannot write \(file): \(error.errno)")
         }

@@ -90,7 +90,16 @@ struct FleetOptions: ParsableArguments {
         completion: .file(extensions: ["yaml", "yml", "json"]))
     var inventory: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "How to reach the cluster, where an experiment needs it. Else by the pod's own account, or KUBECONFIG.",
+            valueName: "file"),
+        completion: .file())
+    var kubeconfig: String?
+
     @OptionGroup var tenant: TenantOptions
+
+    var cluster: Cluster { Cluster(kubeconfig: kubeconfig) }
 
     private static let timeout = Duration.seconds(30)
 
@@ -100,22 +109,40 @@ struct FleetOptions: ParsableArguments {
                 let tenancy = try tenant.tenancy
                 return Fleet([Fleet.Agent(name: tenancy.node, client: tenancy.client)])
             }
-            let agents: [Inventory.Agent]
-            do throws(YAMLError) {
-                agents = try Inventory(yaml: try Self.bytes(inventory)).agents
-            } catch {
-                throw Failure(.invalid, "\(inventory): \(error)", field: "--inventory")
+            return try Self.fleet(of: inventory, cluster) { agent throws(Failure) in
+                try tenant.signer.signer(key: tenant.key, node: agent)
             }
-            var fleet: [Fleet.Agent] = []
-            for agent in agents {
-                let signer = try tenant.signer.signer(key: tenant.key, node: agent.name)
-                let gateway = GatewayClient(try Self.endpoint(agent), timeout: Self.timeout)
-                fleet.append(
-                    Fleet.Agent(
-                        name: agent.name, labels: agent.labels, client: TenantClient(gateway: gateway, signer: signer)))
-            }
-            return Fleet(fleet)
         }
+    }
+
+    /// - Parameter signer: Who signs for an agent of this name.
+    static func fleet(
+        of file: String, _ cluster: Cluster, signer: (String) throws(Failure) -> TokenSigner
+    ) throws(Failure) -> Fleet {
+        let document: Inventory
+        do throws(YAMLError) {
+            document = try Inventory(yaml: try Self.bytes(file))
+        } catch {
+            throw Failure(.invalid, "\(file): \(error)", field: "--inventory")
+        }
+        var agents = document.agents
+        if let pods = document.pods {
+            do {
+                let found = try cluster.agents(pods)
+                agents += found.filter { one in !agents.contains { $0.name == one.name } }
+            } catch {
+                throw Failure(.unreachable, "the agents of the cluster: \(error)", field: "--inventory")
+            }
+        }
+        var fleet: [Fleet.Agent] = []
+        for agent in agents {
+            let gateway = GatewayClient(try Self.endpoint(agent), timeout: Self.timeout)
+            fleet.append(
+                Fleet.Agent(
+                    name: agent.name, labels: agent.labels,
+                    client: TenantClient(gateway: gateway, signer: try signer(agent.name))))
+        }
+        return Fleet(fleet)
     }
 
     private static func bytes(_ file: String) throws(YAMLError) -> [UInt8] {
