@@ -182,6 +182,7 @@ let package = Package(
             imports: [
                 "ExperimentRunner", "ExperimentModel", "KubernetesClient", "ChaosModel", "YAML", "LinuxSystem",
             ]),
+        module("ExperimentHub", in: .experiments, imports: ["ExperimentModel", "ChaosModel", "YAML", "LinuxSystem"]),
         module("ExperimentReports", in: .experiments, imports: ["ChaosModel"]),
 
         // Programs: main, arguments, exit codes.
@@ -214,7 +215,8 @@ let package = Package(
         program(
             "squall",
             imports: [
-                "ExperimentModel", "ExperimentRunner", "ExperimentReports", "Litmus", "KubernetesClient", "AgentClient",
+                "ExperimentModel", "ExperimentRunner", "ExperimentReports", "ExperimentHub", "Litmus",
+                "KubernetesClient", "AgentClient",
                 "AgentAPI", "HTTPClient",
                 "ChaosModel", "Authorization", "Audit", "Faults", "Journal", "Signatures", "Steps", "YAML",
                 "LinuxSystem", argumentParser,

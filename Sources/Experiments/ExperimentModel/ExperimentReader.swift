@@ -114,6 +114,14 @@ extension FaultOrder {
     }
 }
 
+extension Experiment {
+    /// 1 to 63 lower-case letters, digits and inner hyphens.
+    package static func isName(_ text: String) -> Bool {
+        (1...63).contains(text.utf8.count) && text.first != "-" && text.last != "-"
+            && text.allSatisfy { $0.isASCII && ($0.isLowercase || $0.isNumber || $0 == "-") }
+    }
+}
+
 extension ExperimentStep {
     static func list(_ place: YAMLPlace, names: inout Set<String>) throws(YAMLError) -> [ExperimentStep] {
         var steps: [ExperimentStep] = []
@@ -506,10 +514,7 @@ extension YAMLPlace {
         return text
     }
 
-    static func isName(_ text: String) -> Bool {
-        (1...63).contains(text.utf8.count) && text.first != "-" && text.last != "-"
-            && text.allSatisfy { $0.isASCII && ($0.isLowercase || $0.isNumber || $0 == "-") }
-    }
+    static func isName(_ text: String) -> Bool { Experiment.isName(text) }
 
     func text() throws(YAMLError) -> String {
         guard let text = json.stringValue, !text.isEmpty, text.utf8.count <= 4096 else {

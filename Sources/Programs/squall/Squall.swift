@@ -17,7 +17,8 @@ struct Squall: ParsableCommand {
             """,
         version: VersionCommand.text,
         subcommands: [
-            InjectCommand.self, ExperimentCommand.self, LitmusCommand.self, SessionCommand.self, TargetCommand.self,
+            InjectCommand.self, ExperimentCommand.self, LitmusCommand.self, HubCommand.self, SessionCommand.self,
+            TargetCommand.self,
             FaultCommand.self, DoctorCommand.self,
             HaltCommand.self, ResumeCommand.self, RecoverCommand.self, JournalCommand.self, AuditCommand.self,
             PolicyCommand.self,

@@ -99,6 +99,12 @@ def test_each_example_works(cli, gateway, engine, example):
         )
         (cli.directory / "fleet.yaml").write_text("{apiVersion: squall/v1, kind: Inventory, agents: []}")
         (cli.directory / "result.json").write_text('{"kind": "ExperimentResult", "experiment": {"name": "one"}}')
+    elif words[0] == "hub":
+        one = "{apiVersion: squall/v1, kind: Experiment, metadata: {name: leader-loss}, spec: {steps: [{name: wait, wait: 1ms}]}}"
+        folder = cli.directory / ("leader-loss" if words[1] == "publish" else "experiments/leader-loss/1.2.0")
+        for each in (folder, cli.directory / "experiments"):
+            each.mkdir(parents=True, exist_ok=True)
+        (folder / "experiment.yaml").write_text(one)
     elif words[0] != "keygen":
         assert cli.run("keygen", "--tenant", "shop", connect=False).returncode == 0
     result = cli.run(*words, connect="engine-socket" in options(words))
