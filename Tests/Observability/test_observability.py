@@ -95,6 +95,11 @@ def test_alerts_fire_when_they_should_and_not_when_they_should_not():
     promtool("test", "rules", RULES_TESTS)
 
 
+def test_the_alerts_of_the_redis_experiment_fire_when_an_election_is_slow_and_not_when_it_is_quick():
+    promtool("check", "rules", "--lint=all", "--lint-fatal", ROOT / "daemonset/experiments/redis-leader-loss/alerts.yaml")
+    promtool("test", "rules", HERE / "redis_alerts_test.yaml")
+
+
 def test_every_alert_is_seen_to_fire_and_to_be_silent():
     fired, silent = set(), set()
     for world in yaml.safe_load(RULES_TESTS.read_text())["tests"]:
