@@ -132,3 +132,7 @@ def job(duration, **more):
 
 def logs(name):
     return kubectl("-n", "shop-experiments", "logs", name, check=False)
+
+
+def sleeper(name):
+    return {"name": name, "image": BUSYBOX, "command": ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1; done"]}

@@ -122,10 +122,6 @@ def in_shop(name, **spec):
     }  # fmt: skip
 
 
-def sleeper(name):
-    return {"name": name, "image": BUSYBOX, "command": ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1; done"]}
-
-
 def container_id(pod, name):
     status = objects("-n", "shop", "pod", pod)["status"]
     all = status.get("initContainerStatuses", []) + status.get("containerStatuses", [])
