@@ -12,7 +12,8 @@ import time
 import xml.etree.ElementTree as ElementTree
 
 import pytest
-from conftest import IN_NODE, PROGRAMS
+import yaml
+from conftest import IN_NODE, PROGRAMS, ROOT
 
 STRESS = {"load": 20, "workers": 1}
 
@@ -570,3 +571,30 @@ def wait_for(condition, seconds=20):
             return found
         time.sleep(0.1)
     raise AssertionError("it did not come true in time")
+
+
+CATALOGUE = ROOT / "daemonset/experiments/catalogue"
+
+
+def in_node(why):
+    return pytest.mark.skipif(not IN_NODE, reason=why)
+
+
+@pytest.mark.parametrize(
+    "name, inputs",
+    [
+        pytest.param("slow-dependency", {"hosts": ["localhost"]}, marks=in_node("this kernel may have no netem")),
+        pytest.param("lost-dependency", {"hosts": ["localhost"]}, marks=in_node("this kernel may have no netem")),
+        ("busy-cpu", {"load": 20, "ramp": "1s"}),
+        pytest.param("short-of-memory", {"percent": 10, "ramp": "1s"}, marks=in_node("there is a limit of memory")),
+        ("full-disk", {"path": "/tmp", "percent": 1}),
+    ],
+)
+def test_the_catalogue_has_what_runs(run, agent, target, shop, name, inputs):
+    document = yaml.safe_load((CATALOGUE / name / "1.0.0/experiment.yaml").read_text())
+    inputs = inputs | {"target": target.selector, "url": shop.url, "duration": "3s"}
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in inputs.items()}
+    result = run(document, *(word for key, text in texts.items() for word in ("--set", f"{key}={text}")))
+    assert (result["verdict"], result["score"]) == ("Pass", 100), result
+    assert result["sessions"] and all(session["revertVerified"] for session in result["sessions"])
+    assert all(probe["runs"] for probe in result["probes"])

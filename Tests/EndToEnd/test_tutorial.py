@@ -1,4 +1,4 @@
-"""The experiment of daemonset/experiments/redis-leader-loss, for real: Redis with a Sentinel in pods, a Prometheus that
+"""The experiment of daemonset/experiments/catalogue/redis-leader-loss/1.0.0, for real: Redis with a Sentinel in pods, a Prometheus that
 measures how long it takes to answer."""
 
 import json
@@ -17,7 +17,7 @@ from conftest import IN_NODE, PROGRAMS, ROOT
 
 pytestmark = pytest.mark.node
 
-FOLDER = ROOT / "daemonset/experiments/redis-leader-loss"
+FOLDER = ROOT / "daemonset/experiments/catalogue/redis-leader-loss/1.0.0"
 REDIS = "node.local/redis:test"
 
 

@@ -78,7 +78,7 @@ def client(agent, authority):
         inventory_yaml=(HOST / "daemonset/experiments/litmus/inventory.yaml").read_bytes(),
     )  # fmt: skip
     kubectl("apply", "-f", HOST / "Tests/Kubernetes/litmus-crds.yaml")
-    kubectl("-n", "shop", "apply", "-f", HOST / "daemonset/experiments/litmus/rbac.yaml")
+    kubectl("apply", "-f", HOST / "daemonset/experiments/litmus/rbac.yaml")
     wait_until(lambda: kubectl("-n", "shop", "get", "chaosengines", check=False) is not None, 30)
     text = (HOST / "daemonset/experiments/litmus/experiments.yaml").read_text()
     wait_until(

@@ -17,15 +17,16 @@ def run(client, tmp_path_factory):
         (folder / name).write_bytes(base64.b64decode(text).replace(b"/etc/squall/client", str(folder).encode()))
         (folder / name).chmod(0o600)
 
-    def run(*steps, probes=(), what="run"):
-        document = {
+    def run(*steps, probes=(), what="run", document=None, inputs=()):
+        document = document or {
             "apiVersion": "squall/v1", "kind": "Experiment", "metadata": {"name": "one"},
             "spec": {"steps": list(steps), "probes": list(probes)},
         }  # fmt: skip
         (folder / "experiment.json").write_text(json.dumps(document))
         done = subprocess.run(
             [HOST / "programs/squall", "experiment", what, folder / "experiment.json", "--key", folder / "shop.key.jwk",
-             "--inventory", folder / "inventory.yaml", "--output", "json"],
+             "--inventory", folder / "inventory.yaml", "--output", "json",
+             *(word for input in inputs for word in ("--set", input))],
             capture_output=True, text=True, timeout=240,
         )  # fmt: skip
         return done, json.loads(done.stdout) if done.stdout else None
@@ -120,3 +121,20 @@ def test_a_script_that_fails_in_its_pod_says_why(run, changed, words):
     done, result = run({"name": "find", "script": {"command": ["true"], "image": BUSYBOX, "namespace": "shop"} | changed})
     assert done.returncode == 7 and words in result["steps"][0]["message"], result["steps"]
     wait_until(lambda: not script_pods(), 30, "its pod is gone")
+
+
+def test_lost_replicas_of_the_catalogue(run):
+    document = yaml.safe_load((HOST / "daemonset/experiments/catalogue/lost-replicas/1.0.0/experiment.yaml").read_text())
+    front = {
+        "metadata": {"name": "front", "namespace": "shop"},
+        "spec": {"containers": [{"name": "front", "image": BUSYBOX, "command": ["httpd", "-f", "-p", "8080", "-h", "/etc"]}]},
+    }  # fmt: skip
+    kubectl("apply", "-f", "-", text=json.dumps({"apiVersion": "v1", "kind": "Pod"} | front))
+    try:
+        address = wait_until(lambda: is_ready(pod := objects("-n", "shop", "pod", "front")) and pod["status"]["podIP"], 60)
+        inputs = ["namespace=shop", "name=web", "replicas=1", "percent=100", f"url=http://{address}:8080/passwd"]
+        done, result = run(document=document, inputs=inputs)
+        assert done.returncode == 0 and (result["verdict"], result["score"]) == ("Pass", 100), result
+        assert len(result["steps"][0]["targets"]) == 1
+    finally:
+        kubectl("-n", "shop", "delete", "pod", "front", "--grace-period=0", "--force", check=False)

@@ -96,7 +96,7 @@ def test_alerts_fire_when_they_should_and_not_when_they_should_not():
 
 
 def test_the_alerts_of_the_redis_experiment_fire_when_an_election_is_slow_and_not_when_it_is_quick():
-    promtool("check", "rules", "--lint=all", "--lint-fatal", ROOT / "daemonset/experiments/redis-leader-loss/alerts.yaml")
+    promtool("check", "rules", "--lint=all", "--lint-fatal", ROOT / "daemonset/experiments/catalogue/redis-leader-loss/1.0.0/alerts.yaml")
     promtool("test", "rules", HERE / "redis_alerts_test.yaml")
 
 

@@ -33,6 +33,8 @@ package struct Experiment: Sendable {
 
 /// Something that is done, once the step before it is over.
 package struct ExperimentStep: Sendable {
+    package static let waits: ClosedRange<Duration> = .zero ... .seconds(86400)
+
     package enum Action: Sendable {
         case fault(FaultOrder)
         case script(Script)
@@ -200,13 +202,16 @@ package struct Probe: Sendable {
         case onChaos = "OnChaos"
     }
 
+    /// Of `within`.
+    package static let limits: ClosedRange<Duration> = .milliseconds(1) ... .seconds(3600)
+
     package let name: String
     package let kind: Kind
     package let mode: Mode
     /// What is expected of the value; nil where that it could be had is enough.
     package let expectation: Criterion?
     /// The longest that an answer may take.
-    package let within: Duration?
+    package let within: Template?
     package let weight: Double
     /// Of one attempt.
     package let timeout: Duration
@@ -233,7 +238,7 @@ package struct Probe: Sendable {
                 [check.namespace, check.name, check.labels, check.fields].compactMap(\.self)
             case .events: []
             }
-        return own + [expectation?.value].compactMap(\.self)
+        return own + [expectation?.value, within].compactMap(\.self)
     }
 
     /// The steps that have to be over before it can be run.

@@ -151,7 +151,7 @@ extension ExperimentStep {
         switch given[0] {
         case "fault": action = .fault(try FaultOrder(&section))
         case "script": action = .script(try Script(try section.required("script")))
-        case "wait": action = .wait(try section.required("wait").durationTemplate(InjectionRequest.waits))
+        case "wait": action = .wait(try section.required("wait").durationTemplate(ExperimentStep.waits))
         case "probe": action = .probe(try section.required("probe").name())
         case "end": action = .end(try section.required("end").name())
         case "deletePods": action = .deletePods(try PodDeletion(try section.required("deletePods")))
@@ -319,7 +319,7 @@ extension Probe {
             try section.choice("mode", of: Mode.self)
             ?? .edge
         expectation = try section.take("expect").map { (place) throws(YAMLError) in try Criterion(place) }
-        within = try section.duration("within", in: .milliseconds(1)...Duration.seconds(3600))
+        within = try section.take("within")?.durationTemplate(Self.limits)
         weight = try section.take("weight")?.number(in: 0...1000) ?? 10
         timeout = try section.duration("timeout", in: .milliseconds(10)...Duration.seconds(3600)) ?? .seconds(5)
         attempts = Int(try section.take("attempts")?.integer(in: 1...1000) ?? 1)
@@ -497,10 +497,6 @@ private struct ReferenceScope {
             }
         }
     }
-}
-
-extension InjectionRequest {
-    static let waits = Duration.zero...Duration.seconds(86400)
 }
 
 // MARK: - Values

@@ -203,14 +203,12 @@ extension Experiment {
                     ]
                 ),
                 ("fault", ["enum": .array(FaultCatalogue.all.map { .string($0.kind) })]),
-                ("parameters", ["type": "object", "description": "See 'squall fault show'."]),
+                ("parameters", objectOrTemplate("See 'squall fault show'.")),
                 (
                     "target",
-                    [
-                        "type": "object",
-                        "description":
-                            "As the API has it; `pods` are those of all agents together. Or `workload`: {kind, namespace, name or labels, container, count or percent}.",
-                    ]
+                    objectOrTemplate(
+                        "As the API has it; `pods` are those of all agents together. Or `workload`: {kind, namespace, name or labels, container, count or percent}."
+                    )
                 ),
                 (
                     "agents",
@@ -245,7 +243,7 @@ extension Experiment {
                     object(
                         required: ["target"],
                         [
-                            ("target", ["type": "object", "description": "A pod, pods or a workload's."]),
+                            ("target", objectOrTemplate("A pod, pods or a workload's.")),
                             ("gracePeriod", duration("How long each may take to end; its own unless told.")),
                             ("duration", duration("How long they are deleted again and again; once unless told.")),
                             ("interval", duration("Between deletions; 5s unless told.")),
@@ -282,6 +280,14 @@ extension Experiment {
 
     private static func text(_ description: String) -> JSON {
         ["type": "string", "description": .string(description)]
+    }
+
+    /// Also what a template becomes as a whole.
+    private static func objectOrTemplate(_ description: String) -> JSON {
+        [
+            "type": ["object", "string"], "pattern": "^\\$\\{\\{.*\\}\\}$",
+            "description": .string(description),
+        ]
     }
 
     private static func duration(_ description: String) -> JSON {

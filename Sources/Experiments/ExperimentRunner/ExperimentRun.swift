@@ -195,11 +195,7 @@ package final class ExperimentRun: Sendable {
             }
             return nil
         case .wait(let template):
-            let value = try template.value(in: context)
-            guard let duration = value.stringValue.flatMap({ Duration(text: $0) }) else {
-                throw StepFailure("\(value.text.cut(to: 64)) is no length of time")
-            }
-            stop.wait(duration)
+            stop.wait(try template.duration(in: context, ExperimentStep.waits, "wait"))
             return nil
         case .probe(let name):
             guard let probe = experiment.probes.first(where: { $0.name == name }) else { return "no such probe" }

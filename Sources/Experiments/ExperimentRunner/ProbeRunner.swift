@@ -36,7 +36,7 @@ struct ProbeRunner: Sendable {
             let context = recorder.context()
             let values = try values(in: context, until: start + probe.timeout)
             let took = BootInstant.now - start
-            if let within = probe.within, took > within {
+            if let within = try probe.within?.duration(in: context, Probe.limits, "within"), took > within {
                 return run(values.first, "it took \(took.words), expected \(within.text) at most")
             }
             guard let expectation = probe.expectation else { return run(values.first, nil) }

@@ -59,21 +59,14 @@ struct FaultRequest: Sendable {
         } catch {
             throw StepFailure("its target: \(error.message)" + (error.field.map { " (\($0))" } ?? ""))
         }
-        duration = try Self.duration(order.duration, in: context, "duration")
-        lease = min(try order.lease.map { try Self.duration($0, in: context, "lease") } ?? Self.standardLease, duration)
+        duration = try order.duration.duration(in: context, InjectionRequest.durations, "duration")
+        let lease = try order.lease?.duration(in: context, InjectionRequest.durations, "lease")
+        self.lease = min(lease ?? Self.standardLease, duration)
         onRestart = order.onRestart
         reason = try order.reason?.value(in: context).stringValue
         agents = try fleet.agents(try order.agents?.value(in: context))
         namesAgents = order.agents != nil
         self.fleet = fleet
-    }
-
-    private static func duration(_ template: Template, in context: JSON, _ name: String) throws -> Duration {
-        let value = try template.value(in: context)
-        guard let duration = value.stringValue.flatMap({ Duration(text: $0) }),
-            InjectionRequest.durations.contains(duration)
-        else { throw StepFailure("its \(name) is \(value.text.cut(to: 64)), and no length of time of 100ms to 2h") }
-        return duration
     }
 
     func injection(of target: InjectionTarget) -> TenantRequest.Injection {

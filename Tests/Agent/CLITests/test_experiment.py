@@ -52,10 +52,13 @@ def test_the_example_is_read(validate):
     assert [step["kind"] for step in told["steps"]] == ["script", "parallel", "fault", "fault", "wait"]
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "daemonset/experiments").glob("*/experiment.yaml")), ids=lambda file: file.parent.name)
+SHIPPED = sorted((ROOT / "daemonset/experiments/catalogue").glob("*/*/experiment.yaml"))
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.parent.parent.name)
 def test_what_is_shipped_is_read(cli, file):
     done = cli.run("experiment", "validate", file, connect=False)
-    assert done.returncode == 0 and done.stdout.startswith(file.parent.name), done
+    assert done.returncode == 0 and done.stdout.startswith(f"{file.parent.parent.name}:"), done
     jsonschema.validate(yaml.safe_load(file.read_text()), SCHEMA)
 
 

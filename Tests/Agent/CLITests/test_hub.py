@@ -107,7 +107,13 @@ def test_no_catalogue_is_told(cli, tmp_path):
     assert done.returncode == 2 and "is no folder" in done.stderr
 
 
-def test_the_shipped_experiment_can_be_published(hub, tmp_path):
-    hub("publish", ROOT / "daemonset/experiments/redis-leader-loss", "--version", "0.1.0")
+def test_the_shipped_catalogue_is_one(cli, hub, tmp_path):
+    catalogue = ROOT / "daemonset/experiments/catalogue"
+    done = cli.run("hub", "list", "--hub", catalogue, "--output", "json", connect=False)
+    assert (done.returncode, done.stderr) == (0, ""), done
+    entries = json.loads(done.stdout)["experiments"]
+    assert {entry["name"] for entry in entries} == {folder.name for folder in catalogue.iterdir()}
+    assert all(entry["description"] for entry in entries)
+    hub("publish", catalogue / "redis-leader-loss/1.0.0", "--version", "0.1.0")
     hub("pull", "redis-leader-loss", "--to", tmp_path / "it")
     assert {each.name for each in (tmp_path / "it").iterdir()} >= {"experiment.yaml", "leader.py"}
