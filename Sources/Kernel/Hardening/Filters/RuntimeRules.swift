@@ -62,6 +62,7 @@ extension [SystemCallRule] {
         .allow("epoll_create1", because: "event loops of Dispatch and NIO"),
         .allow("epoll_ctl", because: "event loops of Dispatch and NIO"),
         .allow("epoll_wait", because: "event loops of Dispatch and NIO"),
+        .allow("ioctl", when: .argument(1, is: 0x541b), because: "FIONREAD: how much Dispatch's source has to read"),
         .allow("epoll_pwait", because: "event loops; what epoll_wait becomes on some processors"),
         .allow("eventfd2", because: "event loops are woken by one"),
         .allow("timerfd_create", because: "timers of Dispatch, NIO and deadlines"),
