@@ -64,10 +64,10 @@ package struct InjectionRequest: Hashable, Sendable {
                 .fieldInvalid, "\"onRestart\" is \(word.text)", field: "onRestart",
                 hint: RestartPolicy.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: " or "))
         }
-        guard policy == .end || target.isContainer else {
+        guard policy == .end || target.isStartedAgain else {
             throw Problem(
-                .fieldInvalid, "\"onRestart\" is \(word.text), but only a container is started again",
-                field: "onRestart", hint: "name the container as the target, or leave it out")
+                .fieldInvalid, "\"onRestart\" is \(word.text), but only a container or a unit is started again",
+                field: "onRestart", hint: "name the container or the unit as the target, or leave it out")
         }
         return policy
     }

@@ -152,12 +152,15 @@ package enum InjectionTarget: Hashable, Sendable {
         }
     }
 
-    package var isContainer: Bool {
+    package var targetClass: TargetClass {
         switch self {
-        case .one(let selector): selector.isContainer
-        case .pods: true
+        case .one(let selector): selector.targetClass
+        case .pods: .container
         }
     }
+
+    /// Whether something takes its place when it ends.
+    package var isStartedAgain: Bool { targetClass != .host }
 
     /// Whether it names several, of which some are chosen.
     package var isGroup: Bool {

@@ -49,16 +49,26 @@ package struct TargetFacts: Hashable, Sendable {
     }
 
     package let container: Container?
-    /// The container's first process, the named process, or the cgroup's first.
+    /// Where the target was named as a unit of systemd.
+    package let unit: UnitName?
+    /// The container's first process, the unit's main one, or the named process.
     package let process: Process?
     package let network: NetworkNamespace?
     package let cgroup: Cgroup
 
-    package init(container: Container?, process: Process?, network: NetworkNamespace?, cgroup: Cgroup) {
+    package init(
+        container: Container?, unit: UnitName? = nil, process: Process?, network: NetworkNamespace?, cgroup: Cgroup
+    ) {
         self.container = container
+        self.unit = unit
         self.process = process
         self.network = network
         self.cgroup = cgroup
+    }
+
+    package var targetClass: TargetClass {
+        if container != nil { return .container }
+        return unit.map(TargetClass.unit) ?? .host
     }
 
     /// As a person would name it.
@@ -67,6 +77,7 @@ package struct TargetFacts: Hashable, Sendable {
             return "container \(container.name) of pod \(container.namespace)/\(container.pod)"
         }
         if let container { return "container \(container.id.prefix(12))" }
+        if let unit { return "unit \(unit)" }
         return "cgroup \(cgroup.path)"
     }
 }
@@ -83,6 +94,7 @@ extension TargetFacts {
                     ]
                 }
             ),
+            ("unit", unit.map { .string("\($0)") }),
             ("process", process.map { ["pid": .integer(Int64($0.id)), "startTime": .integer(Int64($0.startTime))] }),
             ("network", network?.json),
             ("cgroup", cgroup.json),
@@ -99,6 +111,7 @@ extension TargetFacts {
                 id: text("id"), name: text("name"), pod: text("pod"), namespace: text("namespace"),
                 podUID: text("podUID"))
         }
+        unit = json["unit"]?.stringValue.flatMap(UnitName.init)
         process = json["process"].flatMap { process in
             guard let pid = process["pid"]?.integerValue.flatMap({ Int32(exactly: $0) }),
                 let start = process["startTime"]?.integerValue.flatMap({ UInt64(exactly: $0) })

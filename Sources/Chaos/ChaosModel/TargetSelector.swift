@@ -8,24 +8,31 @@ package enum TargetSelector: Hashable, Sendable {
     case process(id: Int32, startTime: UInt64)
     /// A cgroup by its path below the cgroup root, as `/kubepods/burstable/pod…`.
     case cgroup(String)
+    /// A unit of systemd, by its name: whichever processes it has at the time.
+    case unit(UnitName)
 }
 
 extension TargetSelector {
-    package var isContainer: Bool {
+    package var targetClass: TargetClass {
         switch self {
-        case .container, .pod: true
-        case .process, .cgroup: false
+        case .container, .pod: .container
+        case .unit(let name): .unit(name)
+        case .process, .cgroup: .host
         }
     }
 
-    /// Reads `{"container": "…"}`, `{"pod": {"namespace": "…", "name": "…"}}`, `{"process": {"pid": 1, "startTime": 2}}` or `{"cgroup": "/…"}`.
+    /// Whether something takes its place when it ends: a process or a cgroup by its number or path is gone for good.
+    package var isStartedAgain: Bool { targetClass != .host }
+
+    /// Reads `{"container": "…"}`, `{"pod": {"namespace": "…", "name": "…"}}`, `{"process": {"pid": 1, "startTime": 2}}`, `{"cgroup": "/…"}` or `{"unit": "nginx.service"}`.
     package init(_ json: JSON, field: String = "target") throws(Problem) {
         guard let members = json.members else {
             throw Problem(.fieldInvalid, "a target is an object, not \(json.typeName)", field: field)
         }
         guard members.count == 1, let member = members.first else {
             throw Problem(
-                .fieldInvalid, "a target names exactly one of container, pod, pods, process and cgroup", field: field)
+                .fieldInvalid, "a target names exactly one of container, pod, pods, process, cgroup and unit",
+                field: field)
         }
         let path = "\(field).\(member.name)"
         switch member.name {
@@ -59,9 +66,15 @@ extension TargetSelector {
                     field: path)
             }
             self = .cgroup(text)
+        case "unit":
+            guard let unit = member.value.stringValue.flatMap(UnitName.init) else {
+                throw Problem(
+                    .fieldInvalid, "a unit is a service or a scope of systemd, as nginx.service", field: path)
+            }
+            self = .unit(unit)
         default:
             throw Problem(
-                .fieldUnknown, "a target is a container, a pod, pods, a process or a cgroup", field: path)
+                .fieldUnknown, "a target is a container, a pod, pods, a process, a cgroup or a unit", field: path)
         }
     }
 
@@ -72,6 +85,7 @@ extension TargetSelector {
         case .process(let id, let startTime):
             ["process": ["pid": .integer(Int64(id)), "startTime": .integer(Int64(startTime))]]
         case .cgroup(let path): ["cgroup": .string(path)]
+        case .unit(let name): ["unit": .string("\(name)")]
         }
     }
 

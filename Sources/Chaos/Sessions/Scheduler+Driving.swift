@@ -336,7 +336,7 @@ extension Scheduler {
         try await write([.moved(MovedSession(id: session.id, target: target.facts, intents: intents))])
         session.move(to: target, intents)
         watch(session, target)
-        session.tell("target-returned", "the container was started again, as \(target.facts.summary)")
+        session.tell("target-returned", "it was started again, as \(target.facts.summary)")
         return true
     }
 }

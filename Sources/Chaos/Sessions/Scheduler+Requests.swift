@@ -257,7 +257,7 @@ extension Scheduler {
         of tenant: Tenant, among containers: Int?
     ) throws(Problem) {
         let gate = try policy.gate(for: tenant)
-        try gate.authorize(fault, parameters, for: duration, onContainer: target.facts.container != nil)
+        try gate.authorize(fault, parameters, for: duration, on: target.facts.targetClass)
         try gate.admit(target.standing)
         try gate.admit(target.facts, beside: countedSessions(but: id), containers: containers)
     }
@@ -265,7 +265,7 @@ extension Scheduler {
     private func prepare(_ injection: InjectionRequest, for tenant: Tenant) async throws(Problem) -> Prepared {
         let (fault, parameters) = try FaultCatalogue.fault(of: injection.fault, parameters: injection.parameters)
         let gate = try policy.gate(for: tenant)
-        try gate.authorize(fault, parameters, for: injection.duration, onContainer: injection.target.isContainer)
+        try gate.authorize(fault, parameters, for: injection.duration, on: injection.target.targetClass)
         if let reason = unworkable[injection.fault] {
             throw Problem(
                 .faultUnsupported, "\(injection.fault) does not work on this node: \(reason)", field: "fault",
@@ -492,12 +492,12 @@ extension ResolvedTarget {
 extension TenantGate {
     /// - Throws: `fault-denied`, `duration-denied`, `intensity-denied`, `target-protected`.
     func authorize(
-        _ fault: any Fault, _ parameters: JSON, for duration: Duration, onContainer isContainer: Bool
+        _ fault: any Fault, _ parameters: JSON, for duration: Duration, on target: TargetClass
     ) throws(Problem) {
         let implied = fault.implied
         let told = (parameters.members ?? []).filter { told in !implied.contains { $0.name == told.name } }
         try authorize(
             fault: type(of: fault).kind, for: duration, parameters: .object(told + implied),
-            of: type(of: fault).parameters, onContainer: isContainer)
+            of: type(of: fault).parameters, on: target)
     }
 }

@@ -64,7 +64,7 @@ package protocol ContainerDirectory: Sendable {
 /// Finds targets on this node.
 package final class TargetResolver: TargetDirectory {
     private let containers: any ContainerDirectory
-    private let cgroups: CgroupTree
+    let cgroups: CgroupTree
     private let thread: NamespaceThread
     private let hostNetwork: UInt64
     private let ownCgroup: String?
@@ -94,6 +94,8 @@ package final class TargetResolver: TargetDirectory {
             return try process(id, startTime: startTime, of: nil)
         case .cgroup(let path):
             return try cgroup(path)
+        case .unit(let name):
+            return try unit(name)
         }
     }
 
@@ -116,6 +118,7 @@ package final class TargetResolver: TargetDirectory {
     }
 
     package func successor(of facts: TargetFacts) async throws(Problem) -> Successor<ResolvedTarget> {
+        if let unit = facts.unit { return try successor(of: unit, facts) }
         guard let container = facts.container else { return .never }
         let found: RunningContainer
         switch try await ask({ containers throws(Problem) in try containers.successor(of: container) }) {
@@ -162,8 +165,12 @@ package final class TargetResolver: TargetDirectory {
 
     // MARK: Processes
 
-    private func process(
-        _ id: Int32, startTime: UInt64?, of running: RunningContainer?
+    /// - Parameters:
+    ///   - unit: Where it was named as one.
+    ///   - whole: The cgroup that is hit; the process' own unless told, which this one then holds.
+    func process(
+        _ id: Int32, startTime: UInt64?, of running: RunningContainer? = nil, ofUnit unit: UnitName? = nil,
+        in whole: Cgroup? = nil
     ) throws(Problem) -> ResolvedTarget {
         let container = running?.facts
         let handle: ProcessHandle
@@ -186,7 +193,11 @@ package final class TargetResolver: TargetDirectory {
                 "process \(id) was started at \(facts.startTime), not at \(startTime): another took its number",
                 field: "target.process.startTime")
         }
-        let cgroup = try open { () throws(CgroupOpeningError) in try cgroups.cgroup(ofProcess: id) }
+        let own = try open { () throws(CgroupOpeningError) in try cgroups.cgroup(ofProcess: id) }
+        let cgroup = whole ?? own
+        guard "\(own.path)/".hasPrefix("\(cgroup.path)/") else {
+            throw Problem(.targetGone, "process \(id) is in cgroup \(own.path) by now", field: "target")
+        }
         if let container, id == 1 || !cgroup.path.split(separator: "/").contains(where: { $0.contains(container.id) }) {
             // Whatever answered for the runtime does not decide what is hit.
             throw Problem(
@@ -201,7 +212,7 @@ package final class TargetResolver: TargetDirectory {
         let isOnHostNetwork = network.inode == hostNetwork
         return ResolvedTarget(
             facts: TargetFacts(
-                container: container, process: TargetFacts.Process(id: id, startTime: facts.startTime),
+                container: container, unit: unit, process: TargetFacts.Process(id: id, startTime: facts.startTime),
                 network: networkFacts, cgroup: TargetFacts.Cgroup(path: cgroup.path, id: cgroup.id)),
             cgroup: cgroup, cpuCount: try cpuCount(of: cgroup), isOnHostNetwork: isOnHostNetwork,
             annotations: running?.annotations ?? [:], process: consume handle, network: consume network)
@@ -263,10 +274,18 @@ package final class TargetResolver: TargetDirectory {
 
     // MARK: What both need
 
-    private func open(_ body: () throws(CgroupOpeningError) -> Cgroup) throws(Problem) -> Cgroup {
-        let cgroup: Cgroup
+    func open(_ body: () throws(CgroupOpeningError) -> Cgroup) throws(Problem) -> Cgroup {
+        let cgroup = try amongCgroups(body)
+        // Below the dead-man's cgroup there is nothing, above the agent's is the agent.
+        if cgroup.path == "/squall-deadman" || ownCgroup.map({ "\($0)/".hasPrefix("\(cgroup.path)/") }) ?? false {
+            throw Problem(.targetRefused, "the target is the agent itself, or holds it", field: "target")
+        }
+        return cgroup
+    }
+
+    func amongCgroups<Found>(_ body: () throws(CgroupOpeningError) -> Found) throws(Problem) -> Found {
         do throws(CgroupOpeningError) {
-            cgroup = try body()
+            return try body()
         } catch {
             switch error {
             case .system(let error): throw Self.refusal(error, gone: "there is no such cgroup")
@@ -274,11 +293,6 @@ package final class TargetResolver: TargetDirectory {
             case .noHierarchy, .outsideNamespace: throw Problem(.targetUnresolvable, "\(error)", field: "target")
             }
         }
-        // Below the dead-man's cgroup there is nothing, above the agent's is the agent.
-        if cgroup.path == "/squall-deadman" || ownCgroup.map({ "\($0)/".hasPrefix("\(cgroup.path)/") }) ?? false {
-            throw Problem(.targetRefused, "the target is the agent itself, or holds it", field: "target")
-        }
-        return cgroup
     }
 
     private func cookie(of network: borrowing NamespaceHandle) throws(Problem) -> UInt64 {

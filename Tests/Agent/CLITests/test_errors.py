@@ -52,9 +52,9 @@ class TestTheRequest:
         assert result.stderr.startswith(error(message, field, hint).rstrip("\n"))
 
     @pytest.mark.parametrize("words, message, field, hint", [
-        ([], "exactly one target is to be named", "target", "give --namespace with --pod, or one of --container, --pid and --cgroup"),
+        ([], "exactly one target is to be named", "target", "give --namespace with --pod, or one of --container, --unit, --pid and --cgroup"),
         (["--pid", "4711", "--cgroup", "/x"], "exactly one target is to be named", "target",
-         "give --namespace with --pod, or one of --container, --pid and --cgroup"),
+         "give --namespace with --pod, or one of --container, --unit, --pid and --cgroup"),
         (["--cgroup", "/x", "--start-time", "5"], "a start time is a process's", "--start-time", "give --pid with it"),
         (["--container", "../x"],
          "a container is named by its identifier, 12 to 128 letters, digits, '-', '_' or '.'", "target.container",
@@ -68,8 +68,8 @@ class TestTheRequest:
     def test_follows_nothing_but_containers(self, cli, key):
         result = cli.run("inject", "cpu-stress", "--cgroup", "/x", "--on-restart", "reinject", *key)
         assert (result.returncode, result.stderr) == (2, error(
-            "only a container is started again", "on-restart",
-            "name the target by --pod or --container, or leave --on-restart out"))
+            "only a container or a unit is started again", "on-restart",
+            "name the target by --pod, --container or --unit, or leave --on-restart out"))
 
     def test_says_that_there_is_no_such_process_here(self, cli, key):
         result = cli.run("inject", "cpu-stress", "--pid", "99999999", *key)

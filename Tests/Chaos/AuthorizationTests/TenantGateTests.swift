@@ -14,12 +14,12 @@ struct TenantGateTests {
     }
 
     /// What a gate says to 10 s of cpu-stress.
-    private func code(_ text: String, load: JSON = 50, isContainer: Bool = true) throws -> ProblemCode? {
+    private func code(_ text: String, load: JSON = 50, on target: TargetClass = .container) throws -> ProblemCode? {
         let gate = try gate(text)
         do throws(Problem) {
             try gate.authorize(
                 fault: "cpu-stress", for: .seconds(10), parameters: ["load": load, "base": "cores", "workers": 1024],
-                of: Self.parameters, onContainer: isContainer)
+                of: Self.parameters, on: target)
             return nil
         } catch {
             return error.code
@@ -59,9 +59,42 @@ struct TenantGateTests {
             ("allowed", "allowed", true), ("allowed", "refused", false), ("refused", "allowed", false),
         ] {
             let text = "guardrails: {host: \(guardrails)}\ntenants: {shop: {faults: [\"*\"], host: \(grant)}}"
-            #expect(try code(text, isContainer: false) == (isAllowed ? nil : .targetProtected))
+            #expect(try code(text, on: .host) == (isAllowed ? nil : .targetProtected))
             #expect(try code(text) == nil)
         }
+    }
+
+    @Test func `a tenant owns units as it owns namespaces`() throws {
+        let own = "{faults: [\"*\"], units: [\"nginx*\", \"ssh.service\"]}"
+        let allowed = "guardrails: {host: allowed}\ntenants: {shop: \(own)}"
+        let unit = { (name: String) in TargetClass.unit(try #require(UnitName(name))) }
+        #expect(try code(allowed, on: unit("nginx")) == nil)
+        #expect(try code(allowed, on: unit("nginx@two.service")) == nil)
+        #expect(try code(allowed, on: unit("redis.service")) == .targetProtected)
+        #expect(try code(allowed, on: .host) == .targetProtected)
+        // Without it nobody could reach the node any more.
+        #expect(try code(allowed, on: unit("ssh.service")) == .targetProtected)
+        let host = "guardrails: {host: allowed}\ntenants: {shop: {faults: [\"*\"], units: [\"*\"]}}"
+        for name in ["user@1000.service", "session-1.scope", "NetworkManager.service", "squalld", "systemd-journald"] {
+            #expect(try code(host, on: unit(name)) == .targetProtected, "\(name)")
+        }
+        #expect(Guardrails().protectedUnits.count == Guardrails.standardProtectedUnits.count)
+        #expect(try code("tenants: {shop: \(own)}", on: unit("nginx")) == .targetProtected)
+        let all = "tenants: {shop: {faults: [\"*\"], host: allowed}}"
+        #expect(try code("guardrails: {host: allowed}\n\(all)", on: unit("redis.service")) == nil)
+        let none = "guardrails: {host: allowed, protectedUnits: []}\ntenants: {shop: \(own)}"
+        #expect(try code(none, on: unit("ssh.service")) == nil)
+    }
+
+    @Test func `what a unit may be called`() {
+        for name in ["nginx", "nginx.service", "getty@tty1.service", "run-u1.scope", #"a\x2db.service"#] {
+            #expect(UnitName(name) != nil, "\(name)")
+        }
+        #expect(UnitName("nginx")?.description == "nginx.service")
+        for name in ["", ".service", "nginx.socket", "system.slice", "a/b.service", "../x.service", "a b.service"] {
+            #expect(UnitName(name) == nil, "\(name)")
+        }
+        #expect(UnitName(String(repeating: "a", count: 248) + ".service") == nil)
     }
 
     private func standing(

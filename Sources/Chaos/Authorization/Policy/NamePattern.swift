@@ -1,4 +1,6 @@
-/// A name of Kubernetes or of a fault, or a pattern of names: `*` stands for any run of characters.
+import ChaosModel
+
+/// A name of Kubernetes, of a fault or of a unit of systemd, or a pattern of names: `*` stands for any run of characters.
 package struct NamePattern: Hashable, Sendable, CustomStringConvertible {
     package let text: String
 
@@ -11,6 +13,17 @@ package struct NamePattern: Hashable, Sendable, CustomStringConvertible {
             return nil
         }
         self.text = text
+    }
+
+    /// For units of systemd. A name without any suffix is a service's, as `UnitName` has it.
+    ///
+    /// Nil for anything but 1 to 255 characters of such names and at most four `*`.
+    package init?(unit text: String) {
+        let full = text.contains(".") || text.hasSuffix("*") ? text : "\(text).service"
+        guard full.utf8.allSatisfy({ $0 == 0x2A || UnitName.isPart($0) }),
+            (1...UnitName.maximumLength).contains(text.utf8.count), full.utf8.count(where: { $0 == 0x2A }) <= 4
+        else { return nil }
+        self.text = full
     }
 
     package func matches(_ name: String) -> Bool {

@@ -43,8 +43,16 @@ package struct Guardrails: Hashable, Sendable {
     /// On a pod, by whoever owns it: that faults may hit it.
     package static let optInAnnotation = (name: "squall.dev/chaos", value: "allowed")
 
+    package static let standardProtectedUnits = [
+        "systemd-*", "user@*", "session-*", "init.scope", "dbus*", "ssh*", "squalld.service", "networking.service",
+        "NetworkManager*",
+        "cloud-init*", "containerd.service", "docker.service", "crio.service", "kubelet.service",
+    ]
+
     /// Pods in these are never hit. The agent's own is one of them, whatever the policy says.
     package var protectedNamespaces = [NamePattern("kube-system")].compactMap(\.self)
+    /// Units of systemd that are never hit: without them nobody reaches the node, or its containers.
+    package var protectedUnits = standardProtectedUnits.compactMap(NamePattern.init(unit:))
     /// Whether a pod is hit only when its annotation says so.
     package var requiresOptIn = true
     /// Whether pods on the node's own network may be hit.
@@ -66,7 +74,9 @@ package struct Grant: Hashable, Sendable {
     /// Certificates with one of these may carry its tokens over TLS.
     package var tlsIdentities: [PeerIdentity] = []
     package var faults: [NamePattern] = []
-    /// Whether it may name processes and cgroups that are no pod's.
+    /// Units of systemd that are its own.
+    package var units: [NamePattern] = []
+    /// Whether it may name any unit, and processes and cgroups that are no pod's.
     package var mayHitHost = false
     package var longestDuration: Duration?
     /// Requests a second, ten times as many at once.

@@ -61,10 +61,10 @@ extension TenantGate {
     /// - Parameters:
     ///   - parameters: Those in force, with the fault's own where the request is silent.
     ///   - known: The fault's.
-    ///   - isContainer: Whether the target is named as one.
+    ///   - target: As what it is named.
     /// - Throws: `fault-denied`, `duration-denied`, `intensity-denied`, `target-protected`.
     package func authorize(
-        fault: String, for duration: Duration, parameters: JSON, of known: [Parameter], onContainer isContainer: Bool
+        fault: String, for duration: Duration, parameters: JSON, of known: [Parameter], on target: TargetClass
     ) throws(Problem) {
         guard grant.allows(fault) else {
             throw Problem(
@@ -88,11 +88,7 @@ extension TenantGate {
             }
         }
         // Before anything is looked at: who may not hit the node learns nothing of its processes.
-        guard isContainer || guardrails.allowsHost && grant.mayHitHost else {
-            throw Problem(
-                .targetProtected, "tenant \(tenant) may hit containers only", field: "target",
-                hint: "name a container; processes and cgroups of the node need \"host: allowed\" in the policy")
-        }
+        try admit(target)
     }
 
     /// Before much is asked for it: a tenant that has enough takes no place from others.
@@ -130,6 +126,32 @@ extension Grant.Bounds {
 // MARK: - When the target is known
 
 extension TenantGate {
+    private func admit(_ target: TargetClass) throws(Problem) {
+        switch target {
+        case .container: return
+        case .unit(let name):
+            guard guardrails.allowsHost, grant.mayHitHost || grant.units.match("\(name)") else {
+                throw Problem(
+                    .targetProtected, "unit \(name) is none of tenant \(tenant)'s", field: "target",
+                    hint: "units need \"host: allowed\" in the policy's guardrails; allowed: \(Self.words(grant.units))"
+                )
+            }
+            guard !guardrails.protectedUnits.match("\(name)") else {
+                throw Problem(
+                    .targetProtected, "unit \(name) is protected on this node", field: "target",
+                    hint: "nobody hits it, whatever a grant says: without it the node might not be reached any more")
+            }
+        case .host:
+            guard guardrails.allowsHost, grant.mayHitHost else {
+                throw Problem(
+                    .targetProtected,
+                    "tenant \(tenant) may hit containers\(grant.units.isEmpty ? "" : " and units") only",
+                    field: "target",
+                    hint: "name a container; processes and cgroups of the node need \"host: allowed\" in the policy")
+            }
+        }
+    }
+
     /// - Throws: `target-protected`, `namespace-denied`.
     package func admit(namespace: String) throws(Problem) {
         guard grant.namespaces.match(namespace) else {
@@ -213,6 +235,7 @@ extension TargetFacts.Container {
 
 extension TargetFacts {
     fileprivate func isSameTarget(as other: TargetFacts) -> Bool {
-        container != nil || other.container != nil ? container?.place == other.container?.place : cgroup == other.cgroup
+        if container != nil || other.container != nil { return container?.place == other.container?.place }
+        return unit != nil && unit == other.unit || cgroup == other.cgroup
     }
 }

@@ -46,6 +46,7 @@ extension Guardrails {
         var section = given
         self.init()
         protectedNamespaces = try section.patterns("protectedNamespaces") ?? protectedNamespaces
+        protectedUnits = try section.take("protectedUnits")?.unitPatterns() ?? protectedUnits
         requiresOptIn = try section.choice("optIn", ["required": true, "none": false]) ?? requiresOptIn
         allowsHostNetwork = try section.permission("hostNetwork") ?? allowsHostNetwork
         allowsHost = try section.permission("host") ?? allowsHost
@@ -80,6 +81,7 @@ extension Grant {
         for pattern in self.faults where !faults.keys.contains(where: pattern.matches) {
             throw place.refusal("no fault is called \"\(pattern)\"")
         }
+        units = try section.take("units")?.unitPatterns() ?? []
         mayHitHost = try section.permission("host") ?? mayHitHost
         longestDuration = try section.duration("duration")
         sessions = try section.count("sessions")
@@ -153,7 +155,14 @@ extension YAMLPlace {
     fileprivate func patterns() throws(YAMLError) -> [NamePattern] {
         try list(
             "names, as [shop, \"shop-*\"]",
-            of: "a name is lower-case letters, digits, '-' and '.', and may have up to four '*'", NamePattern.init)
+            of: "a name is lower-case letters, digits, '-' and '.', and may have up to four '*'", NamePattern.init(_:))
+    }
+
+    fileprivate func unitPatterns() throws(YAMLError) -> [NamePattern] {
+        try list(
+            "units of systemd, as [nginx.service, \"shop-*\"]",
+            of: "a unit's name is letters, digits and any of : - _ . @ \\, and may have up to four '*'",
+            NamePattern.init(unit:))
     }
 
     fileprivate func identities() throws(YAMLError) -> [PeerIdentity] {

@@ -37,6 +37,9 @@ extension Policy {
                 "protectedNamespaces": names(
                     "Pods in these are never hit; the agent's own, where it is told, is always one of them.",
                     ["kube-system"]),
+                "protectedUnits": units(
+                    "Units of systemd that are never hit; the agent's own is always one of them.",
+                    .array(Guardrails.standardProtectedUnits.map(JSON.string))),
                 "optIn": [
                     "enum": ["required", "none"], "default": "required",
                     "description": .string(
@@ -44,7 +47,8 @@ extension Policy {
                             + Guardrails.optInAnnotation.value + "."),
                 ],
                 "hostNetwork": permission("Whether pods on the node's own network may be hit."),
-                "host": permission("Whether processes and cgroups that are no pod's may be hit: the node itself."),
+                "host": permission(
+                    "Whether units, processes and cgroups that are no pod's may be hit: the node itself."),
                 "duration": duration("The longest that a session may last."),
                 "sessions": count("Sessions at once, of all tenants."),
                 "abort": [
@@ -82,7 +86,10 @@ extension Policy {
                         "URIs and DNS names of certificates that may carry its tokens over TLS; no other tenant has them.",
                 ],
                 "faults": names("The faults that it may use.", nil),
-                "host": permission("Whether it may name processes and cgroups; the guardrails have to allow it, too."),
+                "units": units(
+                    "The tenant's units of systemd, as nginx.service; the guardrails have to allow the host.", []),
+                "host": permission(
+                    "Whether it may name any unit, and processes and cgroups; the guardrails have to allow it, too."),
                 "duration": duration("The longest that its sessions may last."),
                 "sessions": count("Its sessions at once."),
                 "sessionsPerTarget": count("Its sessions at once on one container, or on one cgroup that is no pod's."),
@@ -157,13 +164,24 @@ extension Policy {
     }
 
     private static func names(_ description: String, _ standard: JSON?) -> JSON {
+        names(
+            ["type": "string", "pattern": "^(?!(.*\\*){5})[a-z0-9.*-]{1,253}$", "examples": ["shop", "shop-*"]],
+            description, standard)
+    }
+
+    private static func units(_ description: String, _ standard: JSON?) -> JSON {
+        names(
+            [
+                "type": "string", "pattern": "^(?!(.*\\*){5})[A-Za-z0-9:_.@\\\\*-]{1,255}$",
+                "examples": ["nginx.service", "shop-*"],
+            ],
+            description, standard)
+    }
+
+    private static func names(_ items: JSON, _ description: String, _ standard: JSON?) -> JSON {
         .object([
-            ("type", "array"), ("maxItems", 1000),
-            (
-                "items",
-                ["type": "string", "pattern": "^(?!(.*\\*){5})[a-z0-9.*-]{1,253}$", "examples": ["shop", "shop-*"]]
-            ),
-            ("default", standard), ("description", .string(description)),
+            ("type", "array"), ("maxItems", 1000), ("items", items), ("default", standard),
+            ("description", .string(description)),
         ])
     }
 

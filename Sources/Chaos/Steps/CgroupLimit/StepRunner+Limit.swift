@@ -59,6 +59,18 @@ extension LoweredLimit.MemoryAmount {
 }
 
 extension StepRunner {
+    /// Who gives a cgroup the controller that it lacks.
+    private static func remedy(for controller: CgroupController, of target: ResolvedTarget) -> String {
+        let settings: [CgroupController: String] = [
+            .cpu: "CPUWeight=100", .io: "IOWeight=100", .memory: "MemoryAccounting=yes",
+        ]
+        if target.facts.unit != nil, let setting = settings[controller] {
+            return "systemd enables the controller \(controller.rawValue) for a unit with \(setting), as its default is"
+        }
+        return "let the node's runtime enable the controller \(controller.rawValue)"
+            + (controller == .memory ? " on cgroup v2" : "")
+    }
+
     func prepareLimit(_ lowered: LoweredLimit, on target: ResolvedTarget) async throws(Problem) -> Intent {
         let resource: LimitedResource =
             switch lowered {
@@ -86,8 +98,7 @@ extension StepRunner {
         } catch .notEnabled(let controller, let file, _) {
             throw Problem(
                 .targetRefused, "the target's cgroup has no \(file)", field: "target",
-                hint: "let the node's runtime enable the controller \(controller.rawValue)"
-                    + (resource == .memory ? " on cgroup v2" : ""))
+                hint: Self.remedy(for: controller, of: target))
         } catch {
             throw Problem(.targetUnresolvable, "\(error)", field: "target")
         }

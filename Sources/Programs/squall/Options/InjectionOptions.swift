@@ -54,10 +54,10 @@ struct InjectionOptions: ParsableArguments {
         try checkTimes()
         let target = try several.target(among: target)
         if onRestart == .reinject {
-            guard target.isContainer else {
+            guard target.isStartedAgain else {
                 throw Failure(
-                    .invalid, "only a container is started again", field: "on-restart",
-                    hint: "name the target by --pod or --container, or leave --on-restart out")
+                    .invalid, "only a container or a unit is started again", field: "on-restart",
+                    hint: "name the target by --pod, --container or --unit, or leave --on-restart out")
             }
         }
         return TenantRequest.Injection(

@@ -36,6 +36,9 @@ struct TargetOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The cgroup, by its path below the cgroup root.", valueName: "path"))
     var cgroup: String?
 
+    @Option(help: ArgumentHelp("The unit of systemd, as nginx.service.", valueName: "name"))
+    var unit: String?
+
     private var namesPod: Bool { [namespace, pod, podUid, labels, containerName].contains { $0 != nil } }
 
     var selector: TargetSelector {
@@ -52,10 +55,10 @@ struct TargetOptions: ParsableArguments {
     /// The target as a request names it.
     var document: JSON {
         get throws(Failure) {
-            guard [container != nil, namesPod, pid != nil, cgroup != nil].count(where: { $0 }) == 1 else {
+            guard [container != nil, namesPod, pid != nil, cgroup != nil, unit != nil].count(where: { $0 }) == 1 else {
                 throw Failure(
                     .invalid, "exactly one target is to be named", field: "target",
-                    hint: "give --namespace with --pod, or one of --container, --pid and --cgroup")
+                    hint: "give --namespace with --pod, or one of --container, --unit, --pid and --cgroup")
             }
             guard startTime == nil || pid != nil else {
                 throw Failure(
@@ -63,6 +66,7 @@ struct TargetOptions: ParsableArguments {
             }
             var named: [(String, JSON?)] = [
                 ("container", container.map(JSON.string)), ("cgroup", cgroup.map(JSON.string)),
+                ("unit", unit.map(JSON.string)),
             ]
             if namesPod { named.append(("pod", try podNamed)) }
             if let pid {

@@ -14,6 +14,7 @@ struct TargetText {
             table.add("container", Table.Cell(container.id))
             if !container.podUID.isEmpty { table.add("pod", Table.Cell("uid \(container.podUID)")) }
         }
+        if let unit = facts.unit { table.add("unit", Table.Cell("\(unit)")) }
         if let process = facts.process {
             table.add("process", Table.Cell("\(process.id), start time \(process.startTime)"))
         }

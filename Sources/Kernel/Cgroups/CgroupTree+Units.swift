@@ -1,0 +1,40 @@
+internal import Glibc
+internal import LinuxSystem
+
+extension CgroupTree {
+    /// How deep slices lie in slices: `system-a-b.slice` is the third level already.
+    private static let deepest = 16
+
+    /// The paths of the cgroups that systemd has made for its unit of this name.
+    ///
+    /// systemd alone makes slices, and puts units into them; what a unit makes below its own cgroup, a user's manager for
+    /// example, is never looked into. Several are found where a user's session and a service have one name.
+    package func paths(ofUnit name: String) throws(CgroupOpeningError) -> [String] {
+        do throws(SystemCallError) {
+            return try paths(ofUnit: [name, "_\(name)"], in: "", depth: 0)
+        } catch {
+            throw .system(error)
+        }
+    }
+
+    /// - Parameter names: The unit's, and what systemd calls its cgroup where the kernel has a file of that name.
+    private func paths(
+        ofUnit names: [String], in slice: String, depth: Int
+    ) throws(SystemCallError) -> [String] {
+        let entries: [String]
+        do throws(SystemCallError) {
+            entries = try primary.directories(at: slice.isEmpty ? "/" : slice)
+        } catch {
+            // It was removed since.
+            if depth > 0, error.errno == .noEntry || error.errno == .noDevice { return [] }
+            throw error
+        }
+        var found = names.filter(entries.contains).map { "\(slice)/\($0)" }
+        guard depth < Self.deepest else { return found }
+        // What kubelet has there is pods', which are no units.
+        for entry in entries where entry.hasSuffix(".slice") && !entry.hasPrefix("kubepods") {
+            found += try paths(ofUnit: names, in: "\(slice)/\(entry)", depth: depth + 1)
+        }
+        return found
+    }
+}
