@@ -142,7 +142,7 @@ def page(client):
 
 
 def test_cpu_hog_is_a_whole_run_of_the_published_experiment(client):
-    own = engine("cpu", [("pod-cpu-hog", {"TOTAL_CHAOS_DURATION": "12", "CPU_LOAD": "30"}, [http_probe()])])
+    own = engine("cpu", [("pod-cpu-hog", {"TOTAL_CHAOS_DURATION": "40", "CPU_LOAD": "30"}, [http_probe()])])
     pod = target_pod()["metadata"]["name"]
     job = start(own, "pod-cpu-hog")
     during = until(
@@ -157,7 +157,7 @@ def test_cpu_hog_is_a_whole_run_of_the_published_experiment(client):
     cgroup = open(f"/proc/{target_pid(target_pod())}/cgroup").read()
     workers = [each for each in our_processes_of("squall-worker") if open(f"/proc/{each}/cgroup").read() == cgroup]
     assert workers
-    wait_until(lambda: finished(job), 60, "the experiment is over")
+    wait_until(lambda: finished(job), 120, "the experiment is over")
     assert finished(job)["succeeded"] == 1, logs_of(job)
     after = result("cpu-pod-cpu-hog")
     assert after["spec"] == {"engine": "cpu", "experiment": "pod-cpu-hog"}

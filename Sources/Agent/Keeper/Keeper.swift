@@ -61,6 +61,7 @@ package final class Keeper {
 
     /// Keeps the programs running until the agent is told to stop and the engine has taken everything back.
     package func run() -> Int32 {
+        ServiceManager.tell(.ready)
         while true {
             startWhatIsDue()
             if isStopping, children.allSatisfy({ $0.process == nil }) { return 0 }
@@ -170,6 +171,7 @@ package final class Keeper {
     /// The engine first: the others serve it until it has reverted everything.
     private func stop() {
         isStopping = true
+        ServiceManager.tell(.stopping)
         if let engine = children.first(where: { $0.role == .engine })?.process { kill(engine, SIGTERM) }
     }
 

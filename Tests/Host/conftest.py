@@ -1,0 +1,27 @@
+import pytest
+from host_kit import *
+
+
+@pytest.fixture(scope="session")
+def tenant(tmp_path_factory):
+    return Tenant(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture(scope="session")
+def controllers():
+    """Systemd gives a service its own CPU and I/O controllers where one of its settings needs them."""
+    folder = Path("/etc/systemd/system/service.d")
+    folder.mkdir()
+    (folder / "50-controllers.conf").write_text("[Service]\nCPUWeight=100\nIOWeight=100\n")
+    systemctl("daemon-reload")
+    systemctl("restart", "nginx")
+
+
+@pytest.fixture
+def agent(tenant, controllers):
+    """Installed from the package, with a tenant that may do everything on this host."""
+    if not Path("/usr/lib/squall/squalld").exists():
+        sh("apt-get", "install", "-y", "-qq", package())
+    tenant.onboard()
+    yield tenant
+    print(log())

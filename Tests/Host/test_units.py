@@ -1,0 +1,104 @@
+"""Services of systemd as targets: by their names, of their tenants, across restarts and reloads."""
+
+import pytest
+from host_kit import *
+
+FILES = ("cpu.max", "memory.high", "cgroup.freeze", "io.max")
+
+
+def settings():
+    return {name: cgroup_file("nginx", name) for name in FILES}
+
+
+def is_active_session(id):
+    return session(id)["state"] == "active"
+
+
+@pytest.mark.parametrize(
+    "fault, parameters",
+    [
+        ("cpu-stress", ["load=20", "workers=1"]),
+        ("cpu-throttle", ["percent=50"]),
+        ("memory-stress", ["size=16MiB"]),
+        ("memory-squeeze", ["size=256MiB"]),
+        ("container-pause", []),
+        ("io-throttle", ["readBytesPerSec=1MB"]),
+        ("disk-fill", ["path=/var/lib/nginx", "size=4MiB"]),
+        ("io-stress", ["path=/var/lib/nginx", "size=4MiB"]),
+    ],
+)
+def test_faults_hit_a_service_and_are_taken_back(agent, fault, parameters):
+    before = settings()
+    opened = agent.inject(fault, *parameters, target=NGINX)
+    wait_until(lambda: is_active_session(opened["id"]), what="it is in effect")
+    shown = session(opened["id"])
+    assert shown["target"]["unit"] == "nginx.service"
+    assert str(shown["target"]["process"]["pid"]) == unit_property("nginx", "MainPID")
+    report = agent.end(opened["id"])
+    assert report["revertVerified"], report
+    assert settings() == before
+    assert sh("curl", "-sf", "http://127.0.0.1/").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "unit, words",
+    [
+        ("cron.service", "none of tenant shop's"),
+        ("ssh.service", "protected"),
+        ("nginx.socket", "a service or a scope"),
+        ("../nginx.service", "a service or a scope"),
+    ],
+)
+def test_a_tenant_hits_its_own_units_alone(agent, unit, words):
+    done = agent.inject("cpu-stress", target=["--unit", unit], check=False)
+    assert done.returncode and words in done.stderr, done.stderr
+
+
+def test_a_service_that_does_not_run_is_not_found(agent):
+    systemctl("stop", "nginx")
+    try:
+        done = agent.inject("cpu-stress", target=NGINX, check=False)
+        assert done.returncode and "no unit nginx.service runs" in done.stderr, done.stderr
+    finally:
+        systemctl("start", "nginx")
+
+
+def test_a_restart_ends_the_session(agent):
+    opened = agent.inject("cpu-throttle", "percent=50", target=NGINX)
+    systemctl("restart", "nginx")
+    ended = wait_until(lambda: (now := session(opened["id"]))["state"] == "ended" and now)
+    assert ended["ending"] == "target-gone", ended
+    assert cgroup_file("nginx", "cpu.max").startswith("max")
+
+
+def test_a_session_follows_a_restart(agent):
+    opened = agent.inject("cpu-throttle", "percent=50", target=[*NGINX, "--on-restart", "reinject"])
+    held = cgroup_file("nginx", "cpu.max")
+    before = unit_property("nginx", "MainPID")
+    systemctl("restart", "nginx")
+    assert unit_property("nginx", "MainPID") != before
+    wait_until(lambda: is_active_session(opened["id"]) and cgroup_file("nginx", "cpu.max") == held)
+    assert str(session(opened["id"])["target"]["process"]["pid"]) == unit_property("nginx", "MainPID")
+    report = agent.end(opened["id"])
+    assert report["revertVerified"] and cgroup_file("nginx", "cpu.max").startswith("max"), report
+
+
+def test_what_systemd_writes_meanwhile_is_told_and_left_alone(agent):
+    opened = agent.inject("cpu-throttle", "percent=50", target=NGINX)
+    systemctl("set-property", "--runtime", "nginx", "CPUQuota=70%")
+    try:
+        report = agent.end(opened["id"], code=1)
+        assert {step["undo"]["outcome"] for step in report["steps"]} == {"drifted"}, report
+        assert cgroup_file("nginx", "cpu.max") == "70000 100000"
+    finally:
+        systemctl("revert", "nginx")
+        systemctl("set-property", "--runtime", "nginx", "CPUQuota=")
+
+
+def test_a_reload_of_systemd_disturbs_nothing(agent):
+    opened = agent.inject("memory-squeeze", "size=256MiB", target=NGINX)
+    held = cgroup_file("nginx", "memory.high")
+    systemctl("daemon-reload")
+    time.sleep(1)
+    assert cgroup_file("nginx", "memory.high") == held and is_active_session(opened["id"])
+    assert agent.end(opened["id"])["revertVerified"]
