@@ -8,12 +8,12 @@ from pathlib import Path
 
 SHARE = Path("/mnt/host")
 ENVIRONMENT = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-TENANT = "shop"
 POLICY = """
 version: 1
 guardrails: {host: allowed}
 tenants:
   shop: {units: [nginx.service, ssh.service], faults: ["*"]}
+  root: {host: allowed, faults: ["*"]}
 """
 
 
@@ -66,15 +66,22 @@ def cgroup_file(unit, name):
 
 
 class Tenant:
-    def __init__(self, folder):
-        sh(SHARE / "squall", "keygen", "--tenant", TENANT, "--out", folder)
-        self.key = folder / f"{TENANT}.key.jwk"
-        self.public = folder / f"{TENANT}.jwks.json"
+    def __init__(self, folder, name="shop"):
+        sh(SHARE / "squall", "keygen", "--tenant", name, "--out", folder)
+        self.name = name
+        self.key = folder / f"{name}.key.jwk"
+        self.public = folder / f"{name}.jwks.json"
+        # Who may hit the whole host.
+        self.operator = Tenant(folder, "root") if name != "root" else self
+
+    def publish(self):
+        Path(f"/etc/squall/tenants/{self.name}.jwks.json").write_text(self.public.read_text())
 
     def onboard(self):
         """The key at once, the policy too; faults whose capabilities the engine gave up need it to be started again."""
         Path("/etc/squall/policy.yaml").write_text(POLICY)
-        Path(f"/etc/squall/tenants/{TENANT}.jwks.json").write_text(self.public.read_text())
+        self.publish()
+        self.operator.publish()
         systemctl("restart", "squalld")
         wait_until(lambda: sh("squall", "doctor", check=False).returncode == 0, what="doctor is content")
 

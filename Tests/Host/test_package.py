@@ -23,7 +23,7 @@ def install():
 def test_it_runs_when_installed_and_nobody_may_do_anything(purged, tenant):
     install()
     assert is_active("squalld") and systemctl("is-enabled", "squalld").stdout.strip() == "enabled"
-    Path(f"/etc/squall/tenants/{TENANT}.jwks.json").write_text(tenant.public.read_text())
+    tenant.publish()
     done = tenant.inject("cpu-throttle", "percent=50", target=NGINX, check=False)
     assert done.returncode and "policy" in done.stderr, done
     assert (os.stat("/etc/squall").st_mode & 0o777, os.stat("/var/lib/squall").st_mode & 0o777) == (0o750, 0o700)
@@ -85,6 +85,27 @@ def test_removed_it_leaves_what_it_remembers_and_purged_nothing(purged, tenant, 
     # Folders of shells that had none of their own before.
     difference = {path for path in before.keys() ^ after.keys() | {path for path in before if before[path] != after.get(path)}}
     assert not {path for path in difference if "mandb" not in path}, difference
+
+
+def test_what_an_agent_left_keeps_the_package(purged, tenant, controllers):
+    """Until it is taken back, which the package's own program does without an agent."""
+    install()
+    tenant.onboard()
+    value = cgroup_file("nginx", "cpu.max")
+    tenant.inject("cpu-throttle", "percent=50", target=NGINX, duration="10m")
+    options = Path("/etc/default/squalld")
+    options.write_text('SQUALLD_OPTIONS="--nonsense"\n')
+    # As after a power cut: nothing of the agent runs any more, and it cannot be started.
+    systemctl("kill", "--signal=SIGKILL", "squalld")
+    sh("pkill", "-KILL", "squall-deadman", check=False)
+    wait_until(lambda: not processes(), what="nothing of the agent runs")
+    assert not is_active("squalld") and cgroup_file("nginx", "cpu.max") != value
+    done = sh("apt-get", "purge", "-y", "-qq", "squall", check=False)
+    assert done.returncode and "not everything could be taken back" in done.stdout + done.stderr, done
+    assert Path("/var/lib/squall/journal").exists()
+    sh("squall", "recover", "--offline")
+    assert cgroup_file("nginx", "cpu.max") == value
+    sh("apt-get", "purge", "-y", "-qq", "squall")
 
 
 def test_the_tarball_does_the_same(purged, tenant, controllers, tmp_path):

@@ -18,7 +18,20 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
+# The machine's own root is none of another.
+if [ -n "$root" ]; then
+    root=$(realpath "$root")
+    if [ "$root" = / ]; then root=; fi
+fi
 [ "$(id -u)" -eq 0 ] || { echo "install.sh: needs root" >&2; exit 77; }
+
+# A link in another root must not lead out of it.
+inside() {
+    case "$(realpath -m "$root$1")" in "$root"/*) ;; *) echo "install.sh: $root$1 leads out of $root" >&2; exit 1 ;; esac
+}
+if [ -n "$root" ]; then
+    for place in /usr/bin /usr/lib/squall /usr/lib/systemd/system /usr/share /etc/default /etc/squall /var/lib/squall /run/squall; do inside "$place"; done
+fi
 
 has_systemd() { [ -z "$root" ] && [ -d /run/systemd/system ]; }
 
@@ -28,9 +41,9 @@ files() { (cd "$here/tree" && find . -type f | sed 's/^\.//'); }
 is_configuration() { case $1 in /etc/*) true ;; *) false ;; esac; }
 
 stop_agent() {
-    if has_systemd && systemctl --quiet is-active squalld.service; then systemctl stop squalld.service; fi
+    if has_systemd && [ -e /usr/lib/systemd/system/squalld.service ]; then systemctl stop squalld.service; fi
     # It reads the journal: nothing there is left to be taken back.
-    if [ -x "$root/usr/bin/squall" ] && [ -e "$root/var/lib/squall" ] && ! "$root/usr/bin/squall" journal verify --settled \
+    if [ -e "$root/var/lib/squall/journal" ] && ! "$here/tree/usr/bin/squall" journal verify --settled \
         --state-directory "$root/var/lib/squall" > /dev/null; then
         echo "install.sh: not everything is taken back: see 'squall journal verify', and run 'squall recover --offline'" >&2
         exit 1
@@ -51,6 +64,8 @@ case $action in
             mv "$root$file.new" "$root$file"
         done
         if has_systemd; then
+            # A Debian package that was removed has it masked.
+            systemctl unmask --quiet squalld.service
             systemctl daemon-reload
             systemctl enable --now --quiet squalld.service
             echo "installed: squalld runs; 'squall doctor' says what works here"
@@ -66,6 +81,7 @@ case $action in
             rm -f "$root$file"
         done
         rmdir "$root/usr/lib/squall" "$root/usr/share/doc/squall" 2>/dev/null || true
+        if [ -z "$root" ]; then rmdir /sys/fs/cgroup/squall-deadman /sys/fs/cgroup/*/squall-deadman 2>/dev/null || true; fi
         if [ $action = purge ]; then rm -rf "$root/etc/squall" "$root/var/lib/squall" "$root/run/squall" "$root/run/squalld"; fi
         if has_systemd; then systemctl daemon-reload; fi
         echo "removed$([ $action = purge ] || echo ": /etc/squall and /var/lib/squall stay")"

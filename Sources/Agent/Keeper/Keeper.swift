@@ -171,8 +171,8 @@ package final class Keeper {
     /// The engine first: the others serve it until it has reverted everything.
     private func stop() {
         isStopping = true
-        ServiceManager.tell(.stopping)
         if let engine = children.first(where: { $0.role == .engine })?.process { kill(engine, SIGTERM) }
+        ServiceManager.tell(.stopping)
     }
 
     private func engineStopped() {

@@ -35,10 +35,12 @@ enum ServiceManager {
         let descriptor = OwnedDescriptor(
             adopting: try systemCall("socket", on: "AF_UNIX") { socket(AF_UNIX, type, 0) })
         let message = Array(text.utf8)
+        // A systemd that is held up holds nobody up here.
+        let flags = Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT)
         _ = try systemCall("sendto", on: path) {
             withUnsafePointer(to: &address) {
                 $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                    Int32(sendto(descriptor.rawValue, message, message.count, Int32(MSG_NOSIGNAL), $0, length))
+                    Int32(sendto(descriptor.rawValue, message, message.count, flags, $0, length))
                 }
             }
         }

@@ -9,12 +9,18 @@ package struct UnitName: Hashable, Sendable, CustomStringConvertible {
 
     /// Nil for what is no such unit. A name without any suffix is a service's.
     package init?(_ text: String) {
-        let name = text.contains(".") ? text : "\(text).service"
+        let name = Self.isWhole(text) ? text : "\(text).service"
         let isKnown = Self.suffixes.contains { name.hasSuffix($0) && name.utf8.count > $0.utf8.count }
         guard isKnown, name.utf8.count <= Self.maximumLength,
             name.utf8.allSatisfy(Self.isPart)
         else { return nil }
         description = name
+    }
+
+    /// Whether a text ends with what systemd calls a kind of unit, as systemctl looks at it.
+    package static func isWhole(_ text: String) -> Bool {
+        ["service", "scope", "socket", "slice", "target", "timer", "mount", "automount", "swap", "path", "device"]
+            .contains { text.hasSuffix(".\($0)") }
     }
 
     /// Whether a byte may be in a unit's name.

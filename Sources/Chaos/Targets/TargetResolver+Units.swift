@@ -20,7 +20,8 @@ extension TargetResolver {
                 hint: "name one by its cgroup")
         }
         let cgroup = try open { () throws(CgroupOpeningError) in try cgroups.cgroup(at: path) }
-        return try process(try mainProcess(of: cgroup, name), startTime: nil, ofUnit: name, in: cgroup)
+        let main = try mainProcess(of: cgroup, name)
+        return try process(main.id, startTime: main.startTime, ofUnit: name, in: cgroup)
     }
 
     /// The unit again, once it has another main process.
@@ -39,7 +40,7 @@ extension TargetResolver {
 
     /// The oldest of those that process 1 is the parent of: systemd has started it, or has been given it by one that it
     /// started. Where there is none, as in a scope, the oldest of all.
-    private func mainProcess(of cgroup: Cgroup, _ name: UnitName) throws(Problem) -> Int32 {
+    private func mainProcess(of cgroup: Cgroup, _ name: UnitName) throws(Problem) -> TargetFacts.Process {
         let ids: [Int32]
         do throws(CgroupFileError) {
             ids = try cgroup.processes()
@@ -58,6 +59,6 @@ extension TargetResolver {
                 .targetNotFound, "unit \(name) has no process of its own", field: "target.unit",
                 hint: "one that keeps its processes in cgroups below its own is named by one of those")
         }
-        return main.id
+        return TargetFacts.Process(id: main.id, startTime: main.facts.startTime)
     }
 }

@@ -11,15 +11,25 @@ extension CgroupTree {
     /// example, is never looked into. Several are found where a user's session and a service have one name.
     package func paths(ofUnit name: String) throws(CgroupOpeningError) -> [String] {
         do throws(SystemCallError) {
-            return try paths(ofUnit: [name, "_\(name)"], in: "", depth: 0)
+            return try paths(ofUnit: Self.directory(ofUnit: name), in: "", depth: 0)
         } catch {
             throw .system(error)
         }
     }
 
-    /// - Parameter names: The unit's, and what systemd calls its cgroup where the kernel has a file of that name.
+    /// Systemd's own rule (cg_escape): what might be a file of the kernel's there has a `_` before it.
+    static func directory(ofUnit name: String) -> String {
+        let controllers = [
+            "cpu", "cpuacct", "cpuset", "io", "blkio", "memory", "devices", "pids", "freezer", "hugetlb", "rdma",
+            "misc",
+            "net_cls", "net_prio", "perf_event", "cgroup", "dmem",
+        ]
+        let isLikeFile = controllers.contains { name.hasPrefix("\($0).") }
+        return isLikeFile || name.hasPrefix("_") || name.hasPrefix(".") ? "_\(name)" : name
+    }
+
     private func paths(
-        ofUnit names: [String], in slice: String, depth: Int
+        ofUnit name: String, in slice: String, depth: Int
     ) throws(SystemCallError) -> [String] {
         let entries: [String]
         do throws(SystemCallError) {
@@ -29,11 +39,11 @@ extension CgroupTree {
             if depth > 0, error.errno == .noEntry || error.errno == .noDevice { return [] }
             throw error
         }
-        var found = names.filter(entries.contains).map { "\(slice)/\($0)" }
+        var found = entries.contains(name) ? ["\(slice)/\(name)"] : []
         guard depth < Self.deepest else { return found }
         // What kubelet has there is pods', which are no units.
         for entry in entries where entry.hasSuffix(".slice") && !entry.hasPrefix("kubepods") {
-            found += try paths(ofUnit: names, in: "\(slice)/\(entry)", depth: depth + 1)
+            found += try paths(ofUnit: name, in: "\(slice)/\(entry)", depth: depth + 1)
         }
         return found
     }

@@ -198,7 +198,7 @@ class TestDryRun:
         gateway.answers["POST /v1/plans"] = (200, self.PLAN)
         text = cli.run(*INJECT, *key, "--dry-run", "--on-restart", "reinject").stdout
         assert "when the target ends" not in text
-        assert "not with the container: when that is started again, the fault is injected again\n" in text
+        assert "not with the target: when that is started again, the fault is injected again\n" in text
 
     def test_tells_the_reach_of_a_fault_on_the_network(self, cli, gateway, key):
         gateway.answers["POST /v1/plans"] = (200, self.PLAN | {"fault": "network-latency", "steps": ["delay egress"], "reach": "pod"})

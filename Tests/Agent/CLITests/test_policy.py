@@ -68,12 +68,13 @@ def test_a_policy_that_is_not_there(cli, tmp_path):
 
 def test_what_it_allows_is_told_to_programs(cli, tmp_path):
     file = tmp_path / "policy.yaml"
-    file.write_text("version: 1\ntenants: {shop: {faults: ['cpu-*'], namespaces: [shop], duration: 5m, containers: 30}}\n")
+    file.write_text("version: 1\ntenants: {shop: {faults: ['cpu-*'], namespaces: [shop], units: [nginx], duration: 5m, containers: 30}}\n")
     done = cli.run("policy", "check", file, "--output", "json", connect=False)
     assert json.loads(done.stdout) == {
         "tenants": {
             "shop": {
-                "namespaces": ["shop"], "faults": ["cpu-*"], "host": "refused", "duration": "5m", "containers": 30.0,
+                "namespaces": ["shop"], "units": ["nginx.service"], "faults": ["cpu-*"], "host": "refused",
+                "duration": "5m", "containers": 30.0,
             }
         }
     }  # fmt: skip

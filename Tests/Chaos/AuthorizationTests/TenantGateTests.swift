@@ -86,12 +86,38 @@ struct TenantGateTests {
         #expect(try code(none, on: unit("ssh.service")) == nil)
     }
 
+    @Test func `a unit is not the host's files`() throws {
+        let unit = TargetClass.unit(try #require(UnitName("nginx")))
+        let own = "guardrails: {host: allowed}\ntenants: {shop: {faults: [\"*\"], units: [nginx]}}"
+        let whole = "guardrails: {host: allowed}\ntenants: {shop: {faults: [\"*\"], host: allowed}}"
+        for (fault, parameters, isAllowed) in [
+            ("disk-fill", ["path": "/tmp"], false), ("disk-fill", ["path": "/"], false),
+            ("memory-stress", ["kind": "page-cache", "path": "/tmp"], false), ("memory-stress", ["percent": 10], true),
+            ("io-throttle", ["path": "/"], true), ("io-throttle", ["path": "/root"], false),
+        ] as [(String, JSON, Bool)] {
+            let known = try #require(FaultCatalogue.parameters[fault])
+            let ask = { (text: String, target: TargetClass) throws -> ProblemCode? in
+                let gate = try gate(text)
+                do throws(Problem) {
+                    try gate.authorize(
+                        fault: fault, for: .seconds(10), parameters: parameters, of: known, on: target)
+                    return nil
+                } catch {
+                    return error.code
+                }
+            }
+            #expect(try ask(own, unit) == (isAllowed ? nil : .targetProtected), "\(fault) \(parameters.text)")
+            #expect(try ask(whole, unit) == nil)
+            #expect(try ask(own, .container) == nil)
+        }
+    }
+
     @Test func `what a unit may be called`() {
-        for name in ["nginx", "nginx.service", "getty@tty1.service", "run-u1.scope", #"a\x2db.service"#] {
+        for name in ["nginx", "php8.2-fpm", "nginx.service", "getty@tty1.service", "run-u1.scope", #"a\x2db.service"#] {
             #expect(UnitName(name) != nil, "\(name)")
         }
         #expect(UnitName("nginx")?.description == "nginx.service")
-        for name in ["", ".service", "nginx.socket", "system.slice", "a/b.service", "../x.service", "a b.service"] {
+        for name in ["", "nginx.socket", "system.slice", "a/b.service", "../x.service", "a b.service"] {
             #expect(UnitName(name) == nil, "\(name)")
         }
         #expect(UnitName(String(repeating: "a", count: 248) + ".service") == nil)
@@ -121,6 +147,17 @@ struct TenantGateTests {
     }
 
     private let all = "tenants: {shop: {faults: [\"*\"], namespaces: [\"*\"]}}"
+
+    @Test func `no path leads round what is protected`() throws {
+        let host = "guardrails: {host: allowed}\ntenants: {shop: {faults: [\"*\"], host: allowed}}"
+        for (path, isAllowed) in [
+            ("/system.slice/nginx.service", true), ("/system.slice/ssh.service", false), ("/system.slice", false),
+            ("/user.slice/user-1.slice/session-2.scope", false), ("/init.scope", false), ("/made/by/hand", true),
+        ] {
+            let standing = standing(namespace: nil, cgroup: path)
+            #expect(try admission(standing, host) == (isAllowed ? nil : .targetProtected), "\(path)")
+        }
+    }
 
     @Test func `which pods may be hit`() throws {
         #expect(try admission(standing(), all) == nil)

@@ -19,7 +19,7 @@ package struct NamePattern: Hashable, Sendable, CustomStringConvertible {
     ///
     /// Nil for anything but 1 to 255 characters of such names and at most four `*`.
     package init?(unit text: String) {
-        let full = text.contains(".") || text.hasSuffix("*") ? text : "\(text).service"
+        let full = UnitName.isWhole(text) || text.hasSuffix("*") ? text : "\(text).service"
         guard full.utf8.allSatisfy({ $0 == 0x2A || UnitName.isPart($0) }),
             (1...UnitName.maximumLength).contains(text.utf8.count), full.utf8.count(where: { $0 == 0x2A }) <= 4
         else { return nil }

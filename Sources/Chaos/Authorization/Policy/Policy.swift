@@ -46,7 +46,8 @@ package struct Guardrails: Hashable, Sendable {
     package static let standardProtectedUnits = [
         "systemd-*", "user@*", "session-*", "init.scope", "dbus*", "ssh*", "squalld.service", "networking.service",
         "NetworkManager*",
-        "cloud-init*", "containerd.service", "docker.service", "crio.service", "kubelet.service",
+        "cloud-init*", "dhcpcd*", "ifup@*", "wpa_supplicant*", "containerd.service", "docker.service", "crio.service",
+        "kubelet.service", "k3s*", "rke2-*",
     ]
 
     /// Pods in these are never hit. The agent's own is one of them, whatever the policy says.

@@ -89,6 +89,9 @@ extension TenantGate {
         }
         // Before anything is looked at: who may not hit the node learns nothing of its processes.
         try admit(target)
+        if case .unit = target, !grant.mayHitHost {
+            try refusePaths(in: parameters, of: known)
+        }
     }
 
     /// Before much is asked for it: a tenant that has enough takes no place from others.
@@ -126,6 +129,20 @@ extension Grant.Bounds {
 // MARK: - When the target is known
 
 extension TenantGate {
+    /// A container's paths end at its root; a service's are mostly the host's, and files are made there as root. Which disk "/" lies
+    /// on may be asked: nothing is made there.
+    private func refusePaths(in parameters: JSON, of known: [Parameter]) throws(Problem) {
+        for parameter in known {
+            guard case .path = parameter.kind, let value = parameters[parameter.name] else { continue }
+            guard value == "/", parameter.standard == "/" else {
+                throw Problem(
+                    .targetProtected, "a path of a service may be anywhere on the host",
+                    field: "parameters.\(parameter.name)",
+                    hint: "tenant \(tenant) needs \"host: allowed\" in the policy for files beside its units")
+            }
+        }
+    }
+
     private func admit(_ target: TargetClass) throws(Problem) {
         switch target {
         case .container: return
@@ -190,6 +207,15 @@ extension TenantGate {
             throw Problem(
                 .targetProtected, "cgroup \(target.facts.cgroup.path) is a container's, or holds some",
                 field: "target", hint: "name the container")
+        }
+        // Nor of units; a slice holds whatever is in it.
+        let parts = target.facts.cgroup.path.split(separator: "/")
+        guard !parts.contains(where: { guardrails.protectedUnits.match(String($0)) }),
+            parts.last?.hasSuffix(".slice") != true
+        else {
+            throw Problem(
+                .targetProtected, "cgroup \(target.facts.cgroup.path) is, or may hold, what is protected on this node",
+                field: "target", hint: "see protectedUnits in the policy; a service is named by --unit")
         }
     }
 

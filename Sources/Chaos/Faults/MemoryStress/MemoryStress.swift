@@ -121,6 +121,7 @@ package struct MemoryStress: Fault {
                     .fieldInvalid, "caches are taken back, and nobody is killed for them",
                     field: "parameters.oomScoreAdj", hint: "leave it out, or say kind=anonymous")
             }
+            if values.optionalText("path") == nil { implied.append(JSON.Member("path", "/tmp")) }
             backing = .pageCache(
                 directory: values.optionalText("path") ?? "/tmp",
                 reserve: values.optionalPercentage("reserve") ?? .standardReserve)
@@ -182,6 +183,10 @@ package struct MemoryStress: Fault {
         }
         if target.memoryLimit == nil {
             notes.append("the target has no memory limit: what it holds is missing on the whole node")
+        }
+        if target.facts.unit != nil {
+            notes.append(
+                "when memory runs out, systemd stops the unit, unless its OOMPolicy is continue, whoever was killed")
         }
         if target.diesTogether {
             notes.append(

@@ -32,11 +32,12 @@ struct PolicyCheckCommand: ReportingCommand {
                 "tenants": .object(tenants.map { JSON.Member($0.key.name, $0.value.json) })
             ])
         case .table:
-            var table = Table("TENANT", "NAMESPACES", "FAULTS", "LONGEST", "SESSIONS")
+            var table = Table("TENANT", "NAMESPACES", "UNITS", "FAULTS", "LONGEST", "SESSIONS")
             for (tenant, grant) in tenants {
                 let longest = grant.longestDuration ?? policy.guardrails.longestDuration
                 table.add(
                     Table.Cell(tenant.name), Table.Cell(grant.namespaces.map(\.text).joined(separator: ",")),
+                    Table.Cell(grant.units.map(\.text).joined(separator: ",")),
                     Table.Cell(grant.faults.map(\.text).joined(separator: ",")),
                     Table.Cell(min(longest, policy.guardrails.longestDuration).text),
                     Table.Cell(grant.sessions.map { "\($0)" } ?? "any"))
@@ -51,6 +52,7 @@ extension Grant {
     fileprivate var json: JSON {
         .object([
             ("namespaces", .array(namespaces.map { .string($0.text) })),
+            ("units", .array(units.map { .string($0.text) })),
             ("faults", .array(faults.map { .string($0.text) })),
             ("host", mayHitHost ? "allowed" : "refused"),
             ("duration", longestDuration.map { .string($0.text) }),

@@ -69,7 +69,7 @@ struct PlanText {
         case .end: ways.append("earlier, on request, when the target ends, or when the agent stops or dies")
         case .reinject:
             ways.append("earlier, on request, or when the agent stops or dies")
-            ways.append("not with the container: when that is started again, the fault is injected again")
+            ways.append("not with the target: when that is started again, the fault is injected again")
         }
         return ways
     }
