@@ -46,6 +46,18 @@ def test_faults_hit_a_service_and_are_taken_back(agent, fault, parameters):
     assert sh("curl", "-sf", "http://127.0.0.1/").returncode == 0
 
 
+def test_a_database_hangs_and_goes_on(agent):
+    """One of several of a template, whose name has an @."""
+    unit = systemctl("list-units", "--plain", "--no-legend", "postgresql@*.service").stdout.split()[0]
+    ask = ["timeout", "5", "runuser", "-u", "postgres", "--", "psql", "-Atc", "select 1"]
+    wait_until(lambda: sh(*ask, check=False).stdout == "1\n", what="the database answers")
+    opened = agent.inject("container-pause", target=["--unit", unit])
+    wait_until(lambda: is_active_session(opened["id"]), what="it is in effect")
+    assert sh(*ask, check=False).returncode == 124
+    assert agent.end(opened["id"])["revertVerified"]
+    assert sh(*ask).stdout == "1\n"
+
+
 @pytest.mark.parametrize(
     "unit, words",
     [
