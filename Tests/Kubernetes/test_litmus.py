@@ -10,6 +10,12 @@ from cluster_kit import *
 
 FILES = HOST / "daemonset/experiments/litmus"
 GROUP = "litmuschaos.io/v1alpha1"
+FAULTS = {
+    "pod-memory-hog": "memory-stress", "pod-io-stress": "io-stress", "disk-fill": "disk-fill",
+    "pod-network-loss": "network-loss", "pod-network-corruption": "network-corruption",
+    "pod-network-duplication": "network-duplication", "pod-network-rate-limit": "network-rate-limit",
+    "pod-network-partition": "network-partition",
+}  # fmt: skip
 
 
 def in_namespace(*words, **more):
@@ -207,6 +213,33 @@ def test_latency_is_there_and_is_taken_back(client):
     assert 180 < round_trip(target_pod()) < 400
     wait_until(lambda: finished(job), 120)
     assert status("slow-pod-network-latency")["verdict"] == "Pass" and round_trip(target_pod()) < 100
+
+
+@pytest.mark.parametrize(
+    "experiment, variables",
+    [
+        ("pod-memory-hog", {"MEMORY_CONSUMPTION": "16"}),
+        ("pod-io-stress", {"NUMBER_OF_WORKERS": "1"}),
+        ("disk-fill", {"EPHEMERAL_STORAGE_MEBIBYTES": "40", "FILL_PERCENTAGE": "80"}),
+        ("pod-network-loss", {}),
+        ("pod-network-corruption", {}),
+        ("pod-network-duplication", {}),
+        ("pod-network-rate-limit", {}),
+        ("pod-network-partition", {}),
+    ],
+)
+def test_each_other_experiment_hits_and_passes(client, experiment, variables):
+    """As it is published, but for its length."""
+    name = f"one-{experiment}"
+    own = engine(name, [(experiment, {"TOTAL_CHAOS_DURATION": "10"} | variables, [])])
+    after = run(own, experiment)["status"]
+    assert after["experimentStatus"] == {"phase": "Completed", "verdict": "Pass", "probeSuccessPercentage": "100"}, after
+    (target,) = after["history"]["targets"]
+    assert target["chaosStatus"] == "reverted" and target["name"].startswith("web-")
+    sessions = json.loads(squall("session", "list", "--output", "json"))["sessions"]
+    last = max(sessions, key=lambda session: session["openedAt"])
+    assert last["fault"] == FAULTS[experiment] and last["revertVerified"], last
+    assert "netem" not in qdiscs(target_pod()) and not our_processes_of("squall-worker")
 
 
 @pytest.mark.parametrize("how", ["by a signal", "by the engine"])
