@@ -11,13 +11,7 @@ package struct UnixStream: ~Copyable, Sendable {
     ///
     /// The corresponding system calls are `socket(2)` and `connect(2)`.
     package init(connectingTo path: String, timeout: Duration?) throws(SystemCallError) {
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        let capacity = MemoryLayout.size(ofValue: address.sun_path)
-        guard path.utf8.count < capacity else {
-            throw SystemCallError("connect", on: path, errno: Errno(rawValue: ENAMETOOLONG))
-        }
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        let address = try UnixAddress(path, for: "connect")
         let raw = try systemCall("socket", on: "AF_UNIX") {
             socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         }
@@ -32,13 +26,7 @@ package struct UnixStream: ~Copyable, Sendable {
                 }
             }
         }
-        try systemCall("connect", on: path) {
-            withUnsafePointer(to: &address) {
-                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                    connect(raw, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-                }
-            }
-        }
+        try systemCall("connect", on: path) { address.withPointer { connect(raw, $0, $1) } }
         self.descriptor = descriptor
         self.path = path
     }

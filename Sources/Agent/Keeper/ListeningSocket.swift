@@ -10,12 +10,7 @@ struct ListeningSocket: ~Copyable {
     ///
     /// The corresponding system calls are `socket(2)`, `bind(2)` and `listen(2)`.
     init(at path: String, mode: mode_t, group: gid_t) throws(SystemCallError) {
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        guard path.utf8.count < MemoryLayout.size(ofValue: address.sun_path) else {
-            throw SystemCallError("bind", on: path, errno: Errno(rawValue: ENAMETOOLONG))
-        }
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        let address = try UnixAddress(path, for: "bind")
         let socketType = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
         let raw = try systemCall("socket", on: "AF_UNIX") { socket(AF_UNIX, socketType, 0) }
         let descriptor = OwnedDescriptor(adopting: raw)
@@ -27,13 +22,7 @@ struct ListeningSocket: ~Copyable {
         let previousMask = umask(~mode & 0o777)
         defer { umask(previousMask) }
         try asGroup(group) { () throws(SystemCallError) in
-            _ = try systemCall("bind", on: path) {
-                withUnsafePointer(to: &address) {
-                    $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                        bind(raw, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-                    }
-                }
-            }
+            _ = try systemCall("bind", on: path) { address.withPointer { bind(raw, $0, $1) } }
         }
         try systemCall("listen", on: path) { listen(raw, OwnedDescriptor.backlog) }
         self.descriptor = descriptor

@@ -159,7 +159,7 @@ package enum InjectionTarget: Hashable, Sendable {
         }
     }
 
-    /// Whether something takes its place when it ends.
+    /// Whether something takes its place when it ends: a process or a cgroup by its number or path is gone for good.
     package var isStartedAgain: Bool { targetClass != .host }
 
     /// Whether it names several, of which some are chosen.

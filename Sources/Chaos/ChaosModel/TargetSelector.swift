@@ -21,9 +21,6 @@ extension TargetSelector {
         }
     }
 
-    /// Whether something takes its place when it ends: a process or a cgroup by its number or path is gone for good.
-    package var isStartedAgain: Bool { targetClass != .host }
-
     /// Reads `{"container": "…"}`, `{"pod": {"namespace": "…", "name": "…"}}`, `{"process": {"pid": 1, "startTime": 2}}`, `{"cgroup": "/…"}` or `{"unit": "nginx.service"}`.
     package init(_ json: JSON, field: String = "target") throws(Problem) {
         guard let members = json.members else {

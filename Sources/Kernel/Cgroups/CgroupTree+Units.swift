@@ -1,4 +1,3 @@
-internal import Glibc
 internal import LinuxSystem
 
 extension CgroupTree {
@@ -8,7 +7,7 @@ extension CgroupTree {
     /// The paths of the cgroups that systemd has made for its unit of this name.
     ///
     /// systemd alone makes slices, and puts units into them; what a unit makes below its own cgroup, a user's manager for
-    /// example, is never looked into. Several are found where a user's session and a service have one name.
+    /// example, is never looked into. Several are found only where somebody else has made slices, too.
     package func paths(ofUnit name: String) throws(CgroupOpeningError) -> [String] {
         do throws(SystemCallError) {
             return try paths(ofUnit: Self.directory(ofUnit: name), in: "", depth: 0)
@@ -20,9 +19,8 @@ extension CgroupTree {
     /// Systemd's own rule (cg_escape): what might be a file of the kernel's there has a `_` before it.
     static func directory(ofUnit name: String) -> String {
         let controllers = [
-            "cpu", "cpuacct", "cpuset", "io", "blkio", "memory", "devices", "pids", "freezer", "hugetlb", "rdma",
-            "misc",
-            "net_cls", "net_prio", "perf_event", "cgroup", "dmem",
+            "cgroup", "cpu", "cpuacct", "cpuset", "io", "blkio", "memory", "devices", "pids", "freezer", "hugetlb",
+            "rdma", "misc", "net_cls", "net_prio", "perf_event", "dmem",
         ]
         let isLikeFile = controllers.contains { name.hasPrefix("\($0).") }
         return isLikeFile || name.hasPrefix("_") || name.hasPrefix(".") ? "_\(name)" : name
@@ -33,7 +31,9 @@ extension CgroupTree {
     ) throws(SystemCallError) -> [String] {
         let entries: [String]
         do throws(SystemCallError) {
-            entries = try primary.directories(at: slice.isEmpty ? "/" : slice)
+            // What is no cgroup among them is a file of the kernel's, which has no unit's name.
+            let path = slice.isEmpty ? "/" : slice
+            entries = try TextFile.names(in: try primary.directory(at: path), subject: "cgroup \(path)")
         } catch {
             // It was removed since.
             if depth > 0, error.errno == .noEntry || error.errno == .noDevice { return [] }

@@ -54,28 +54,6 @@ final class Hierarchy: Sendable {
             })
     }
 
-    /// The names of the cgroups directly in another, or in the root.
-    ///
-    /// The corresponding system call is `getdents64(2)`.
-    func directories(at path: String) throws(SystemCallError) -> [String] {
-        let raw = try directory(at: path).release()
-        guard let stream = fdopendir(raw) else {
-            let errno = Errno.current
-            close(raw)
-            throw SystemCallError("fdopendir", on: "cgroup \(path)", errno: errno)
-        }
-        defer { closedir(stream) }
-        var names: [String] = []
-        while let entry = readdir(stream) {
-            guard entry.pointee.d_type == DT_DIR else { continue }
-            let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
-                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            if name != ".", name != ".." { names.append(name) }
-        }
-        return names
-    }
-
     /// Below the root. On v1 it gets all CPUs and memory nodes, without which no process could enter it.
     func makeCgroup(named name: String) throws(SystemCallError) {
         let raw = root.rawValue

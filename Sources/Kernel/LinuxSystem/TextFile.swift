@@ -41,6 +41,26 @@ package enum TextFile {
         guard let directory = opendir(path) else {
             throw SystemCallError("opendir", on: path, errno: .current)
         }
+        return try names(in: directory, subject: path)
+    }
+
+    /// The same of a directory that is open.
+    ///
+    /// The corresponding calls are `fdopendir(3)` and `readdir(3)`.
+    package static func names(
+        in descriptor: consuming OwnedDescriptor, subject: String
+    ) throws(SystemCallError) -> [String] {
+        let raw = descriptor.release()
+        guard let directory = fdopendir(raw) else {
+            let errno = Errno.current
+            close(raw)
+            throw SystemCallError("fdopendir", on: subject, errno: errno)
+        }
+        return try names(in: directory, subject: subject)
+    }
+
+    /// Closes the directory.
+    private static func names(in directory: OpaquePointer, subject: String) throws(SystemCallError) -> [String] {
         defer { closedir(directory) }
         var names: [String] = []
         while true {
@@ -51,7 +71,7 @@ package enum TextFile {
             }
             if name != "." && name != ".." { names.append(name) }
         }
-        if Glibc.errno != 0 { throw SystemCallError("readdir", on: path, errno: .current) }
+        if Glibc.errno != 0 { throw SystemCallError("readdir", on: subject, errno: .current) }
         return names.sorted()
     }
 

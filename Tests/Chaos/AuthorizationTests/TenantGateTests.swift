@@ -117,7 +117,7 @@ struct TenantGateTests {
             #expect(UnitName(name) != nil, "\(name)")
         }
         #expect(UnitName("nginx")?.description == "nginx.service")
-        for name in ["", "nginx.socket", "system.slice", "a/b.service", "../x.service", "a b.service"] {
+        for name in ["", ".service", "nginx.socket", "system.slice", "a/b.service", "../x.service", "a b.service"] {
             #expect(UnitName(name) == nil, "\(name)")
         }
         #expect(UnitName(String(repeating: "a", count: 248) + ".service") == nil)

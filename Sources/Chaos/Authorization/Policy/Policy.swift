@@ -44,10 +44,9 @@ package struct Guardrails: Hashable, Sendable {
     package static let optInAnnotation = (name: "squall.dev/chaos", value: "allowed")
 
     package static let standardProtectedUnits = [
-        "systemd-*", "user@*", "session-*", "init.scope", "dbus*", "ssh*", "squalld.service", "networking.service",
-        "NetworkManager*",
-        "cloud-init*", "dhcpcd*", "ifup@*", "wpa_supplicant*", "containerd.service", "docker.service", "crio.service",
-        "kubelet.service", "k3s*", "rke2-*",
+        "systemd-*", "user@*", "session-*", "init.scope", "dbus*", "ssh*", "squalld.service",
+        "networking.service", "NetworkManager*", "cloud-init*", "dhcpcd*", "ifup@*", "wpa_supplicant*",
+        "containerd.service", "docker.service", "crio.service", "kubelet.service", "k3s*", "rke2-*",
     ]
 
     /// Pods in these are never hit. The agent's own is one of them, whatever the policy says.

@@ -121,9 +121,10 @@ package struct MemoryStress: Fault {
                     .fieldInvalid, "caches are taken back, and nobody is killed for them",
                     field: "parameters.oomScoreAdj", hint: "leave it out, or say kind=anonymous")
             }
-            if values.optionalText("path") == nil { implied.append(JSON.Member("path", "/tmp")) }
+            let directory = values.optionalText("path") ?? "/tmp"
+            implied.append(JSON.Member("path", .string(directory)))
             backing = .pageCache(
-                directory: values.optionalText("path") ?? "/tmp",
+                directory: directory,
                 reserve: values.optionalPercentage("reserve") ?? .standardReserve)
             if values.optionalPercentage("reserve") == nil {
                 implied.append(JSON.Member("reserve", .number(Percentage.standardReserve.value)))
