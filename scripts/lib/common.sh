@@ -34,7 +34,7 @@ install_dependencies() {
 # For some tests: what Debian does not have, beside what it has. Without PyPI those tests are skipped, and say so.
 python_tools=$root/.build/python-tools
 install_python_tools() {
-    local packages="schemathesis==4.32.5 joserfc==1.8.0 chaostoolkit==1.19.0"
+    local packages="schemathesis==4.32.5 joserfc==1.8.0 chaostoolkit==1.19.0 hera==7.1.0"
     [ "$(cat "$python_tools/installed" 2>/dev/null)" = "$packages" ] && return
     say "installing $packages"
     rm -rf "$python_tools"

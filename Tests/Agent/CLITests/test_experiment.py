@@ -230,6 +230,11 @@ def test_a_file_that_is_not_there_or_a_report_that_nobody_knows_is_told_before_a
     file.write_text(yaml.safe_dump(experiment(WAIT)))
     done = cli.run("experiment", "run", file, "--key", "none.jwk", "--report", "report.pdf")
     assert done.returncode == 2 and "report.pdf" in done.stderr
+    assert cli.run("keygen", "--tenant", "shop", connect=False).returncode == 0
+    (tmp_path / "a-file").touch()
+    for option in ["--report=no/report.html", "--outputs=no/where", f"--outputs={tmp_path}/a-file"]:
+        done = cli.run("experiment", "run", file, "--key", "shop.key.jwk", "--node", "n", option)
+        assert done.returncode == 1 and "cannot write" in done.stderr
     done = cli.run("experiment", "report", file, connect=False)
     assert done.returncode == 2 and "no JSON" in done.stderr
 

@@ -29,6 +29,12 @@ struct ExperimentRunCommand: ReportingCommand {
             valueName: "file"))
     var report: [String] = []
 
+    @Option(
+        help: ArgumentHelp(
+            "Write what a workflow engine takes as output parameters: the files verdict, score and steps.NAME.",
+            valueName: "folder"))
+    var outputs: String?
+
     @Option(help: ArgumentHelp("Pass when the resilience score is this or more, from 0 to 100.", valueName: "number"))
     var minScore: Double?
 
@@ -50,6 +56,12 @@ struct ExperimentRunCommand: ReportingCommand {
         for file in report {
             try ReportFormat.checking(file) { path throws(SystemCallError) in try Output.checkReplacing(path) }
         }
+        if let outputs {
+            try ReportFormat.checking("\(outputs)/verdict") { path throws(SystemCallError) in
+                try Output.makeFolder(outputs)
+                try Output.checkReplacing(path)
+            }
+        }
         Self.raiseFileLimit()
         let stop = StopSignal()
         Interruption.tell { stop.stop(.interrupted) }
@@ -64,19 +76,28 @@ struct ExperimentRunCommand: ReportingCommand {
         }
         run.run()
         let document = run.recorder.document
+        let result = RunResult(document)
         var unwritten: Failure?
-        for (file, format) in zip(report, formats) {
+        func attempt(_ write: () throws(Failure) -> Void) {
             do throws(Failure) {
-                try format.write(try format.text(of: document), to: file)
+                try write()
             } catch {
                 output.note(error.message)
                 unwritten = error
             }
         }
+        for (file, format) in zip(report, formats) {
+            attempt { () throws(Failure) in try ReportFormat.write(try format.text(of: document), to: file) }
+        }
+        if let outputs, let result {
+            for (name, text) in result.outputs {
+                attempt { () throws(Failure) in try ReportFormat.write(text, to: "\(outputs)/\(name)") }
+            }
+        }
         switch output.format {
         case .json: try output.document(document)
         case .table:
-            if let result = RunResult(document) { try output.line("\n" + Output.printable(result.headline)) }
+            if let result { try output.line("\n" + Output.printable(result.headline)) }
             for file in report { try output.line("report: \(file)") }
         }
         let status = status(of: run, stop)
@@ -146,8 +167,8 @@ enum ReportFormat: String, CaseIterable {
         }
     }
 
-    func write(_ text: String, to file: String) throws(Failure) {
-        try Self.checking(file) { path throws(SystemCallError) in try Output.write(text, replacing: path) }
+    static func write(_ text: String, to file: String) throws(Failure) {
+        try checking(file) { path throws(SystemCallError) in try Output.write(text, replacing: path) }
     }
 
     static func checking(_ file: String, _ body: (String) throws(SystemCallError) -> Void) throws(Failure) {

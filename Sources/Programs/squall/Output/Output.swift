@@ -119,6 +119,12 @@ struct Output: Sendable {
         unlink(beside)
     }
 
+    /// Where there is none.
+    static func makeFolder(_ path: String) throws(SystemCallError) {
+        guard mkdir(path, 0o755) != 0, Errno.current != .exists else { return }
+        throw SystemCallError("mkdir", on: path, errno: .current)
+    }
+
     /// Not a device, a pipe, a folder or a link, whose place no file takes.
     private static func isOrdinary(_ path: String) -> Bool {
         var status = stat()
