@@ -42,6 +42,8 @@ func module(
 let isStatic: [LinkerSetting] = [
     .unsafeFlags(["-static-executable"]), .linkedLibrary("FoundationEssentials"), .linkedLibrary("_FoundationCShims"),
     .linkedLibrary("_FoundationCollections"), .linkedLibrary("_FoundationICU"), .linkedLibrary("swiftSynchronization"),
+    // What libssh2 needs, which only its shared library says itself.
+    .linkedLibrary("z"),
 ]
 
 func program(_ name: String, imports dependencies: [Target.Dependency]) -> Target {
@@ -98,6 +100,7 @@ let package = Package(
         systemLibrary("CLibyaml", pkgConfig: "yaml-0.1", apt: ["libyaml-dev"]),
         systemLibrary("CLibcrypto", pkgConfig: "libcrypto", apt: ["libssl-dev"]),
         systemLibrary("CLibssl", pkgConfig: "openssl", apt: ["libssl-dev"]),
+        systemLibrary("CLibssh2", pkgConfig: "libssh2", apt: ["libssh2-1-dev"]),
         .target(
             name: "CLinux", path: "Sources/Kernel/CLinux",
             cSettings: [.define("_GNU_SOURCE"), .unsafeFlags(["-Wall", "-Wextra", "-Werror"])]),
@@ -167,15 +170,15 @@ let package = Package(
         module(
             "KubernetesClient", in: .experiments,
             imports: ["HTTPClient", "ChaosModel", "CLinux", "Signatures", "YAML", "LinuxSystem"]),
+        module("SSHClient", in: .experiments, imports: ["CLibssh2", "HTTPClient", "LinuxSystem"]),
         module(
             "ExperimentModel", in: .experiments,
             imports: ["KubernetesClient", "ChaosModel", "Authorization", "Faults", "YAML"]),
         module(
             "ExperimentRunner", in: .experiments,
             imports: [
-                "ExperimentModel", "KubernetesClient", "AgentAPI", "AgentClient", "HTTPClient", "Authorization",
-                "ChaosModel", "CLinux",
-                "LinuxSystem",
+                "ExperimentModel", "KubernetesClient", "SSHClient", "AgentAPI", "AgentClient", "HTTPClient",
+                "Authorization", "ChaosModel", "CLinux", "LinuxSystem",
             ]),
         module(
             "Litmus", in: .experiments,

@@ -19,6 +19,8 @@ from running_agent import RunningAgent, start_time, wait_until
 
 class LocalAgent(RunningAgent):
     node_name = "here"
+    # What begins it, as nsenter does, in the same process.
+    begun_by = ()
 
     def __init__(self, programs, root, options=()):
         self.programs, self.options = programs, options
@@ -34,6 +36,7 @@ class LocalAgent(RunningAgent):
         self.prepare_tenants()
         self.keeper = subprocess.Popen(
             [
+                *self.begun_by,
                 self.programs / "squalld",
                 "--node-name", self.node_name,
                 "--run-directory", self.root / "run",

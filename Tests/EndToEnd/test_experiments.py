@@ -71,6 +71,10 @@ class Shop:
         shop = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                shop.sent.append((self.path, self.rfile.read(int(self.headers["Content-Length"])).decode(), dict(self.headers)))
+                self.do_GET()
+
             def do_GET(self):
                 shop.asked.append((self.path, dict(self.headers)))
                 status, body = shop.answer(self.path)
@@ -81,7 +85,7 @@ class Shop:
             def log_message(self, *_):
                 pass
 
-        self.asked = []
+        self.asked, self.sent = [], []
         self.answer = lambda path: (200, "ready")
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.address = f"127.0.0.1:{self.server.server_port}"
@@ -401,6 +405,70 @@ def test_who_closes_its_output_ends_nothing(agent, target, key, tmp_path):
         process.wait(60)
     assert json.loads(report.read_text())["verdict"] == "Pass"
     assert sessions_of(agent) == []
+
+
+def cloud(shop, name="stop", **more):
+    """A step that stops a machine by a cloud's API, and starts it again."""
+    return {"name": name, "http": {
+        "url": f"{shop.url}/{name}", "body": {"machine": "web-1"}, "undo": {"url": f"{shop.url}/start"},
+    } | more}  # fmt: skip
+
+
+def test_a_request_is_sent_and_taken_back(run, shop, tmp_path):
+    token = tmp_path / "token"
+    token.write_text("secret\n")
+    shop.answer = lambda path: (202, '{"operation": 7}') if path == "/stop" else (200, "started")
+    step_back = {"url": f"{shop.url}/start/${{{{ steps.stop.output.body.operation }}}}", "method": "POST"}
+    result = run(
+        experiment(
+            cloud(shop, bearerTokenFile=str(token), undo=step_back),
+            script("see", "echo", "${{ steps.stop.output.body.operation }} ${{ steps.stop.output.status }}"),
+            probes=[{"name": "up", "mode": "EOT", "http": {"url": f"{shop.url}/health"}}],
+        )
+    )
+    assert step(result, "see")["output"] == "7 202"
+    (path, body, headers), undo = shop.sent
+    assert (path, json.loads(body), headers["Content-Type"]) == ("/stop", {"machine": "web-1"}, "application/json")
+    assert headers["Authorization"] == "Bearer secret" and "secret" not in json.dumps(result)
+    assert undo[0] == "/start/7" and "Authorization" not in undo[2]
+    # What is to hold after the last step is looked at when all is taken back.
+    assert [path for path, _ in shop.asked] == ["/stop", "/start/7", "/health"]
+
+
+def test_requests_are_taken_back_however_it_ends(run, squall, shop):
+    def sent():
+        found = [path for path, *_ in shop.sent]
+        shop.sent.clear()
+        return found
+
+    run(experiment(cloud(shop, "one", undo={"url": f"{shop.url}/undo-one"}), cloud(shop), script("fail", "false")), code=7)
+    assert sent() == ["/one", "/stop", "/start", "/undo-one"]
+    process = squall(experiment(cloud(shop), {"name": "hold", "wait": "1m"}))
+    wait_for(lambda: shop.sent)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert sent() == ["/stop", "/start"]
+    # In the middle, and then not again.
+    run(experiment(cloud(shop), {"name": "enough", "end": "stop"}, script("say", "echo", "on")))
+    assert sent() == ["/stop", "/start"]
+    # One that was refused, or not answered in time, may have been heard.
+    shop.answer = lambda path: (500, "") if path == "/stop" else (200, "")
+    result = run(experiment(cloud(shop)), code=7)
+    assert "status 500" in result["reason"] and sent() == ["/stop", "/start"]
+    hits = iter(range(100))
+    shop.answer = lambda path: (503, "") if path == "/start" and next(hits) < 2 else (200, "")
+    run(experiment(cloud(shop)))
+    assert sent() == ["/stop", "/start", "/start", "/start"]
+    shop.answer = lambda path: (403, "") if path == "/start" else (200, "")
+    result = run(experiment(cloud(shop)), code=7)
+    assert "not taken back: status 403" in result["reason"] and step(result, "stop")["state"] == "failed"
+    assert sent() == ["/stop"] + 5 * ["/start"]
+
+
+def test_a_plan_sends_nothing(run, shop):
+    plan = run(experiment(cloud(shop)), command="plan")
+    assert plan["steps"][0]["problem"] == f"would send POST {shop.url}/stop, and POST {shop.url}/start to take it back"
+    assert shop.asked == []
 
 
 @pytest.mark.skipif(IN_NODE, reason="needs agents that the test may make")

@@ -10,7 +10,7 @@ export PATH=/usr/bin:$PATH
 
 # What the build links, and what the tests look with.
 debian_packages=(
-    libnl-3-dev libnl-route-3-dev libcap-dev libseccomp-dev libssl-dev libyaml-dev pkg-config
+    libnl-3-dev libnl-route-3-dev libcap-dev libseccomp-dev libssl-dev libssh2-1-dev libyaml-dev pkg-config
     python3 python3-venv python3-pytest python3-jwt python3-cryptography python3-yaml python3-jsonschema python3-prometheus-client
     curl iproute2 iputils-ping util-linux
 )
@@ -55,6 +55,18 @@ install_prometheus() {
             echo "prometheus could not be had" >&2
     fi
     export PATH=$folder/usr/bin:$PATH
+}
+
+# For the tests of scripts and probes by SSH, unpacked for the same reason.
+install_openssh() {
+    local folder=$root/.build/openssh
+    [ ! -x "$folder/usr/sbin/sshd" ] || return 0
+    say "unpacking openssh-server"
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    (cd "$folder" && apt-get update -qq && apt-get download -qq openssh-server openssh-client libwrap0 2>/dev/null &&
+        for package in *.deb; do dpkg -x "$package" . && rm "$package" || exit 1; done) ||
+        echo "openssh-server could not be had" >&2
 }
 
 # One after the other by name: all at once would build every tool of the packages that ours depend on, too.

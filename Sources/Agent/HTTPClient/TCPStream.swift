@@ -12,21 +12,27 @@ package final class TCPStream {
     package init(
         to host: String, port: UInt16, trust: TLSTrust? = nil, until deadline: BootInstant
     ) throws(HTTPError) {
+        let connected = try Self.connected(to: host, port: port, until: deadline)
+        let raw = connected.rawValue
+        descriptor = connected
+        tls = try trust.map { (trust) throws(HTTPError) in
+            try TLSConnection(over: raw, to: host, trust: trust, until: deadline)
+        }
+    }
+
+    /// A socket that does not block, connected to the first of the host's addresses that answers.
+    ///
+    /// - Throws: When the host has no address, or none of them answers.
+    package static func connected(
+        to host: String, port: UInt16, until deadline: BootInstant
+    ) throws(HTTPError) -> OwnedDescriptor {
         var refusal = HTTPError(reason: "no address")
         for address in try PeerAddress.all(of: host, port: port, until: deadline) {
-            let connected: OwnedDescriptor
             do throws(HTTPError) {
-                connected = try Self.connected(to: address, until: deadline)
+                return try connected(to: address, until: deadline)
             } catch {
                 refusal = error
-                continue
             }
-            let raw = connected.rawValue
-            descriptor = connected
-            tls = try trust.map { (trust) throws(HTTPError) in
-                try TLSConnection(over: raw, to: host, trust: trust, until: deadline)
-            }
-            return
         }
         throw refusal
     }

@@ -44,6 +44,7 @@ package struct ExperimentStep: Sendable {
         /// Takes a fault back that an earlier step has begun in the background.
         case end(String)
         case deletePods(PodDeletion)
+        case http(HTTPAction)
         case parallel([ExperimentStep])
         case serial([ExperimentStep])
     }
@@ -57,7 +58,7 @@ package struct ExperimentStep: Sendable {
     package var withInner: [ExperimentStep] {
         switch action {
         case .parallel(let steps), .serial(let steps): [self] + steps.flatMap(\.withInner)
-        case .fault, .script, .wait, .probe, .end, .deletePods: [self]
+        case .fault, .script, .wait, .probe, .end, .deletePods, .http: [self]
         }
     }
 
@@ -69,6 +70,7 @@ package struct ExperimentStep: Sendable {
         case .probe: "probe"
         case .end: "end"
         case .deletePods: "deletePods"
+        case .http: "http"
         case .parallel: "parallel"
         case .serial: "serial"
         }
@@ -111,6 +113,15 @@ package struct PodDeletion: Sendable {
     package let interval: Duration
 }
 
+/// A request that does something, as to a cloud's API, and the one that takes it back.
+package struct HTTPAction: Sendable {
+    package let request: HTTPCheck
+    /// Sent at the experiment's end at the latest, whatever became of the request; nil for what stays.
+    package let undo: HTTPCheck?
+    /// Of each attempt.
+    package let timeout: Duration
+}
+
 /// A program of the user's whose output others of the experiment's steps can use.
 package struct Script: Sendable {
     package enum Output: String, CaseIterable, Sendable {
@@ -127,8 +138,14 @@ package struct Script: Sendable {
     package let environment: Template
     package let output: Output
     package let timeout: Duration
-    /// Nil for a process beside this one.
-    package let pod: Pod?
+    package let place: Place
+
+    package enum Place: Sendable {
+        /// A process beside this one.
+        case here
+        case pod(Pod)
+        case ssh(SSH)
+    }
 
     /// Where a script has an image of its own.
     package struct Pod: Sendable {
@@ -139,6 +156,47 @@ package struct Script: Sendable {
         package let serviceAccount: String?
         package let pullSecrets: [String]
     }
+
+    /// A host that one logs in to.
+    package struct SSH: Sendable {
+        package let host: Template
+        package let port: UInt16
+        /// Nil for who runs the experiment.
+        package let user: Template?
+        /// Nil for the keys of the agent at `SSH_AUTH_SOCK`.
+        package let keyFile: String?
+        /// Nil for `~/.ssh/known_hosts`.
+        package let knownHostsFile: String?
+    }
+
+    /// Everything in it that refers to what is known later.
+    var templates: [Template] {
+        let own: [Template] =
+            switch place {
+            case .here: []
+            case .pod(let pod): [pod.image]
+            case .ssh(let ssh): [ssh.host] + [ssh.user].compactMap(\.self)
+            }
+        return [command, environment] + own
+    }
+}
+
+/// A request, and which answers to it are good.
+package struct HTTPCheck: Sendable {
+    package let url: Template
+    package let method: String
+    package let headers: Template
+    package let body: Template
+    /// Which statuses are good; empty for 200 to 299.
+    package let statuses: [Int64]
+    /// Whether anybody's certificate is taken.
+    package let isInsecure: Bool
+    /// The file of certificates that are trusted; nil for the system's.
+    package let authorities: String?
+    /// The file of what is sent as `Authorization: Bearer`.
+    package let bearerTokenFile: String?
+
+    var templates: [Template] { [url, headers, body] }
 }
 
 /// Something that is looked at from outside, and what is to be seen there.
@@ -155,19 +213,6 @@ package struct Probe: Sendable {
         case kubernetes(ResourceCheck)
         /// How many events of this kind this experiment's sessions had.
         case events(kind: String)
-    }
-
-    package struct HTTPCheck: Sendable {
-        package let url: Template
-        package let method: String
-        package let headers: Template
-        package let body: Template
-        /// Which statuses are good; empty for 200 to 299.
-        package let statuses: [Int64]
-        /// Whether anybody's certificate is taken.
-        package let isInsecure: Bool
-        /// The file of certificates that are trusted; nil for the system's.
-        package let authorities: String?
     }
 
     /// Resources of a cluster, and what of them is looked at.
@@ -230,10 +275,10 @@ package struct Probe: Sendable {
     var templates: [Template] {
         let own: [Template] =
             switch kind {
-            case .http(let check): [check.url, check.headers, check.body]
+            case .http(let check): check.templates
             case .tcp(let address): [address]
-            case .command(let script): [script.command, script.environment]
-            case .prometheus(let check, let query): [check.url, check.headers, query]
+            case .command(let script): script.templates
+            case .prometheus(let check, let query): check.templates + [query]
             case .kubernetes(let check):
                 [check.namespace, check.name, check.labels, check.fields].compactMap(\.self)
             case .events: []

@@ -52,10 +52,7 @@ extension Experiment {
         self.steps = steps
         var scope = ReferenceScope(
             inputs: Set(inputs.map(\.name)), steps: [], allSteps: names, probes: Set(probes.map(\.name)),
-            backgrounds: Set(
-                steps.flatMap(\.withInner).filter { step in
-                    if case .fault(let order) = step.action { order.isBackground } else { false }
-                }.map(\.name)))
+            backgrounds: Set(steps.flatMap(\.withInner).filter(\.goesOn).map(\.name)))
         try scope.check(probes, at: probePlaces)
         try scope.check(steps, at: try stepsPlace.elements("steps"))
         let standards: JSON = .object(
@@ -129,6 +126,8 @@ extension ExperimentStep {
         return steps
     }
 
+    static let kinds = ["fault", "script", "wait", "probe", "end", "deletePods", "http", "parallel", "serial"]
+
     /// What a step may have beside what it does.
     private static let known: Set = [
         "parameters", "target", "agents", "duration", "lease", "onRestart", "reason", "sequence", "background",
@@ -140,7 +139,7 @@ extension ExperimentStep {
         name = try namePlace.name()
         guard names.insert(name).inserted else { throw namePlace.refusal("another step is called \"\(name)\"") }
         isOptional = try section.choice("onFailure", ["stop": false, "continue": true]) ?? false
-        let actions = ["fault", "script", "wait", "probe", "end", "deletePods", "parallel", "serial"]
+        let actions = Self.kinds
         let given = section.places.map(\.0).filter(actions.contains)
         if given.isEmpty, let stray = section.places.first(where: { !Self.known.contains($0.0) }) {
             throw stray.1.refusal("unknown: a step has one of \(actions.joined(separator: ", "))")
@@ -155,10 +154,22 @@ extension ExperimentStep {
         case "probe": action = .probe(try section.required("probe").name())
         case "end": action = .end(try section.required("end").name())
         case "deletePods": action = .deletePods(try PodDeletion(try section.required("deletePods")))
+        case "http": action = .http(try HTTPAction(try section.required("http")))
         case "parallel": action = .parallel(try Self.list(try section.required("parallel"), names: &names))
         default: action = .serial(try Self.list(try section.required("serial"), names: &names))
         }
         try section.refuseUntaken()
+    }
+}
+
+extension ExperimentStep {
+    /// Whether its effect does when it is over, until it is ended.
+    fileprivate var goesOn: Bool {
+        switch action {
+        case .fault(let order): order.isBackground
+        case .http(let action): action.undo != nil
+        case .script, .wait, .probe, .end, .deletePods, .parallel, .serial: false
+        }
     }
 }
 
@@ -254,7 +265,7 @@ extension Script {
     init(_ place: YAMLPlace) throws(YAMLError) {
         var section = try place.section()
         (command, environment) = try Self.program(&section)
-        pod = try Self.pod(&section)
+        self.place = try Self.place(&section)
         output =
             try section.choice("output", of: Output.self) ?? .text
         timeout = try section.duration("timeout", in: Experiment.timeouts) ?? Self.standardTimeout
@@ -265,10 +276,29 @@ extension Script {
     init(ofProbe place: YAMLPlace) throws(YAMLError) {
         var section = try place.section()
         (command, environment) = try Self.program(&section)
-        pod = try Self.pod(&section)
+        self.place = try Self.place(&section)
         output = .text
         timeout = Self.standardTimeout
         try section.refuseUntaken()
+    }
+
+    private static func place(_ section: inout YAMLSection) throws(YAMLError) -> Place {
+        let sshPlace = section.take("ssh")
+        let pod = try pod(&section)
+        guard let sshPlace else { return pod.map(Place.pod) ?? .here }
+        guard pod == nil else { throw sshPlace.refusal("a script has an \"image\" or \"ssh\", not both") }
+        var ssh = try sshPlace.section()
+        let hostPlace = try ssh.required("host")
+        let host = try hostPlace.template()
+        if let fixed = host.fixed, fixed.stringValue?.isEmpty != false {
+            throw hostPlace.refusal("a host's name or address")
+        }
+        let read = SSH(
+            host: host, port: UInt16(try ssh.take("port")?.integer(in: 1...65535) ?? 22),
+            user: try ssh.take("user")?.template(), keyFile: try ssh.take("keyFile")?.text(),
+            knownHostsFile: try ssh.take("knownHostsFile")?.text())
+        try ssh.refuseUntaken()
+        return .ssh(read)
     }
 
     private static func pod(_ section: inout YAMLSection) throws(YAMLError) -> Pod? {
@@ -343,7 +373,7 @@ extension Probe {
         var section = try place.section()
         let kind: Kind
         switch word {
-        case "http": kind = .http(try HTTPCheck(&section, hasBody: true))
+        case "http": kind = .http(try HTTPCheck(&section, method: "GET"))
         case "tcp":
             let place = try section.required("address")
             let address = try place.template()
@@ -353,7 +383,7 @@ extension Probe {
             kind = .tcp(address)
         case "prometheus":
             kind = .prometheus(
-                try HTTPCheck(&section, hasBody: false), query: try section.required("query").template())
+                try HTTPCheck(&section, method: nil), query: try section.required("query").template())
         case "kubernetes": kind = .kubernetes(try ResourceCheck(&section))
         default: kind = .events(kind: try section.required("kind").text())
         }
@@ -380,8 +410,26 @@ extension Probe.ResourceCheck {
     }
 }
 
-extension Probe.HTTPCheck {
-    fileprivate init(_ section: inout YAMLSection, hasBody: Bool) throws(YAMLError) {
+extension HTTPAction {
+    private static let timeouts = Duration.seconds(1)...Duration.seconds(3600)
+
+    fileprivate init(_ place: YAMLPlace) throws(YAMLError) {
+        var section = try place.section()
+        request = try HTTPCheck(&section, method: "POST")
+        undo = try section.take("undo").map { (place) throws(YAMLError) in
+            var section = try place.section()
+            let undo = try HTTPCheck(&section, method: "POST")
+            try section.refuseUntaken()
+            return undo
+        }
+        timeout = try section.duration("timeout", in: Self.timeouts) ?? .seconds(30)
+        try section.refuseUntaken()
+    }
+}
+
+extension HTTPCheck {
+    /// - Parameter standard: The method where none is told; nil for what is only read, which has no body either.
+    fileprivate init(_ section: inout YAMLSection, method standard: String?) throws(YAMLError) {
         let place = try section.required("url")
         url = try place.template()
         if let fixed = url.fixed {
@@ -392,9 +440,14 @@ extension Probe.HTTPCheck {
         headers = try section.take("headers")?.template() ?? Template(fixed: [:])
         isInsecure = try section.take("insecureSkipVerify")?.boolean() ?? false
         authorities = try section.take("caFile")?.text()
-        method = hasBody ? try section.take("method")?.method() ?? "GET" : "GET"
-        body = hasBody ? try section.take("body")?.template() ?? Template(fixed: "") : Template(fixed: "")
-        statuses = hasBody ? try section.take("status")?.statuses() ?? [] : []
+        bearerTokenFile = try section.take("bearerTokenFile")?.text()
+        guard let standard else {
+            (method, body, statuses) = ("GET", Template(fixed: ""), [])
+            return
+        }
+        method = try section.take("method")?.method() ?? standard
+        body = try section.take("body")?.template() ?? Template(fixed: "")
+        statuses = try section.take("status")?.statuses() ?? []
     }
 }
 
@@ -426,7 +479,7 @@ private struct ReferenceScope {
     var steps: Set<String>
     let allSteps: Set<String>
     let probes: Set<String>
-    /// Steps whose fault goes on after them.
+    /// Steps whose effect goes on after them.
     let backgrounds: Set<String>
 
     /// What a step has is there as soon as it is over: those that run all the time wait for it.
@@ -448,15 +501,21 @@ private struct ReferenceScope {
                 try check(
                     [order.parameters, order.target, order.duration]
                         + [order.agents, order.lease, order.reason].compactMap(\.self), at: place)
-            case .script(let script):
-                try check([script.command, script.environment] + [script.pod?.image].compactMap(\.self), at: place)
+            case .script(let script): try check(script.templates, at: place)
+            case .http(let action):
+                try check(action.request.templates, at: place)
+                // What takes it back may need what it answered.
+                var scope = self
+                scope.steps.insert(step.name)
+                try scope.check(action.undo?.templates ?? [], at: place)
             case .deletePods(let deletion): try check([deletion.target], at: place)
             case .wait(let duration): try check([duration], at: place)
             case .probe(let name):
                 guard probes.contains(name) else { throw place.refusal("no probe is called \"\(name)\"") }
             case .end(let name):
                 guard steps.contains(name), backgrounds.contains(name) else {
-                    throw place.refusal("no step before it is called \"\(name)\" and has a fault in the background")
+                    throw place.refusal(
+                        "no step before it is called \"\(name)\" and has a fault in the background, or an \"undo\"")
                 }
             case .parallel(let inner):
                 try check(inner, at: try Self.inner(place, "parallel"), areParallel: true)

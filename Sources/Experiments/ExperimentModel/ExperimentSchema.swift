@@ -81,15 +81,50 @@ extension Experiment {
                     ]
                 ),
                 ("timeout", duration("60s unless told.")),
-            ] + pod)
+            ] + place)
     }
 
-    private static var pod: [(String, JSON)] {
+    private static var place: [(String, JSON)] {
         [
             ("image", text("Runs it in a pod of this image; a process beside the experiment's unless told.")),
             ("namespace", text("Of the pod; that of the cluster's credentials unless told.")),
             ("serviceAccount", text("Of the pod; none's credentials unless told.")),
             ("imagePullSecrets", ["type": "array", "items": ["type": "string"]]),
+            (
+                "ssh",
+                object(
+                    required: ["host"],
+                    [
+                        ("host", reference("template")),
+                        ("port", ["type": "integer", "minimum": 1, "maximum": 65535, "default": 22]),
+                        ("user", reference("template")),
+                        ("keyFile", text("A private key; those of the agent at SSH_AUTH_SOCK unless told.")),
+                        ("knownHostsFile", text("~/.ssh/known_hosts unless told.")),
+                    ])
+            ),
+        ]
+    }
+
+    private static var server: [(String, JSON)] {
+        [
+            ("url", reference("template")), ("headers", ["type": "object"]),
+            ("bearerTokenFile", text("Of what is sent as Authorization: Bearer.")),
+            ("insecureSkipVerify", ["type": "boolean", "default": false]),
+            ("caFile", text("The certificates that are trusted; the system's unless told.")),
+        ]
+    }
+
+    private static func request(method: JSON) -> [(String, JSON)] {
+        server + [
+            ("method", ["type": "string", "default": method]),
+            ("body", ["description": "A text, or what is sent as JSON."]),
+            (
+                "status",
+                [
+                    "description": "Which are good; 200 to 299 unless told.",
+                    "oneOf": [["type": "integer"], ["type": "array", "items": ["type": "integer"]]],
+                ]
+            ),
         ]
     }
 
@@ -100,39 +135,20 @@ extension Experiment {
                 ("name", reference("name")),
                 (
                     "http",
-                    object(
-                        required: ["url"],
-                        [
-                            ("url", reference("template")), ("method", ["type": "string", "default": "GET"]),
-                            ("headers", ["type": "object"]), ("body", reference("template")),
-                            (
-                                "status",
-                                [
-                                    "description": "Which are good; 200 to 299 unless told.",
-                                    "oneOf": [
-                                        ["type": "integer"], ["type": "array", "items": ["type": "integer"]],
-                                    ],
-                                ]
-                            ),
-                            ("insecureSkipVerify", ["type": "boolean", "default": false]),
-                            ("caFile", text("The certificates that are trusted; the system's unless told.")),
-                        ])
+                    object(required: ["url"], request(method: "GET"))
                 ),
                 ("tcp", object(required: ["address"], [("address", text("host:port"))])),
                 (
                     "command",
-                    object(required: ["command"], [("command", words), ("environment", ["type": "object"])] + pod)
+                    object(required: ["command"], [("command", words), ("environment", ["type": "object"])] + place)
                 ),
                 (
                     "prometheus",
                     object(
                         required: ["url", "query"],
                         [
-                            ("url", reference("template")), ("query", reference("template")),
-                            ("headers", ["type": "object"]),
-                            ("insecureSkipVerify", ["type": "boolean", "default": false]),
-                            ("caFile", text("The certificates that are trusted; the system's unless told.")),
-                        ])
+                            ("query", reference("template"))
+                        ] + server)
                 ),
                 (
                     "kubernetes",
@@ -249,15 +265,26 @@ extension Experiment {
                             ("interval", duration("Between deletions; 5s unless told.")),
                         ])
                 ),
+                (
+                    "http",
+                    object(
+                        required: ["url"],
+                        request(method: "POST") + [
+                            (
+                                "undo",
+                                object(required: ["url"], request(method: "POST"))
+                            ),
+                            ("timeout", duration("Of each attempt; 30s unless told.")),
+                        ])
+                ),
                 ("parallel", steps), ("serial", steps),
             ])
-        let kinds = ["fault", "script", "wait", "probe", "end", "deletePods", "parallel", "serial"]
         let ofFaults = [
             "parameters", "target", "agents", "duration", "lease", "onRestart", "reason", "sequence", "background",
         ]
         return .object(
             (schema.members ?? []) + [
-                exactlyOne(kinds),
+                exactlyOne(ExperimentStep.kinds),
                 JSON.Member(
                     "dependentRequired",
                     .object(

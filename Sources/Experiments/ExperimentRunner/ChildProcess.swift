@@ -100,3 +100,6 @@ struct ChildProcess {
         }
     }
 }
+
+/// Nil where it is not set.
+func environmentVariable(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }

@@ -18,6 +18,8 @@ package final class ExperimentRun: Sendable {
     private let background = DispatchGroup()
     /// Steps whose faults are to end before their time.
     private let toEnd = Mutex<Set<String>>([])
+    /// Requests that are to be taken back, in the order in which they were sent.
+    private let toUndo = Mutex<[(step: String, action: HTTPAction)]>([])
     /// How long that may take: what cannot be undone is tried again by its agent.
     private static let endPatience = Duration.seconds(60)
     package let recorder: Recorder
@@ -68,6 +70,7 @@ package final class ExperimentRun: Sendable {
         }
         perform(experiment.steps, mayFail: false)
         background.wait()
+        takeBackRequests()
         stepsAreOver.stop(.interrupted)
         probing.wait()
         end()
@@ -205,7 +208,21 @@ package final class ExperimentRun: Sendable {
             // The experiment goes on: that the probe failed is what it found out.
             recorder.step(step.name, said: ["passed": .boolean(passed)])
             return nil
+        case .http(let action):
+            // Also what was not answered may have been done.
+            if action.undo != nil { toUndo.withLock { $0.append((step.name, action)) } }
+            recorder.step(step.name, said: try action.run(in: context))
+            return nil
         case .end(let name):
+            if let action = takenToUndo(name) {
+                guard let failure = action.takeBack(in: context) else {
+                    recorder.tell("step \(name)", "taken back")
+                    return nil
+                }
+                // Once more, at the end.
+                toUndo.withLock { $0.append((name, action)) }
+                return "step \"\(name)\": \(failure)"
+            }
             toEnd.withLock { _ = $0.insert(name) }
             let givesUpAt = BootInstant.now + Self.endPatience
             while recorder.active(of: name) > 0, BootInstant.now < givesUpAt {
@@ -215,6 +232,26 @@ package final class ExperimentRun: Sendable {
         case .serial(let steps): return perform(steps, mayFail: mayFail)
         case .parallel(let steps):
             return atOnce(steps) { self.perform($0, mayFail: mayFail) }.compactMap(\.self).first
+        }
+    }
+
+    // MARK: Requests
+
+    private func takenToUndo(_ name: String) -> HTTPAction? {
+        toUndo.withLock { all in
+            all.firstIndex { $0.step == name }.map { all.remove(at: $0).action }
+        }
+    }
+
+    /// The last first, whyever the experiment ends.
+    private func takeBackRequests() {
+        while let (step, action) = toUndo.withLock({ $0.popLast() }) {
+            guard let failure = action.takeBack(in: recorder.context()) else {
+                recorder.tell("step \(step)", "taken back")
+                continue
+            }
+            recorder.step(step, is: .failed, message: failure)
+            stop.stop(.stepFailed(step, because: failure))
         }
     }
 
@@ -283,6 +320,9 @@ package struct ExperimentPlan {
             if case .deletePods(let deletion) = step.action {
                 return Entry(
                     step: step.name, fault: step.kind, targets: nil, problem: deletion.preview(in: context, cluster))
+            }
+            if case .http(let action) = step.action {
+                return Entry(step: step.name, fault: step.kind, targets: nil, problem: action.preview(in: context))
             }
             guard case .fault(let order) = step.action else { return nil }
             let references = [order.target, order.parameters, order.duration, order.agents, order.lease, order.reason]

@@ -49,20 +49,11 @@ struct ProbeRunner: Sendable {
         }
     }
 
-    private func request(
-        _ check: Probe.HTTPCheck, to url: HTTPURL, in context: JSON, body: [UInt8] = []
-    ) throws -> HTTPRequest {
-        let headers = (try check.headers.value(in: context).members ?? []).map {
-            (name: $0.name, value: $0.value.stringValue ?? $0.value.text)
-        }
-        return try HTTPRequest(
-            url, method: check.method, headers: headers, body: body,
-            trust: TLSTrust(authorities: check.authorities, isInsecure: check.isInsecure))
-    }
-
     private func values(in context: JSON, until deadline: BootInstant) throws -> [String] {
         switch probe.kind {
-        case .http(let check): return [try body(check, in: context, until: deadline)]
+        case .http(let check):
+            let response = try check.answer(in: context, until: deadline)
+            return [String(decoding: response.body, as: UTF8.self).trimmed]
         case .tcp(let address):
             let text = try address.value(in: context).stringValue ?? ""
             guard let (host, port) = HTTPURL.hostAndPort(text) else {
@@ -85,34 +76,14 @@ struct ProbeRunner: Sendable {
         }
     }
 
-    private func body(_ check: Probe.HTTPCheck, in context: JSON, until deadline: BootInstant) throws -> String {
-        let text = try check.url.value(in: context).stringValue ?? ""
-        guard let url = HTTPURL(text) else { throw StepFailure("\(text.debugDescription) is no http or https address") }
-        let given = try check.body.value(in: context)
-        let request = try request(
-            check, to: url, in: context, body: Array((given.stringValue ?? given.text).utf8))
-        let response = try request.response(until: deadline)
-        let isGood =
-            check.statuses.isEmpty
-            ? (200..<300).contains(response.status) : check.statuses.contains(Int64(response.status))
-        guard isGood else {
-            let expected =
-                check.statuses.isEmpty ? "200 to 299" : check.statuses.map(String.init).joined(separator: ", ")
-            throw StepFailure("status \(response.status), expected \(expected)")
-        }
-        return String(decoding: response.body, as: UTF8.self).trimmed
-    }
-
     /// Of an instant query: one of each series.
     private func samples(
-        _ check: Probe.HTTPCheck, of query: String, in context: JSON, until deadline: BootInstant
+        _ check: HTTPCheck, of query: String, in context: JSON, until deadline: BootInstant
     ) throws -> [String] {
         let address = try check.url.value(in: context).stringValue ?? ""
         let base = address.hasSuffix("/") ? String(address.dropLast()) : address
-        guard let url = HTTPURL("\(base)/api/v1/query?query=\(HTTPURL.escaped(query))") else {
-            throw StepFailure("\(address.debugDescription) is no http or https address")
-        }
-        let response = try request(check, to: url, in: context).response(until: deadline)
+        let target = "\(base)/api/v1/query?query=\(HTTPURL.escaped(query))"
+        let response = try check.request(target, in: context).response(until: deadline)
         let document: JSON
         do {
             document = try JSON(parsing: response.body)
@@ -142,7 +113,7 @@ private final class ContextFile {
     let path: String
 
     init(_ context: JSON) throws(StepFailure) {
-        let folder = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+        let folder = environmentVariable("TMPDIR") ?? "/tmp"
         let path = "\(folder)/squall-context.\(UInt64.random(in: .min ... .max))"
         self.path = path
         do throws(SystemCallError) {
@@ -168,9 +139,14 @@ extension Script {
         guard !(words + given.flatMap { [$0.name, $0.value] }).contains(where: { $0.utf8.contains(0) }) else {
             throw StepFailure("an argument or a variable has a zero byte in it")
         }
-        if let pod {
+        switch place {
+        case .pod(let pod):
             let script = PodScript(script: self, pod: pod, words: words, environment: given, context: context)
             return try script.run(in: cluster, within: limit, stop: stop)
+        case .ssh(let ssh):
+            return try SSHScript(ssh: ssh, words: words, environment: given, context: context)
+                .run(within: limit, stop: stop)
+        case .here: break
         }
         let file = try ContextFile(context)
         let outcome = try withExtendedLifetime(file) {
@@ -178,10 +154,8 @@ extension Script {
                 .run(within: limit, stop: stop)
         }
         guard outcome.exitCode == 0 else {
-            let how = outcome.exitCode.map { "exit code \($0)" } ?? "killed by signal \(outcome.signal ?? 0)"
-            let last =
-                outcome.complaint.trimmed.split(separator: "\n").last.map { ": \(String($0).cut(to: 300))" } ?? ""
-            throw StepFailure("\(program) ended with \(how)\(last)")
+            throw StepFailure.ended(
+                program, code: outcome.exitCode, signal: outcome.signal.map(String.init), complaint: outcome.complaint)
         }
         return outcome.output
     }
@@ -210,6 +184,15 @@ extension Script {
             }
             return .object(members)
         }
+    }
+}
+
+extension StepFailure {
+    /// Of a program that ended, but not as it should have.
+    static func ended(_ program: String, code: Int32?, signal: String?, complaint: String) -> StepFailure {
+        let how = code.map { "ended with exit code \($0)" } ?? "was killed by signal \(signal ?? "0")"
+        let last = complaint.trimmed.split(separator: "\n").last.map { ": \(String($0).cut(to: 300))" } ?? ""
+        return StepFailure("\(program) \(how)\(last)")
     }
 }
 

@@ -108,7 +108,7 @@ package final class Recorder: Sendable {
             let own = [Step(name: step.name, kind: step.kind, parent: parent)]
             switch step.action {
             case .parallel(let inner), .serial(let inner): return own + Self.steps(inner, in: step.name)
-            case .fault, .script, .wait, .probe, .end, .deletePods: return own
+            case .fault, .script, .wait, .probe, .end, .deletePods, .http: return own
             }
         }
     }

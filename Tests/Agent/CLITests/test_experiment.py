@@ -16,6 +16,10 @@ SCHEMA = json.loads((ROOT / "docs/experiment.schema.json").read_text())
 EXAMPLE, INVENTORY, CLUSTER = re.findall(
     r"^```yaml\n(apiVersion.*?)^```", (ROOT / "docs/experiments.md").read_text(), re.MULTILINE | re.DOTALL
 )
+def by_ssh(ssh, **more):
+    return {"name": "run", "script": {"command": ["true"], "ssh": ssh} | more}
+
+
 WAIT = {"name": "wait", "wait": "1s"}
 WORKLOAD = {"workload": {"kind": "deployment", "namespace": "shop", "name": "web", "count": 1}}
 STRESS = {"name": "stress", "fault": "cpu-stress", "target": {"container": "0123456789abcdef"}}
@@ -116,6 +120,15 @@ def test_reader_and_schema_refuse_the_same(validate, document):
         (experiment(STRESS | {"target": {"workload": WORKLOAD["workload"] | {"percent": 5}}}), "either count or percent"),
         (experiment({"name": "lose", "deletePods": {"target": STRESS["target"]}}), "a pod, pods or a workload's"),
         (experiment({"name": "run", "script": {"command": ["true"], "serviceAccount": "a"}}), 'only with an "image"'),
+        (experiment(by_ssh({"user": "ops"})), '"host" is missing'),
+        (experiment(by_ssh({"host": ""})), "a host's name or address"),
+        (experiment(by_ssh({"host": "a", "port": 65536})), "1 to 65535"),
+        (experiment(by_ssh({"host": "a", "password": "b"})), "password"),
+        (experiment(by_ssh({"host": "a"}, image="b")), 'an "image" or "ssh", not both'),
+        (experiment({"name": "stop", "http": {"url": "ftp://shop"}}), "an address, as http://"),
+        (experiment({"name": "stop", "http": {"url": "http://shop", "undo": {"timeout": "1s", "url": "http://shop"}}}), "timeout"),
+        (experiment({"name": "stop", "http": {"url": "http://shop/${{ steps.stop.output }}"}}), "is not over by then"),
+        (experiment({"name": "stop", "http": {"url": "http://shop"}}, {"name": "start", "end": "stop"}), 'or an "undo"'),
         (
             experiment(WAIT, probes=[{"name": "p", "kubernetes": {"resource": "pods", "path": "status.phase"}}]),
             '"expect" is missing',
