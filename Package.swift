@@ -110,6 +110,7 @@ let package = Package(
         module("Namespaces", in: .kernel, imports: ["CLinux", "LinuxSystem"]),
         module("Filesystems", in: .kernel, imports: ["CLinux", "LinuxSystem"]),
         module("NameResolution", in: .kernel, imports: ["LinuxSystem"]),
+        module("Systemd", in: .kernel, imports: ["LinuxSystem"]),
         module("WorkerProtocol", in: .kernel, imports: ["LinuxSystem"]),
         module("WorkerFilter", in: .kernel, imports: ["CLinux", "LinuxSystem", "WorkerProtocol"]),
         module(
@@ -125,7 +126,7 @@ let package = Package(
             "Steps", in: .chaos,
             imports: [
                 "ChaosModel", "Targets", "LinuxSystem", "Netlink", "Cgroups", "Filesystems", "Namespaces",
-                "NameResolution", "Processes", "WorkerProtocol", "DeadMan",
+                "NameResolution", "Processes", "Systemd", "WorkerProtocol", "DeadMan",
             ]),
         module(
             "Faults", in: .chaos,
@@ -230,6 +231,7 @@ let package = Package(
             name: "TestKit", dependencies: ["LinuxSystem", "Processes"], path: "Tests/TestKit", swiftSettings: strict),
         tests(of: "Namespaces", in: .kernel, imports: ["Namespaces", "CLinux", "LinuxSystem"]),
         tests(of: "Netlink", in: .kernel, imports: ["Netlink", "Namespaces", "LinuxSystem"]),
+        tests(of: "Systemd", in: .kernel, imports: ["Systemd"]),
         tests(of: "Cgroups", in: .kernel, imports: ["Cgroups", "LinuxSystem", "TestKit"]),
         tests(of: "NameResolution", in: .kernel, imports: ["NameResolution"]),
         tests(of: "Hardening", in: .kernel, imports: ["Hardening", "LinuxSystem"]),

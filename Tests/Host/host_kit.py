@@ -67,7 +67,8 @@ def cgroup_file(unit, name):
 
 class Tenant:
     def __init__(self, folder, name="shop"):
-        sh(SHARE / "squall", "keygen", "--tenant", name, "--out", folder)
+        if not (folder / f"{name}.key.jwk").exists():
+            sh(SHARE / "squall", "keygen", "--tenant", name, "--out", folder)
         self.name = name
         self.key = folder / f"{name}.key.jwk"
         self.public = folder / f"{name}.jwks.json"

@@ -58,6 +58,65 @@ def test_a_database_hangs_and_goes_on(agent):
     assert sh(*ask).stdout == "1\n"
 
 
+@pytest.mark.parametrize("by", [NGINX, ["--cgroup", "/system.slice/nginx.service"]], ids=["unit", "cgroup"])
+def test_a_paused_unit_holds_nobody_up(agent, by):
+    """Process 1 begins what a unit starts in its cgroup, and would hang with the whole host if that were frozen behind its back."""
+    opened = agent.operator.inject("container-pause", target=by)
+    wait_until(lambda: is_active_session(opened["id"]), what="it is in effect")
+    assert cgroup_file("nginx", "cgroup.freeze") == "1" and unit_property("nginx", "FreezerState") == "frozen"
+    refused = sh("systemctl", "restart", "nginx", check=False, timeout=20)
+    assert refused.returncode and "frozen" in refused.stderr, refused
+    systemctl("daemon-reload")
+    report = agent.operator.end(opened["id"])
+    assert report["revertVerified"], report
+    assert unit_property("nginx", "FreezerState") == "running"
+    assert sh("curl", "-sf", "http://127.0.0.1/").returncode == 0
+    systemctl("restart", "nginx")
+
+
+def test_systemd_is_told_of_the_end_whoever_brings_it(agent):
+    def paused():
+        opened = agent.inject("container-pause", target=NGINX)
+        wait_until(lambda: is_active_session(opened["id"]), what="it is in effect")
+        return opened["id"]
+
+    # The agent is killed, and takes it back when it is there again.
+    id = paused()
+    main = int(unit_property("squalld", "MainPID"))
+    sh("systemctl", "kill", "--signal=KILL", "--kill-whom=all", "squalld")
+    wait_until(lambda: int(unit_property("squalld", "MainPID")) not in (0, main), what="another agent")
+    wait_until(lambda: sh("squall", "doctor", check=False).returncode == 0, what="doctor is content")
+    wait_until(lambda: session(id)["state"] == "ended", what="it is taken back")
+    assert session(id)["revertVerified"] and unit_property("nginx", "FreezerState") == "running"
+    # Two of them: the first one's end leaves the other's in effect.
+    first, second = paused(), paused()
+    assert agent.end(first)["revertVerified"] and unit_property("nginx", "FreezerState") == "frozen"
+    assert agent.end(second)["revertVerified"] and unit_property("nginx", "FreezerState") == "running"
+    # An administrator does.
+    id = paused()
+    systemctl("thaw", "nginx")
+    agent.end(id)
+    assert unit_property("nginx", "FreezerState") == "running" and cgroup_file("nginx", "cgroup.freeze") == "0"
+    systemctl("restart", "nginx")
+
+
+def test_a_cgroup_that_is_called_as_a_unit_is_none(agent):
+    """Whoever may make cgroups below its own gives them any name."""
+    sh("systemd-run", "--unit", "delegated", "--property", "Delegate=yes", "sleep", "infinity")
+    below = Path("/sys/fs/cgroup/system.slice/delegated.service/nginx.service")
+    below.mkdir()
+    try:
+        pid = unit_property("delegated", "MainPID")
+        (below / "cgroup.procs").write_text(pid)
+        opened = agent.operator.inject("container-pause", target=["--pid", pid])
+        wait_until(lambda: is_active_session(opened["id"]), what="it is in effect")
+        assert (below / "cgroup.freeze").read_text().strip() == "1"
+        assert unit_property("nginx", "FreezerState") == "running" and cgroup_file("nginx", "cgroup.freeze") == "0"
+        assert agent.operator.end(opened["id"])["revertVerified"]
+    finally:
+        systemctl("stop", "delegated")
+
+
 @pytest.mark.parametrize(
     "unit, words",
     [

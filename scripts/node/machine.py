@@ -16,6 +16,10 @@ import time
 
 KERNEL_OPTIONS = "console=hvc0 panic=-1 mitigations=off quiet nokaslr tsc=reliable random.trust_cpu=on".split()
 MEMORY_MIB = 2048
+# What guest/command-agent says when it begins.
+READY = b"@@READY\n"
+# In place of a script's status.
+REBOOTED = -1
 BOOT_SECONDS = 150
 BOOT_ATTEMPTS = 3
 # Folders of build's kernel step, named for their Debian suites. Only the older has all controllers for cgroup v1.
@@ -106,9 +110,9 @@ class CommandChannel(Channel):
     """The host's end of guest/command-agent."""
 
     def wait_until_ready(self, deadline):
-        while b"@@READY\n" not in self.buffer:
+        while READY not in self.buffer:
             self.receive(deadline, "the guest to boot")
-        self.buffer = self.buffer.split(b"@@READY\n", 1)[1]
+        self.buffer = self.buffer.split(READY, 1)[1]
 
     def run(self, script, deadline, output):
         """Runs a shell script; its output goes to `output(bytes)` as it comes. Returns its exit status."""
@@ -118,6 +122,11 @@ class CommandChannel(Channel):
         start = f"@@{token} ".encode()
         end = re.compile(re.escape(start) + rb"(\d+)\n")
         while True:
+            if (cut := self.buffer.find(READY)) >= 0:
+                # It has booted since, and whatever ran is gone.
+                output(self.buffer[:cut])
+                self.buffer = self.buffer[cut:]
+                return REBOOTED
             if found := end.search(self.buffer):
                 output(self.buffer[: found.start()])
                 self.buffer = self.buffer[found.end() :]
@@ -131,8 +140,8 @@ class CommandChannel(Channel):
         """Where an end mark that has not wholly arrived may begin."""
         if (found := self.buffer.find(start)) >= 0:
             return found
-        for length in range(min(len(start), len(self.buffer)), 0, -1):
-            if self.buffer.endswith(start[:length]):
+        for length in range(min(max(len(start), len(READY)), len(self.buffer)), 0, -1):
+            if self.buffer.endswith((start[:length], READY[:length])):
                 return len(self.buffer) - length
         return len(self.buffer)
 
@@ -140,11 +149,13 @@ class CommandChannel(Channel):
 class Machine:
     """One run of the test node; use it as a context manager. Many can run side by side."""
 
-    def __init__(self, directory, share=None, scratch_mib=0):
+    def __init__(self, directory, share=None, scratch_mib=0, reboots=False):
         self.directory = directory
         self.node = os.path.join(directory, "node")
         self.share = share
         self.scratch_mib = scratch_mib
+        # Whether the guest may boot again, with its disk as it left it, or ends the machine so.
+        self.reboots = reboots
         self.processes = []
         self.temporary = None
 
@@ -211,7 +222,7 @@ class Machine:
         for attempt in range(1, BOOT_ATTEMPTS + 1):
             launch()
             try:
-                return self.commands.wait_until_ready(time.monotonic() + BOOT_SECONDS)
+                return self.wait_until_ready()
             except TimeoutError:
                 if attempt == BOOT_ATTEMPTS:
                     raise
@@ -254,6 +265,9 @@ class Machine:
 
     def run(self, script, timeout, output):
         return self.commands.run(script, time.monotonic() + timeout, output)
+
+    def wait_until_ready(self):
+        self.commands.wait_until_ready(time.monotonic() + BOOT_SECONDS)
 
     def forward(self, host_port, guest_port):
         """Makes a TCP port of the guest reachable on 127.0.0.1."""
@@ -320,7 +334,8 @@ class Machine:
                 *("-L", f"{qemu}/share/qemu", "-L", f"{qemu}/share/seabios"),
                 *("-machine", "q35", "-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max", "-smp", "2"),
                 *("-m", str(MEMORY_MIB), "-object", memory, "-numa", "node,memdev=memory"),
-                *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
+                *("-nodefaults", "-no-user-config", "-display", "none"),
+                *(() if self.reboots else ("-no-reboot",)),
                 *("-kernel", f"{kernel}/vmlinux", "-initrd", f"{kernel}/initramfs"),
                 *("-append", " ".join([*KERNEL_OPTIONS, *options])),
                 *("-device", "virtio-serial-pci,id=serial,max_ports=2"),

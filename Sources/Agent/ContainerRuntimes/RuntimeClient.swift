@@ -97,7 +97,7 @@ package struct RuntimeClient: Sendable {
     private func send(_ question: RuntimeQuestion) throws(RuntimeFailure) -> UnixStream {
         do {
             let stream = try UnixStream(connectingTo: path, timeout: patience)
-            try stream.send(question.frame)
+            try stream.send(question.frame.encoded)
             return stream
         } catch {
             throw .unreachable(reason: "\(error)")

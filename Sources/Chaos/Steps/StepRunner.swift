@@ -5,6 +5,7 @@ import Dispatch
 package import LinuxSystem
 package import Namespaces
 package import Processes
+import Systemd
 package import Targets
 
 /// Why a step was not performed. What it may have changed has still to be undone.
@@ -60,6 +61,7 @@ package actor StepRunner {
     /// Starts workers, which end when it does.
     let spawner: NamespaceThread
     let cgroups: CgroupTree
+    let systemd = SystemdManager()
     /// Nothing is taken back with it, so an engine recovers before it has one.
     var workerProgram: Executable?
 

@@ -86,7 +86,7 @@ struct QuestionServerTests {
             let runtime = try #require(runtime)
             do {
                 let stream = try UnixStream(connectingTo: path, timeout: .seconds(5))
-                try stream.send(RuntimeQuestion.stop("4f6b1c2d3e4f", graceSeconds: 60).frame)
+                try stream.send(RuntimeQuestion.stop("4f6b1c2d3e4f", graceSeconds: 60).frame.encoded)
                 for _ in 0..<500 where runtime.requests("StopContainer").isEmpty { usleep(10_000) }
                 #expect(runtime.requests("StopContainer").count == 1)
                 #expect(runtime.givenUp == [])

@@ -11,8 +11,9 @@ package struct ContainerPause: Fault {
         liveness probe has the container restarted, and a probe or command that runs inside of it hangs. The runtime is not \
         told, and shows the container as running. When the session ends they go on as if no time had passed. Meanwhile \
         nothing can be started in its cgroup, and workers of sessions that began before stand still too; on cgroup v1 \
-        nothing in it can be killed either, so that such a session, if it ends, is `stuck` until the pause is over. A cgroup that \
-        holds the node's own first process is refused.
+        nothing in it can be killed either, so that such a session, if it ends, is `stuck` until the pause is over. A unit of \
+        systemd is frozen as by `systemctl freeze`: systemd refuses to start, stop or restart it meanwhile, where it would \
+        hang else. A cgroup that holds the node's own first process is refused.
         """
     package static let reach = Reach.container
     package static let needs: [NodeFeature] = []

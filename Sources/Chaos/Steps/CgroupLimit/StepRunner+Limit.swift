@@ -102,7 +102,10 @@ extension StepRunner {
         } catch {
             throw Problem(.targetUnresolvable, "\(error)", field: "target")
         }
-        if resource == .freezer { try refuseIfItHoldsInit(target) }
+        if resource == .freezer {
+            try refuseIfItHoldsInit(target)
+            try refuseToFreezeBehindSystemd(target)
+        }
         if holdsOnlyOthers {
             throw Problem(
                 .targetRefused, "the cgroup has no process of its own: all cgroups below it would be hit",
@@ -139,6 +142,7 @@ extension StepRunner {
             try entrust(
                 lowered, as: key, until: lowered.firstDeadline ?? deadline, target: target.processDescriptor)
             guard lowered.stopsLowering() else { throw StepError("a former change of the limit is not over") }
+            if lowered.layers.count == 1 { try freezeBySystemd(key, lowered) }
             try lowered.write(layer.resource)
             let now = try lowered.cgroup.limit(of: layer.resource)
             guard now.text == lowered.wanted.text else {
@@ -187,6 +191,7 @@ extension StepRunner {
                 // This took so long that the others' part was taken back too: put it there again.
                 return .unfinished(callAgainAfter: .milliseconds(1))
             }
+            if lowered.layers.count == 1 { try thawBySystemd(key, lowered) }
             lowered.layers[session] = nil
             if lowered.layers.isEmpty {
                 letGo(lowered)

@@ -1,5 +1,5 @@
+internal import CLinux
 import Glibc
-package import LinuxSystem
 
 /// A connected Unix stream socket, used with blocking calls by the side that asks.
 package struct UnixStream: ~Copyable, Sendable {
@@ -31,8 +31,9 @@ package struct UnixStream: ~Copyable, Sendable {
         self.path = path
     }
 
-    package func send(_ frame: Frame) throws(SystemCallError) {
-        var rest = frame.encoded[...]
+    /// Until everything is sent.
+    package func send(_ bytes: [UInt8]) throws(SystemCallError) {
+        var rest = bytes[...]
         while !rest.isEmpty {
             rest = rest.dropFirst(
                 try systemCall("send", on: path) {

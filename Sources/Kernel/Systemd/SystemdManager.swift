@@ -1,0 +1,112 @@
+import Glibc
+package import LinuxSystem
+
+/// Why systemd did not do what it was asked.
+package enum SystemdError: Error, Hashable, Sendable, CustomStringConvertible {
+    case unreachable(SystemCallError)
+    /// It answered so: the D-Bus error's name, and words for people.
+    case refused(name: String, String)
+    case malformed
+    /// It does not say that it has done it.
+    case silent
+
+    package var description: String {
+        switch self {
+        case .unreachable(let error): "systemd cannot be asked: \(error)"
+        case .refused(_, let words): "systemd refuses it: \(words)"
+        case .malformed: "systemd's answer cannot be read"
+        case .silent: "systemd does not say in time that it is done"
+        }
+    }
+}
+
+/// Process 1, where that is systemd, asked on a socket of its own by which no bus is needed (systemd(1), D-Bus
+/// specification). Each call is a connection, and takes some seconds at most.
+package struct SystemdManager: Sendable {
+    /// Root alone may connect to it.
+    package static let standardSocket = "/run/systemd/private"
+    private static let patience = Duration.seconds(3)
+
+    private let socket: String
+
+    package init(socket: String = Self.standardSocket) { self.socket = socket }
+
+    /// Whether there is somebody who could be asked.
+    package var isThere: Bool { faccessat(AT_FDCWD, socket, F_OK, 0) == 0 }
+
+    /// Stops all processes of a unit where they are. From then on systemd starts nothing in it, and refuses what would
+    /// need that.
+    package func freeze(_ unit: String) throws(SystemdError) { try call("FreezeUnit", unit) }
+
+    /// Has no effect on one that is not frozen.
+    package func thaw(_ unit: String) throws(SystemdError) { try call("ThawUnit", unit) }
+
+    /// Whether this cgroup is that unit's own, and not one below another's that was given the name.
+    package func isCgroup(_ path: String, of unit: String) throws(SystemdError) -> Bool {
+        do throws(SystemdError) {
+            return try call("GetUnitByControlGroup", path).text == DBusCall.path(of: unit)
+        } catch {
+            if case .refused = error { return false }
+            throw error
+        }
+    }
+
+    /// Answered when it is done.
+    @discardableResult
+    private func call(_ member: String, _ argument: String) throws(SystemdError) -> DBusReply {
+        let call = DBusCall(member: member, arguments: [argument])
+        let reply: DBusReply
+        do {
+            reply = try DBusStream(socket, patience: Self.patience).answer(to: call, before: .now + Self.patience)
+        } catch let error as SystemCallError {
+            throw .unreachable(error)
+        } catch {
+            throw error as? SystemdError ?? .malformed
+        }
+        if let error = reply.error { throw .refused(name: error.name, error.words) }
+        return reply
+    }
+}
+
+/// A connection on which a call is answered.
+private final class DBusStream {
+    private static let longestLine = 512
+    private static let longestMessage = 1 << 20
+    private static let serial: UInt32 = 1
+
+    private let stream: UnixStream
+
+    init(_ socket: String, patience: Duration) throws {
+        stream = try UnixStream(connectingTo: socket, timeout: patience)
+        // Who asks is what the kernel says of this process; the number is user 0, in hexadecimal digits of its text. All at
+        // once, and nothing after it before it is answered: what systemd reads together with BEGIN it leaves until more comes.
+        try stream.send([0] + Array("AUTH EXTERNAL 30\r\nBEGIN\r\n".utf8))
+        var line: [UInt8] = []
+        while line.last != UInt8(ascii: "\n") {
+            guard line.count < Self.longestLine else { throw SystemdError.malformed }
+            line += try received()
+        }
+        guard line.starts(with: "OK ".utf8) else { throw SystemdError.malformed }
+    }
+
+    /// - Throws: `silent` when there is none by then.
+    func answer(to call: DBusCall, before deadline: BootInstant) throws -> DBusReply {
+        try stream.send(call.bytes(serial: Self.serial))
+        var bytes: [UInt8] = []
+        while BootInstant.now < deadline {
+            guard let (reply, length) = try DBusReply.first(in: bytes, atMost: Self.longestMessage) else {
+                bytes += try received()
+                continue
+            }
+            if reply.replySerial == Self.serial { return reply }
+            bytes.removeFirst(length)
+        }
+        throw SystemdError.silent
+    }
+
+    private func received() throws -> [UInt8] {
+        let bytes = try stream.receive()
+        guard !bytes.isEmpty else { throw SystemCallError("recv", on: "systemd", errno: Errno(rawValue: ECONNRESET)) }
+        return bytes
+    }
+}

@@ -1,0 +1,56 @@
+"""What the three parts of these tests know of each other: each runs in a boot of its own, on the same disk."""
+
+import json
+from pathlib import Path
+
+from host_kit import *
+
+KEPT = Path("/root/kept.json")
+KEYS = Path("/root/keys")
+FILES = Path("/var/lib/filled")
+
+
+def tenant():
+    KEYS.mkdir(exist_ok=True)
+    return Tenant(KEYS)
+
+
+APART = ["--unit", "apart.service"]
+
+
+def begin_some(tenant):
+    """One that leaves a file on the disk, and others of which nothing can stay."""
+    FILES.mkdir(exist_ok=True)
+    # A service with a network of its own.
+    sh("ip", "netns", "add", "apart")
+    sh("ip", "-n", "apart", "link", "add", "eth0", "type", "veth", "peer", "name", "eth1")
+    for name in ("eth0", "eth1"):
+        sh("ip", "-n", "apart", "link", "set", name, "up")
+    sh("systemd-run", "--unit", "apart", "--property", "NetworkNamespacePath=/run/netns/apart", "sleep", "infinity")
+    asked = {
+        "disk-fill": (tenant.operator, [f"path={FILES}", "size=8MiB", "visible=true"], NGINX),
+        "memory-squeeze": (tenant, ["size=256MiB"], NGINX),
+        "network-latency": (tenant.operator, ["latency=50ms"], APART),
+        "container-pause": (tenant, [], NGINX),
+    }
+    kept = {}
+    for fault, (whose, parameters, target) in asked.items():
+        kept[fault] = whose.inject(fault, *parameters, target=target, duration="1h")["id"]
+        wait_until(lambda id=kept[fault]: session(id)["state"] == "active", what=f"{fault} is in effect")
+    assert list(FILES.iterdir()), "the disk is not filled"
+    with KEPT.open("w") as file:
+        json.dump(kept, file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def verify(endings):
+    """Right after the boot everything is told: as soon as the agent is ready."""
+    wait_until(lambda: sh("squall", "doctor", check=False).returncode == 0, what="doctor is content")
+    for fault, id in json.loads(KEPT.read_text()).items():
+        report = session(id)
+        assert (report["state"], report["revertVerified"]) == ("ended", True), (fault, report)
+        assert report["ending"] in endings, (fault, report)
+    assert list(FILES.iterdir()) == []
+    sh("squall", "journal", "verify", "--settled")
+    assert is_active("nginx") and cgroup_file("nginx", "memory.high") == "max"

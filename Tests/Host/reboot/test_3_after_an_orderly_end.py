@@ -1,0 +1,7 @@
+"""The third boot: an agent that was told to stop has taken everything back before the host went down."""
+
+from reboot_kit import *
+
+
+def test_they_were_taken_back_before():
+    verify({"drained"})
