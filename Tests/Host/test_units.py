@@ -92,12 +92,43 @@ def test_systemd_is_told_of_the_end_whoever_brings_it(agent):
     first, second = paused(), paused()
     assert agent.end(first)["revertVerified"] and unit_property("nginx", "FreezerState") == "frozen"
     assert agent.end(second)["revertVerified"] and unit_property("nginx", "FreezerState") == "running"
-    # An administrator does.
+    # An administrator does; who comes then tells systemd again.
     id = paused()
     systemctl("thaw", "nginx")
+    next = paused()
+    assert unit_property("nginx", "FreezerState") == "frozen"
     agent.end(id)
+    agent.end(next)
     assert unit_property("nginx", "FreezerState") == "running" and cgroup_file("nginx", "cgroup.freeze") == "0"
     systemctl("restart", "nginx")
+
+
+def test_what_would_end_a_frozen_service_is_refused(agent):
+    """systemd 257 starts nothing again that ended while it was frozen."""
+    opened = agent.inject("container-pause", target=NGINX)
+    wait_until(lambda: is_active_session(opened["id"]), what="it is in effect")
+    done = agent.inject("process-signal", "signal=KILL", target=NGINX, check=False)
+    assert done.returncode and "is frozen" in done.stderr, done.stderr
+    assert agent.end(opened["id"])["revertVerified"] and is_active("nginx")
+    sh("systemd-run", "--unit", "watched", "--property", "WatchdogSec=5", "sleep", "infinity")
+    try:
+        done = agent.operator.inject("container-pause", target=["--unit", "watched"], check=False)
+        assert done.returncode and "watchdog" in done.stderr, done.stderr
+    finally:
+        systemctl("stop", "watched")
+    done = agent.operator.inject("container-pause", target=["--cgroup", "/user.slice"], check=False)
+    assert done.returncode, done
+
+
+def test_what_ends_frozen_is_told(agent):
+    sh("systemd-run", "--unit", "mortal", "--property", "Restart=no", "sleep", "infinity")
+    opened = agent.operator.inject("container-pause", target=["--unit", "mortal"])
+    wait_until(lambda: is_active_session(opened["id"]), what="it is in effect")
+    sh("kill", "-9", unit_property("mortal", "MainPID"))
+    report = wait_until(lambda: (s := session(opened["id"]))["state"] in ("ended", "stuck") and s, what="it ends with its target")
+    # Either systemd has forgotten the unit, which is gone then, or the session says what is left.
+    if unit_property("mortal", "FreezerState") != "running":
+        assert "systemd starts it no more" in json.dumps(report), report
 
 
 def test_a_cgroup_that_is_called_as_a_unit_is_none(agent):

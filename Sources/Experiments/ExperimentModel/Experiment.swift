@@ -163,8 +163,7 @@ package struct Script: Sendable {
         package let port: UInt16
         /// Nil for who runs the experiment.
         package let user: Template?
-        /// Nil for the keys of the agent at `SSH_AUTH_SOCK`.
-        package let keyFile: String?
+        package let keyFile: String
         /// Nil for `~/.ssh/known_hosts`.
         package let knownHostsFile: String?
     }

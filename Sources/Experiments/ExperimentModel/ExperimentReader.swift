@@ -295,7 +295,7 @@ extension Script {
         }
         let read = SSH(
             host: host, port: UInt16(try ssh.take("port")?.integer(in: 1...65535) ?? 22),
-            user: try ssh.take("user")?.template(), keyFile: try ssh.take("keyFile")?.text(),
+            user: try ssh.take("user")?.template(), keyFile: try ssh.required("keyFile").text(),
             knownHostsFile: try ssh.take("knownHostsFile")?.text())
         try ssh.refuseUntaken()
         return .ssh(read)

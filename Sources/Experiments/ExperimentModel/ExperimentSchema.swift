@@ -93,12 +93,12 @@ extension Experiment {
             (
                 "ssh",
                 object(
-                    required: ["host"],
+                    required: ["host", "keyFile"],
                     [
                         ("host", reference("template")),
                         ("port", ["type": "integer", "minimum": 1, "maximum": 65535, "default": 22]),
                         ("user", reference("template")),
-                        ("keyFile", text("A private key; those of the agent at SSH_AUTH_SOCK unless told.")),
+                        ("keyFile", text("A private key without a passphrase.")),
                         ("knownHostsFile", text("~/.ssh/known_hosts unless told.")),
                     ])
             ),

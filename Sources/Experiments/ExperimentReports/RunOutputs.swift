@@ -6,7 +6,9 @@ extension RunResult {
     package var outputs: [(name: String, text: String)] {
         [("verdict", verdict)] + (score.map { [("score", Self.number($0))] } ?? [])
             + steps.compactMap { step in
-                guard let name = step["name"]?.stringValue, let output = step["output"] else { return nil }
+                guard step["kind"]?.stringValue == "script", let name = step["name"]?.stringValue,
+                    let output = step["output"]
+                else { return nil }
                 return ("steps.\(name)", output.stringValue ?? output.text)
             }
     }

@@ -209,18 +209,20 @@ package final class ExperimentRun: Sendable {
             recorder.step(step.name, said: ["passed": .boolean(passed)])
             return nil
         case .http(let action):
-            // Also what was not answered may have been done.
-            if action.undo != nil { toUndo.withLock { $0.append((step.name, action)) } }
-            recorder.step(step.name, said: try action.run(in: context))
+            let output = try action.run(in: context) {
+                // Also what is not answered may be done.
+                if action.undo != nil { toUndo.withLock { $0.append((step.name, action)) } }
+            }
+            recorder.step(step.name, said: output)
             return nil
         case .end(let name):
-            if let action = takenToUndo(name) {
+            if let (place, action) = takenToUndo(name) {
                 guard let failure = action.takeBack(in: context) else {
                     recorder.tell("step \(name)", "taken back")
                     return nil
                 }
                 // Once more, at the end.
-                toUndo.withLock { $0.append((name, action)) }
+                toUndo.withLock { $0.insert((name, action), at: min(place, $0.count)) }
                 return "step \"\(name)\": \(failure)"
             }
             toEnd.withLock { _ = $0.insert(name) }
@@ -237,9 +239,9 @@ package final class ExperimentRun: Sendable {
 
     // MARK: Requests
 
-    private func takenToUndo(_ name: String) -> HTTPAction? {
+    private func takenToUndo(_ name: String) -> (place: Int, action: HTTPAction)? {
         toUndo.withLock { all in
-            all.firstIndex { $0.step == name }.map { all.remove(at: $0).action }
+            all.firstIndex { $0.step == name }.map { ($0, all.remove(at: $0).action) }
         }
     }
 

@@ -32,7 +32,11 @@ extension HTTPCheck {
 
     /// - Throws: When there is none by then, or its status is not good.
     func answer(in context: JSON, until deadline: BootInstant) throws -> HTTPRequest.Response {
-        let response = try request(in: context).response(until: deadline)
+        try answer(to: request(in: context), until: deadline)
+    }
+
+    func answer(to request: HTTPRequest, until deadline: BootInstant) throws -> HTTPRequest.Response {
+        let response = try request.response(until: deadline)
         let isGood =
             statuses.isEmpty
             ? (200..<300).contains(response.status) : statuses.contains(Int64(response.status))
@@ -48,11 +52,16 @@ extension HTTPAction {
     /// Of an answer's body, as later steps can refer to it.
     private static let longestOutput = 1 << 20
     private static let undoAttempts = 5
+    /// Of each attempt, at most: others wait for theirs.
+    private static let undoPatience = Duration.seconds(10)
     private static let pause = Duration.seconds(2)
 
+    /// - Parameter beforeSending: Called when the request is made and may be heard from now on.
     /// - Returns: What later steps can refer to.
-    func run(in context: JSON) throws -> JSON {
-        let response = try request.answer(in: context, until: .now + timeout)
+    func run(in context: JSON, beforeSending: () -> Void) throws -> JSON {
+        let made = try request.request(in: context)
+        beforeSending()
+        let response = try request.answer(to: made, until: .now + timeout)
         guard response.body.count <= Self.longestOutput else {
             throw StepFailure("its answer is longer than \(Self.longestOutput) bytes")
         }
@@ -70,10 +79,16 @@ extension HTTPAction {
     /// - Returns: Why it could not be done.
     func takeBack(in context: JSON) -> String? {
         guard let undo else { return nil }
+        let made: HTTPRequest
+        do {
+            made = try undo.request(in: context)
+        } catch {
+            return "it was not taken back: \(error)"
+        }
         var failure = ""
         for attempt in 1...Self.undoAttempts {
             do {
-                _ = try undo.answer(in: context, until: .now + timeout)
+                _ = try undo.answer(to: made, until: .now + min(timeout, Self.undoPatience))
                 return nil
             } catch {
                 failure = "\(error)"
@@ -90,7 +105,7 @@ extension HTTPAction {
             guard let url = try? check.url.value(in: context).stringValue else {
                 return "\(check.method), where is known later"
             }
-            return "\(check.method) \(url)"
+            return "\(check.method) \(url)" + (check.bearerTokenFile.map { " with the token in \($0)" } ?? "")
         }
         return "would send \(words(request))" + (undo.map { ", and \(words($0)) to take it back" } ?? "")
     }

@@ -14,7 +14,7 @@ struct SSHScript {
 
     /// - Throws: When it cannot be begun or has not ended in time, or ends with another code than 0.
     func run(within limit: Duration, stop: StopSignal) throws -> String {
-        guard environment.allSatisfy({ !$0.name.isEmpty && !$0.name.contains("=") }) else {
+        guard environment.allSatisfy({ !$0.name.isEmpty && !$0.name.utf8.contains(UInt8(ascii: "=")) }) else {
             throw StepFailure("a variable's name is empty, or has a \"=\" in it")
         }
         let connection = try SSHConnection(to: try server(), until: .now + limit) { stop.reason != nil }

@@ -50,33 +50,10 @@ package final class SSHConnection {
 
     // MARK: Who it is
 
-    private func logIn(as user: String, with keyFile: String?) throws(SSHError) {
-        guard let keyFile else { return try logInByAgent(as: user) }
+    private func logIn(as user: String, with keyFile: String) throws(SSHError) {
         try perform("\(user) cannot log in with \(keyFile)") {
             libssh2_userauth_publickey_fromfile_ex(session, user, UInt32(user.utf8.count), nil, keyFile, nil)
         }
-    }
-
-    /// With each key that the agent has, up to the first that is good.
-    private func logInByAgent(as user: String) throws(SSHError) {
-        guard let agent = libssh2_agent_init(session), libssh2_agent_connect(agent) == 0 else {
-            throw SSHError(reason: "no key file is named, and no agent at SSH_AUTH_SOCK can be asked")
-        }
-        defer {
-            libssh2_agent_disconnect(agent)
-            libssh2_agent_free(agent)
-        }
-        guard libssh2_agent_list_identities(agent) == 0 else { throw failure("the agent at SSH_AUTH_SOCK") }
-        var identity: UnsafeMutablePointer<libssh2_agent_publickey>?
-        var refusal = SSHError(reason: "the agent at SSH_AUTH_SOCK has no keys")
-        while libssh2_agent_get_identity(agent, &identity, identity) == 0 {
-            do throws(SSHError) {
-                return try perform("\(user) cannot log in") { libssh2_agent_userauth(agent, user, identity) }
-            } catch {
-                refusal = error
-            }
-        }
-        throw refusal
     }
 
     // MARK: What it runs
@@ -92,6 +69,7 @@ package final class SSHConnection {
         try perform("closing its input") { libssh2_channel_send_eof(channel) }
         var outcome = SSHOutcome()
         while libssh2_channel_eof(channel) == 0 {
+            try refuseIfOver("the program")
             let isIdle = try !read(0, of: channel, into: &outcome.output)
             guard outcome.output.count <= limit else {
                 throw SSHError(reason: "its output is longer than \(limit) bytes")
@@ -153,11 +131,15 @@ package final class SSHConnection {
         if directions & LIBSSH2_SESSION_BLOCK_INBOUND != 0 || events == 0 { events |= POLLIN }
         var ready = pollfd(fd: descriptor.rawValue, events: Int16(events), revents: 0)
         while true {
-            if isStopped() { throw SSHError(reason: "the experiment stops") }
+            try refuseIfOver(what)
             let left = min(Self.pause, deadline - .now)
-            guard left > .zero else { throw SSHError(reason: "\(what): no answer in time") }
-            if poll(&ready, 1, Int32(left.wholeNanoseconds / 1_000_000) + 1) > 0 { return }
+            if poll(&ready, 1, Int32(max(.zero, left).wholeNanoseconds / 1_000_000) + 1) > 0 { return }
         }
+    }
+
+    private func refuseIfOver(_ what: String) throws(SSHError) {
+        if isStopped() { throw SSHError(reason: "the experiment stops") }
+        if .now >= deadline { throw SSHError(reason: "\(what): no answer in time") }
     }
 
     private func failure(_ what: String) -> SSHError { SSHError(reason: "\(what): \(state.lastError)") }

@@ -3,12 +3,12 @@ package struct SSHServer: Hashable, Sendable {
     package let host: String
     package let port: UInt16
     package let user: String
-    /// A private key without a passphrase; nil for those of the agent at `SSH_AUTH_SOCK`.
-    package let keyFile: String?
+    /// A private key without a passphrase.
+    package let keyFile: String
     /// Whose keys are trusted, as sshd(8) has it; nobody else's are.
     package let knownHostsFile: String
 
-    package init(host: String, port: UInt16, user: String, keyFile: String?, knownHostsFile: String) {
+    package init(host: String, port: UInt16, user: String, keyFile: String, knownHostsFile: String) {
         (self.host, self.port, self.user) = (host, port, user)
         (self.keyFile, self.knownHostsFile) = (keyFile, knownHostsFile)
     }
@@ -43,6 +43,9 @@ package enum ShellWords {
     }
 
     private static func quoted(_ word: String) -> String {
-        "'" + word.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
+        // By bytes, as the shell reads it: to Swift a quote with an accent on it would be another character.
+        let quote = UInt8(ascii: "'")
+        let parts = word.utf8.split(separator: quote, omittingEmptySubsequences: false)
+        return String(decoding: [quote] + parts.joined(separator: Array("'\\''".utf8)) + [quote], as: UTF8.self)
     }
 }

@@ -1,27 +1,37 @@
-/// A call of a method of systemd's manager, with texts as its arguments (D-Bus specification, "Message Protocol").
+/// A call of a method of systemd's, with texts as its arguments (D-Bus specification, "Message Protocol").
 package struct DBusCall {
     private static let destination = "org.freedesktop.systemd1"
+    private static let manager = "/org/freedesktop/systemd1"
 
-    private static let path = "/org/freedesktop/systemd1"
-    private static let interface = "org.freedesktop.systemd1.Manager"
-
+    let path: String
+    let interface: String
     let member: String
     let arguments: [String]
 
-    package init(member: String, arguments: [String]) { (self.member, self.arguments) = (member, arguments) }
+    private init(_ path: String, _ interface: String, _ member: String, _ arguments: [String]) {
+        (self.path, self.interface, self.member, self.arguments) = (path, interface, member, arguments)
+    }
 
-    /// Where systemd has the object of a unit.
-    ///
-    /// Letters and digits stand for themselves.
+    /// Of the manager.
+    package init(member: String, arguments: [String]) {
+        self.init(Self.manager, "org.freedesktop.systemd1.Manager", member, arguments)
+    }
+
+    /// - Parameter interface: `Unit` for what all kinds of units have, or the kind.
+    package static func property(_ name: String, of unit: String, as interface: String) -> DBusCall {
+        DBusCall(
+            path(of: unit), "org.freedesktop.DBus.Properties", "Get", ["org.freedesktop.systemd1.\(interface)", name])
+    }
+
+    /// Where systemd has the object of a unit: letters stand for themselves, and digits but for the first.
     package static func path(of unit: String) -> String {
-        let label = unit.utf8.map { byte in
-            let isPlain =
-                (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte)
+        let label = unit.utf8.enumerated().map { place, byte in
+            let isLetter = (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte)
+            if isLetter || place > 0 && (0x30...0x39).contains(byte) { return String(UnicodeScalar(byte)) }
             let digits = String(byte, radix: 16)
-            return isPlain
-                ? String(UnicodeScalar(byte)) : "_" + String(repeating: "0", count: 2 - digits.count) + digits
+            return "_" + String(repeating: "0", count: 2 - digits.count) + digits
         }
-        return "\(path)/unit/\(label.joined())"
+        return "\(manager)/unit/\(label.joined())"
     }
 
     /// As on the wire, little-endian.
@@ -29,8 +39,8 @@ package struct DBusCall {
         var body = DBusWriter()
         for text in arguments { body.string(text) }
         var fields = DBusWriter()
-        fields.field(1, "o", Self.path)
-        fields.field(2, "s", Self.interface)
+        fields.field(1, "o", path)
+        fields.field(2, "s", interface)
         fields.field(3, "s", member)
         fields.field(6, "s", Self.destination)
         fields.field(8, "g", String(repeating: "s", count: arguments.count))
@@ -92,7 +102,7 @@ package struct DBusReply: Equatable {
     /// Of which call it is.
     package let replySerial: UInt32?
     package let error: Failure?
-    /// Where its body is a text, a path, or a variant of one.
+    /// Where its body is a text or a number of 64 bits, or a variant of one.
     package let text: String?
 
     package init(type: UInt8, replySerial: UInt32?, error: Failure? = nil, text: String? = nil) {
@@ -133,7 +143,11 @@ package struct DBusReply: Equatable {
         }
         reader.position = bodyStart
         if signature == "v" { signature = try reader.signature() }
-        let text = ["s", "o"].contains(signature.first) ? try reader.string() : nil
+        let text: String? =
+            switch signature {
+            case "t": "\(try reader.longNumber())"
+            default: signature.first == "s" ? try reader.string() : nil
+            }
         let type = bytes[1]
         let failure = type == 3 ? Failure(name: name ?? "", words: text ?? name ?? "") : nil
         return (DBusReply(type: type, replySerial: serial, error: failure, text: text), length)
@@ -157,6 +171,12 @@ private struct DBusReader {
         var value: UInt32 = 0
         for shift in stride(from: 0, to: 32, by: 8) { value |= UInt32(try byte()) << shift }
         return value
+    }
+
+    mutating func longNumber() throws(SystemdError) -> UInt64 {
+        align(to: 8)
+        let low = UInt64(try number())
+        return low | UInt64(try number()) << 32
     }
 
     mutating func string() throws(SystemdError) -> String { try text(Int(try number())) }

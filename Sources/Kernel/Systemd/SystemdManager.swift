@@ -21,11 +21,12 @@ package enum SystemdError: Error, Hashable, Sendable, CustomStringConvertible {
 }
 
 /// Process 1, where that is systemd, asked on a socket of its own by which no bus is needed (systemd(1), D-Bus
-/// specification). Each call is a connection, and takes some seconds at most.
+/// specification). Each call is a connection, and is answered within a second or two.
 package struct SystemdManager: Sendable {
     /// Root alone may connect to it.
     package static let standardSocket = "/run/systemd/private"
-    private static let patience = Duration.seconds(3)
+    /// Of a connection, and of an answer. Who asks holds others up meanwhile.
+    private static let patience = Duration.seconds(1)
 
     private let socket: String
 
@@ -41,20 +42,22 @@ package struct SystemdManager: Sendable {
     /// Has no effect on one that is not frozen.
     package func thaw(_ unit: String) throws(SystemdError) { try call("ThawUnit", unit) }
 
-    /// Whether this cgroup is that unit's own, and not one below another's that was given the name.
-    package func isCgroup(_ path: String, of unit: String) throws(SystemdError) -> Bool {
-        do throws(SystemdError) {
-            return try call("GetUnitByControlGroup", path).text == DBusCall.path(of: unit)
-        } catch {
-            if case .refused = error { return false }
-            throw error
-        }
+    /// As text; nil for what is neither a text nor a number of 64 bits.
+    package func unitProperty(_ name: String, of unit: String) throws(SystemdError) -> String? {
+        try answer(to: .property(name, of: unit, as: "Unit")).text
     }
 
-    /// Answered when it is done.
-    @discardableResult
-    private func call(_ member: String, _ argument: String) throws(SystemdError) -> DBusReply {
-        let call = DBusCall(member: member, arguments: [argument])
+    /// The same of what only services have.
+    package func serviceProperty(_ name: String, of service: String) throws(SystemdError) -> String? {
+        try answer(to: .property(name, of: service, as: "Service")).text
+    }
+
+    private func call(_ member: String, _ unit: String) throws(SystemdError) {
+        _ = try answer(to: DBusCall(member: member, arguments: [unit]))
+    }
+
+    /// - Throws: What it answers when it refuses.
+    private func answer(to call: DBusCall) throws(SystemdError) -> DBusReply {
         let reply: DBusReply
         do {
             reply = try DBusStream(socket, patience: Self.patience).answer(to: call, before: .now + Self.patience)

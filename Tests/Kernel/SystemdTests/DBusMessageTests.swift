@@ -55,7 +55,16 @@ struct DBusMessageTests {
         #expect(found.reply == DBusReply(type: 2, replySerial: 7, text: "frozen"))
     }
 
+    @Test func `a variant's number is told`() throws {
+        let fields: [UInt8] = [5, 1, 0x75, 0, 7, 0, 0, 0] + [8, 1, 0x67, 0, 1, 0x76, 0]
+        let body: [UInt8] = [1, 0x74, 0, 0, 0, 0, 0, 0] + [0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF]
+        let head: [UInt8] = [0x6C, 2, 1, 1, UInt8(body.count), 0, 0, 0, 9, 0, 0, 0, UInt8(fields.count), 0, 0, 0]
+        let found = try #require(try DBusReply.first(in: head + fields + [0] + body, atMost: 1000))
+        #expect(found.reply.text == "18446744073709551615")
+    }
+
     @Test func `a unit's name is a path of letters and digits`() {
+        #expect(DBusCall.path(of: "3proxy.service").hasSuffix("/unit/_33proxy_2eservice"))
         #expect(DBusCall.path(of: "postgresql@17-main.service").hasSuffix("/unit/postgresql_4017_2dmain_2eservice"))
     }
 

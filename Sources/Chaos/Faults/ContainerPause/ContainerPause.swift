@@ -13,7 +13,7 @@ package struct ContainerPause: Fault {
         nothing can be started in its cgroup, and workers of sessions that began before stand still too; on cgroup v1 \
         nothing in it can be killed either, so that such a session, if it ends, is `stuck` until the pause is over. A unit of \
         systemd is frozen as by `systemctl freeze`: systemd refuses to start, stop or restart it meanwhile, where it would \
-        hang else. A cgroup that holds the node's own first process is refused.
+        hang else; one with a watchdog is refused. A cgroup that holds the node's own first process is refused.
         """
     package static let reach = Reach.container
     package static let needs: [NodeFeature] = []

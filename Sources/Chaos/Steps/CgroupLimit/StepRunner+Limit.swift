@@ -2,6 +2,7 @@ import Cgroups
 package import ChaosModel
 import DeadMan
 import LinuxSystem
+import Systemd
 import Targets
 
 extension LoweredLimit {
@@ -142,7 +143,7 @@ extension StepRunner {
             try entrust(
                 lowered, as: key, until: lowered.firstDeadline ?? deadline, target: target.processDescriptor)
             guard lowered.stopsLowering() else { throw StepError("a former change of the limit is not over") }
-            if lowered.layers.count == 1 { try freezeBySystemd(key, lowered) }
+            try freezeBySystemd(key, lowered)
             try lowered.write(layer.resource)
             let now = try lowered.cgroup.limit(of: layer.resource)
             guard now.text == lowered.wanted.text else {
@@ -158,7 +159,7 @@ extension StepRunner {
         let key = LimitKey(cgroup: facts, resource: layer.resource)
         do {
             guard let lowered = try limits[key] ?? reopen(key, base: layer.base) else {
-                return .done(.alreadyRestored)
+                return .done(leftFrozen(key).map { .drifted(found: $0) } ?? .alreadyRestored)
             }
             if limits[key] == nil {
                 limits[key] = lowered
@@ -173,6 +174,11 @@ extension StepRunner {
             // Others go on. Whether they can be entrusted to anybody must not keep this one in effect; and what is
             // entrusted already, at this one's deadline, stays so until this one is undone.
             if let next, lowered.slot == nil { try? entrust(lowered, as: key, until: next, target: nil) }
+            // Before its processes go on: what ends then is started again.
+            var untold: SystemdError?
+            if lowered.layers.count == 1 {
+                do throws(SystemdError) { try thawBySystemd(key, lowered) } catch { untold = error }
+            }
             let wanted = lowered.wanted
             let found = try lowered.cgroup.limit(of: layer.resource)
             let outcome: UndoOutcome
@@ -191,7 +197,7 @@ extension StepRunner {
                 // This took so long that the others' part was taken back too: put it there again.
                 return .unfinished(callAgainAfter: .milliseconds(1))
             }
-            if lowered.layers.count == 1 { try thawBySystemd(key, lowered) }
+            if let untold { throw untold }
             lowered.layers[session] = nil
             if lowered.layers.isEmpty {
                 letGo(lowered)
@@ -200,7 +206,7 @@ extension StepRunner {
             return .done(outcome)
         } catch CgroupFileError.gone {
             forget(key)
-            return .done(.alreadyRestored)
+            return .done(leftFrozen(key).map { .drifted(found: $0) } ?? .alreadyRestored)
         } catch CgroupFileError.notEnabled {
             forget(key)
             return .done(.drifted(found: "the controller was switched off, and every limit with it"))

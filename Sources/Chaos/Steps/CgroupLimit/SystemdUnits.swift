@@ -7,54 +7,108 @@ import Targets
 /// `CLONE_INTO_CGROUP` and `CLONE_VFORK`). In a cgroup that somebody freezes without telling it, nothing begins: the first
 /// `systemctl restart` would stop the whole host.
 extension TargetFacts.Cgroup {
-    private static let suffixes = [".service", ".slice", ".socket", ".mount", ".swap"]
-
-    /// The unit in whose cgroup a systemd starts something, by its name alone; nil where none does, as in a scope or a container's.
-    var nameOfUnit: String? {
-        guard var name = path.split(separator: "/").last.map(String.init),
-            Self.suffixes.contains(where: name.hasSuffix)
-        else { return nil }
-        // What might be a file of the kernel's there has it before.
-        if name.hasPrefix("_") { name.removeFirst() }
-        return name
+    enum Place: Equatable {
+        /// The own cgroup of a service of the node's systemd, which is below slices alone: nobody but systemd makes any there.
+        case service(String)
+        /// Where a systemd starts something, too, which it cannot be told to freeze.
+        case otherOfSystemd
+        /// No systemd starts anything there.
+        case elsewhere
     }
 
-    /// Whether that is a user's own systemd.
-    var isOfUsersSystemd: Bool { path.split(separator: "/").dropLast().contains { $0.hasPrefix("user@") } }
+    var place: Place {
+        let parts = path.split(separator: "/").map(String.init)
+        guard var name = parts.last else { return .elsewhere }
+        // What might be a file of the kernel's there has it before.
+        if name.hasPrefix("_") { name.removeFirst() }
+        let above = parts.dropLast()
+        if above.contains(where: { $0.hasPrefix("user@") }) {
+            return name.hasSuffix(".scope") ? .elsewhere : .otherOfSystemd
+        }
+        // Where systemd starts what stops or reloads a service that has cgroups of its own.
+        if name == ".control" { return .otherOfSystemd }
+        guard above.allSatisfy({ $0.hasSuffix(".slice") }) else { return .elsewhere }
+        if name.hasSuffix(".service") { return .service(name) }
+        return [".slice", ".socket", ".mount", ".swap"].contains(where: name.hasSuffix) ? .otherOfSystemd : .elsewhere
+    }
+}
+
+extension LoweredLimits {
+    /// The service that systemd has to be told of; nil for anything else.
+    fileprivate func service(_ key: LimitKey) -> String? {
+        guard key.resource == .freezer, cgroup.layout == .unified, case .service(let name) = key.cgroup.place else {
+            return nil
+        }
+        return name
+    }
 }
 
 extension StepRunner {
-    /// The unit that process 1 starts things in this cgroup for; nil for another cgroup.
-    ///
-    /// - Throws: When it cannot be asked.
-    private func unit(of cgroup: TargetFacts.Cgroup, _ layout: CgroupTree.Layout) throws(SystemdError) -> String? {
-        guard layout == .unified, let name = cgroup.nameOfUnit else { return nil }
-        return try systemd.isCgroup(cgroup.path, of: name) ? name : nil
+    /// The service that a target is, where systemd would start something in its cgroup.
+    private func service(_ target: ResolvedTarget) -> String? {
+        guard target.cgroup.layout == .unified, case .service(let name) = target.facts.cgroup.place else { return nil }
+        return name
     }
 
-    /// - Throws: `target-refused` when nobody could be told.
+    /// - Throws: `target-refused` when systemd cannot be told, or would not bear it.
     func refuseToFreezeBehindSystemd(_ target: ResolvedTarget) throws(Problem) {
         let cgroup = target.facts.cgroup
-        guard target.cgroup.layout == .unified, let name = cgroup.nameOfUnit else { return }
-        if cgroup.isOfUsersSystemd {
+        guard target.cgroup.layout == .unified, cgroup.place != .elsewhere else { return }
+        guard let service = service(target) else {
             throw Problem(
-                .targetRefused, "\(name) is of a user's systemd, which would hang when it starts something there",
-                field: "target", hint: "stop its processes with process-signal")
+                .targetRefused, "a systemd starts processes in \(cgroup.path), and would hang in it", field: "target",
+                hint: "name a service, or stop processes with process-signal")
         }
         guard systemd.isThere else {
             throw Problem(
-                .targetRefused, "the node's systemd would hang when it starts something in \(name), and cannot be told",
+                .targetRefused,
+                "the node's systemd would hang when it starts something in \(service), and cannot be told",
                 field: "target", hint: "choose a container, or run the agent as the host's own service")
+        }
+        let watchdog: String?
+        do throws(SystemdError) {
+            watchdog = try systemd.serviceProperty("WatchdogUSec", of: service)
+        } catch {
+            throw Problem(.targetUnresolvable, "\(error)", field: "target")
+        }
+        // It would be killed, and systemd starts nothing that ended while it was frozen.
+        guard watchdog == "0" || watchdog == "\(UInt64.max)" else {
+            throw Problem(
+                .targetRefused, "\(service) has a watchdog (WatchdogSec), which would kill it while it stands still",
+                field: "target", hint: "stop its processes with process-signal")
         }
     }
 
+    /// - Throws: `target-refused` for a service that a session has frozen: what ended then would not be started again.
+    func refuseToSignalFrozen(_ target: ResolvedTarget) throws(Problem) {
+        guard let service = service(target), (try? target.cgroup.isFrozen()) == true else { return }
+        throw Problem(
+            .targetRefused, "\(service) is frozen, and systemd starts nothing again that ended so", field: "target",
+            hint: "wait until that is over")
+    }
+
+    /// Also of one that is frozen already: somebody may have told systemd that it is not.
     func freezeBySystemd(_ key: LimitKey, _ lowered: LoweredLimits) throws(SystemdError) {
-        guard key.resource == .freezer, let unit = try unit(of: key.cgroup, lowered.cgroup.layout) else { return }
-        try systemd.freeze(unit)
+        if let service = lowered.service(key) { try systemd.freeze(service) }
     }
 
     func thawBySystemd(_ key: LimitKey, _ lowered: LoweredLimits) throws(SystemdError) {
-        guard key.resource == .freezer, let unit = try unit(of: key.cgroup, lowered.cgroup.layout) else { return }
-        try systemd.thaw(unit)
+        guard let service = lowered.service(key) else { return }
+        do throws(SystemdError) {
+            try systemd.thaw(service)
+        } catch {
+            // It has forgotten the unit, and with that whether it was frozen.
+            if case .refused(name: "org.freedesktop.systemd1.NoSuchUnit", _) = error { return }
+            throw error
+        }
+    }
+
+    /// What systemd still believes of a service whose cgroup is gone; nil when nothing is left of the freeze.
+    func leftFrozen(_ key: LimitKey) -> String? {
+        guard key.resource == .freezer, case .service(let name) = key.cgroup.place, systemd.isThere,
+            let state = try? systemd.unitProperty("FreezerState", of: name), state != "running"
+        else { return nil }
+        return
+            "\(name) ended while it was frozen, and systemd starts it no more before it has forgotten that (\(state))"
     }
 }

@@ -7,6 +7,7 @@ import Targets
 extension StepRunner {
     func prepareSignal(_ order: SignalOrder, on target: ResolvedTarget) throws(Problem) -> Intent {
         try refuseIfItHoldsInit(target)
+        try refuseToSignalFrozen(target)
         let found: [String]
         do {
             found = try processes(of: target).map(\.name)
@@ -50,6 +51,7 @@ extension StepRunner {
         signalled[key] = 0
         do throws(Problem) {
             try refuseIfItHoldsInit(target)
+            try refuseToSignalFrozen(target)
         } catch {
             throw StepError(error.message)
         }

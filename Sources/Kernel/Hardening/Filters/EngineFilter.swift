@@ -49,7 +49,9 @@ extension [SystemCallRule] {
         .allow("bind", because: "the operator's socket; netlink"),
         .allow("listen", because: "the operator's socket"),
         .allow("accept4", because: "the operator's socket"),
-        .allow("connect", because: "the socket of squall-runtimes; workers' sockets, to the peers that they are for"),
+        .allow(
+            "connect",
+            because: "the sockets of squall-runtimes and systemd; workers' sockets, to the peers that they are for"),
         .allow("recvfrom", because: "frames"),
         .allow("recvmsg", because: "netlink, frames"),
         .allow("sendto", because: "netlink, frames"),

@@ -61,6 +61,10 @@ struct ExperimentRunCommand: ReportingCommand {
                 try Output.makeFolder(outputs)
                 try Output.checkReplacing(path)
             }
+            // What is there is of an earlier run, or a link to somewhere else.
+            for name in ["verdict", "score"] + experiment.allSteps.map({ "steps.\($0.name)" }) {
+                unlink("\(outputs)/\(name)")
+            }
         }
         Self.raiseFileLimit()
         let stop = StopSignal()
