@@ -1,5 +1,8 @@
 """Every fault on targets that are not as one would like them."""
 
+import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,64 @@ FAULTS = {
 }
 # Here a target has no interface that traffic could leave by, and the kernel may lack netem.
 HERE = [fault for fault in FAULTS if IN_NODE or fault != "network-latency"]
+
+
+@pytest.fixture
+def programs(mortal_target, tmp_path):
+    """Starts a program of a name that nobody else has, as a user; it may start itself again."""
+    if IN_NODE:
+        pytest.skip("needs processes that the test may make on the node: scripts/host-test has the same with nginx")
+    program = tmp_path / f"squall-{os.getpid()}"
+    shutil.copy("/bin/sh", program)
+    tmp_path.chmod(0o755)
+    tmp_path.parent.chmod(0o755)
+    tmp_path.parent.parent.chmod(0o755)
+    begun = []
+
+    def start(user=0, twice=False):
+        again = f'{program} -c "sleep 60; true" & ' if twice else ""
+        process = subprocess.Popen([program, "-c", f"{again}echo begun; sleep 60; wait"], user=user, stdout=subprocess.PIPE)
+        begun.append(process)
+        for directory in mortal_target.directories:
+            (directory / "cgroup.procs").write_text(str(process.pid))
+        assert process.stdout.readline() == b"begun\n"
+        return process.pid
+
+    yield program.name, start
+    for process in begun:
+        process.kill()
+        process.wait()
+
+
+def test_a_process_is_named_by_its_program_and_user(agent, programs):
+    name, start = programs
+
+    def ask(**selector):
+        return agent.tenant.inject("cpu-stress", {"process": {"name": name} | selector}, {"load": 1}, duration="2s")
+
+    assert ask().code == "target-not-found"
+    first = start(twice=True)
+    answer = ask()
+    assert (answer.status, answer.body["target"]["process"]["pid"]) == (201, first), answer
+    second = start(user=65534)
+    answer = ask()
+    assert answer.code == "target-ambiguous" and str(first) in answer.body["detail"] and str(second) in answer.body["detail"], answer
+    for user, process in [("root", first), ("nobody", second), (65534, second), ("65534", second)]:
+        answer = ask(user=user)
+        assert (answer.status, answer.body["target"]["process"]["pid"]) == (201, process), answer
+    assert ask(user="daemon").code == "target-not-found"
+    answer = ask(user="no-such-user")
+    assert answer.code == "target-not-found" and "give the user's number" in answer.body["hint"], answer
+
+
+@pytest.mark.parametrize(
+    "process, field",
+    [({"name": ""}, "name"), ({"name": "a/b"}, "name"), ({"name": 1}, "name"), ({"name": "a", "user": -1.5}, "user"),
+     ({"name": "a", "user": ""}, "user"), ({"name": "a", "pid": 5}, "pid")],
+)  # fmt: skip
+def test_a_process_that_cannot_be_meant_is_refused(agent, process, field):
+    answer = agent.tenant.inject("cpu-stress", {"process": process}, {"load": 1})
+    assert answer.status == 422 and answer.body["field"] == f"target.process.{field}", answer
 
 
 @pytest.mark.parametrize("fault", HERE)

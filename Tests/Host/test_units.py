@@ -103,6 +103,18 @@ def test_systemd_is_told_of_the_end_whoever_brings_it(agent):
     systemctl("restart", "nginx")
 
 
+def test_a_process_is_named_by_its_program_and_user(agent):
+    main = int(unit_property("nginx", "MainPID"))
+    for target in (["--process", "nginx"], ["--process", "nginx", "--user", "root"]):
+        opened = agent.operator.inject("cpu-stress", "load=5", "workers=1", target=target, duration="5s")
+        assert session(opened["id"])["target"]["process"]["pid"] == main
+    done = agent.operator.inject("cpu-stress", target=["--process", "nginx", "--user", "www-data"], check=False)
+    assert done.returncode and "2 processes are called nginx of user www-data" in done.stderr, done.stderr
+    # It is not the unit that is named: units alone are not enough.
+    done = agent.inject("cpu-stress", target=["--process", "nginx"], check=False)
+    assert done.returncode, done
+
+
 def test_what_would_end_a_frozen_service_is_refused(agent):
     """systemd 257 starts nothing again that ended while it was frozen."""
     opened = agent.inject("container-pause", target=NGINX)

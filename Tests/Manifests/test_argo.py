@@ -45,6 +45,14 @@ def test_what_they_do_not_know_would_be_found(workflow):
     assert read_by_argos_models(workflow) != workflow
 
 
+def test_the_account_is_there_and_may_tell_argo(workflow):
+    account, role, binding = objects((TEMPLATE.parent / "rbac.yaml").read_text())
+    name = workflow["spec"]["serviceAccountName"]
+    assert account["metadata"]["name"] == binding["subjects"][0]["name"] == name
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert role["rules"] == [{"apiGroups": ["argoproj.io"], "resources": ["workflowtaskresults"], "verbs": ["create", "patch"]}]
+
+
 def references_without_what_they_mean(workflow):
     """The references that Argo would not resolve, or that would lack what they mean when their step's turn comes."""
     spec = workflow["spec"]

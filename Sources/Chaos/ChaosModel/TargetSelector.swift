@@ -6,6 +6,8 @@ package enum TargetSelector: Hashable, Sendable {
     case pod(PodSelector)
     /// A process by its number and its start time in clock ticks since boot (field 22 of `/proc/PID/stat`).
     case process(id: Int32, startTime: UInt64)
+    /// The one process whose program is called so; of several that started each other, the first.
+    case processNamed(ProcessName)
     /// A cgroup by its path below the cgroup root, as `/kubepods/burstable/pod…`.
     case cgroup(String)
     /// A unit of systemd, by its name: whichever processes it has at the time.
@@ -17,11 +19,11 @@ extension TargetSelector {
         switch self {
         case .container, .pod: .container
         case .unit(let name): .unit(name)
-        case .process, .cgroup: .host
+        case .process, .processNamed, .cgroup: .host
         }
     }
 
-    /// Reads `{"container": "…"}`, `{"pod": {"namespace": "…", "name": "…"}}`, `{"process": {"pid": 1, "startTime": 2}}`, `{"cgroup": "/…"}` or `{"unit": "nginx.service"}`.
+    /// Reads `{"container": "…"}`, `{"pod": {"namespace": "…", "name": "…"}}`, `{"process": {"pid": 1, "startTime": 2}}` or with `name` and `user`, `{"cgroup": "/…"}` or `{"unit": "nginx.service"}`.
     package init(_ json: JSON, field: String = "target") throws(Problem) {
         guard let members = json.members else {
             throw Problem(.fieldInvalid, "a target is an object, not \(json.typeName)", field: field)
@@ -43,6 +45,10 @@ extension TargetSelector {
         case "pod":
             self = .pod(try PodSelector(member.value, field: path))
         case "process":
+            if member.value["name"] != nil {
+                self = .processNamed(try ProcessName(member.value, field: path))
+                return
+            }
             let known: Set = ["pid", "startTime"]
             if let unknown = member.value.members?.first(where: { !known.contains($0.name) }) {
                 throw Problem(.fieldUnknown, "unknown field", field: "\(path).\(unknown.name)")
@@ -81,6 +87,7 @@ extension TargetSelector {
         case .pod(let pod): ["pod": pod.json]
         case .process(let id, let startTime):
             ["process": ["pid": .integer(Int64(id)), "startTime": .integer(Int64(startTime))]]
+        case .processNamed(let name): ["process": name.json]
         case .cgroup(let path): ["cgroup": .string(path)]
         case .unit(let name): ["unit": .string("\(name)")]
         }

@@ -92,6 +92,8 @@ package final class TargetResolver: TargetDirectory {
             return try process(container.processID, startTime: nil, of: container)
         case .process(let id, let startTime):
             return try process(id, startTime: startTime, of: nil)
+        case .processNamed(let name):
+            return try process(called: name)
         case .cgroup(let path):
             return try cgroup(path)
         case .unit(let name):

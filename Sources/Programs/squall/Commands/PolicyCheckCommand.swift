@@ -26,6 +26,11 @@ struct PolicyCheckCommand: ReportingCommand {
         }
         let policy = read.policy
         let tenants = policy.tenants.sorted { $0.key.name < $1.key.name }
+        if !policy.guardrails.allowsHost {
+            for (tenant, grant) in tenants where !grant.units.map(\.text).isEmpty {
+                output.note("tenant \(tenant.name) can hit none of its units: the guardrails refuse the host")
+            }
+        }
         switch output.format {
         case .json:
             try output.document([

@@ -33,6 +33,12 @@ struct TargetOptions: ParsableArguments {
             valueName: "ticks"))
     var startTime: UInt64?
 
+    @Option(help: ArgumentHelp("The process, by its program's name.", valueName: "name"))
+    var process: String?
+
+    @Option(help: ArgumentHelp("Whose --process is, by name or number.", valueName: "name"))
+    var user: String?
+
     @Option(help: ArgumentHelp("The cgroup, by its path below the cgroup root.", valueName: "path"))
     var cgroup: String?
 
@@ -55,14 +61,20 @@ struct TargetOptions: ParsableArguments {
     /// The target as a request names it.
     var document: JSON {
         get throws(Failure) {
-            guard [container != nil, namesPod, pid != nil, cgroup != nil, unit != nil].count(where: { $0 }) == 1 else {
+            guard
+                [container != nil, namesPod, pid != nil, process != nil, cgroup != nil, unit != nil]
+                    .count(where: { $0 }) == 1
+            else {
                 throw Failure(
                     .invalid, "exactly one target is to be named", field: "target",
-                    hint: "give --namespace with --pod, or one of --container, --unit, --pid and --cgroup")
+                    hint: "give --namespace with --pod, or one of --container, --unit, --process, --pid and --cgroup")
             }
             guard startTime == nil || pid != nil else {
                 throw Failure(
                     .invalid, "a start time is a process's", field: "--start-time", hint: "give --pid with it")
+            }
+            guard user == nil || process != nil else {
+                throw Failure(.invalid, "a user is a process's", field: "--user", hint: "give --process with it")
             }
             var named: [(String, JSON?)] = [
                 ("container", container.map(JSON.string)), ("cgroup", cgroup.map(JSON.string)),
@@ -74,6 +86,10 @@ struct TargetOptions: ParsableArguments {
                 if let startTime { start = startTime } else { start = try Self.startTime(ofProcess: pid) }
                 named.append(
                     ("process", ["pid": .integer(Int64(pid)), "startTime": .integer(Int64(clamping: start))]))
+            }
+            if let process {
+                named.append(
+                    ("process", .object([("name", .string(process)), ("user", user.map(JSON.string))])))
             }
             return .object(named)
         }
