@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -33,7 +34,8 @@ def programs(mortal_target, tmp_path):
 
     def start(user=0, twice=False):
         again = f'{program} -c "sleep 60; true" & ' if twice else ""
-        process = subprocess.Popen([program, "-c", f"{again}echo begun; sleep 60; wait"], user=user, stdout=subprocess.PIPE)
+        script = f"{again}echo begun; sleep 60; wait"
+        process = subprocess.Popen([program, "-c", script], user=user, stdout=subprocess.PIPE, start_new_session=True)
         begun.append(process)
         for directory in mortal_target.directories:
             (directory / "cgroup.procs").write_text(str(process.pid))
@@ -42,7 +44,8 @@ def programs(mortal_target, tmp_path):
 
     yield program.name, start
     for process in begun:
-        process.kill()
+        # With whatever it has started.
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
