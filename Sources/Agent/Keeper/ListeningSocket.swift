@@ -31,9 +31,7 @@ struct ListeningSocket: ~Copyable {
 
 /// Makes a directory, or gives the one that is there this mode.
 func makeDirectory(_ path: String, mode: mode_t) throws(SystemCallError) {
-    if mkdir(path, mode) != 0, Errno.current != .exists {
-        throw SystemCallError("mkdir", on: path, errno: .current)
-    }
+    try ensureDirectory(path, mode: mode)
     try systemCall("chmod", on: path) { chmod(path, mode) }
 }
 

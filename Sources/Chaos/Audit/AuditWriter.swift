@@ -65,9 +65,7 @@ final class AuditWriter {
 
     /// Takes up where an engine before has stopped.
     private func resume() throws(SystemCallError) -> AuditHead {
-        if mkdir(files.directory, 0o700) != 0, Errno.current != .exists {
-            throw SystemCallError("mkdir", on: files.directory, errno: .current)
-        }
+        try ensureDirectory(files.directory, mode: 0o700)
         var last = AuditHead.none
         if let path = try files.paths().last {
             let scan = AuditScan.Lines(of: try AuditFiles.bytes(of: path))

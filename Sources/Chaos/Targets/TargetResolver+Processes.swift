@@ -20,7 +20,7 @@ extension TargetResolver {
         for id in numbers.compactMap({ Int32($0) }) where id > 1 && id != getpid() {
             // It may have ended since. A worker of ours is no part of any target.
             guard let facts = try? ProcessFacts(ofProcess: id), facts.parent != getpid(),
-                Self.program(id) == name.program || facts.command == name.program,
+                facts.command == name.program || Self.program(id) == name.program,
                 user == nil || Self.user(ofProcess: id) == user
             else { continue }
             found[id] = facts

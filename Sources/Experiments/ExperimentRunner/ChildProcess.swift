@@ -1,10 +1,10 @@
 internal import CLinux
+import ExperimentModel
 import Glibc
 import LinuxSystem
 
 /// A program of the user's: its output is bounded, and so is its time.
 struct ChildProcess {
-    private static let longestOutput = 1 << 20
     private static let longestComplaint = 4096
 
     let command: [String]
@@ -43,8 +43,8 @@ struct ChildProcess {
             }
             if hasEnded, !isOpen.contains(true) || BootInstant.now >= lastLook { break }
             if hasEnded { continue }
-            if texts[0].count > Self.longestOutput {
-                refusal = StepFailure("its output is longer than \(Self.longestOutput) bytes")
+            if texts[0].count > Script.longestOutput {
+                refusal = StepFailure("its output is longer than \(Script.longestOutput) bytes")
             } else if BootInstant.now >= deadline {
                 refusal = StepFailure("it had not ended after \(limit)")
             } else if stop.reason != nil {
@@ -100,6 +100,3 @@ struct ChildProcess {
         }
     }
 }
-
-/// Nil where it is not set.
-func environmentVariable(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }

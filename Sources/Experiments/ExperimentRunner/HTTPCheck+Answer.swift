@@ -49,8 +49,6 @@ extension HTTPCheck {
 }
 
 extension HTTPAction {
-    /// Of an answer's body, as later steps can refer to it.
-    private static let longestOutput = 1 << 20
     private static let undoAttempts = 5
     /// Of each attempt, at most: others wait for theirs.
     private static let undoPatience = Duration.seconds(10)
@@ -62,8 +60,8 @@ extension HTTPAction {
         let made = try request.request(in: context)
         beforeSending()
         let response = try request.answer(to: made, until: .now + timeout)
-        guard response.body.count <= Self.longestOutput else {
-            throw StepFailure("its answer is longer than \(Self.longestOutput) bytes")
+        guard response.body.count <= Script.longestOutput else {
+            throw StepFailure("its answer is longer than \(Script.longestOutput) bytes")
         }
         let body: JSON
         do throws(JSONError) {

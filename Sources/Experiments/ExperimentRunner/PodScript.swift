@@ -9,7 +9,6 @@ struct PodScript {
     private static let folder = "/run/squall"
     /// What an annotation may have.
     private static let longestContext = 200_000
-    private static let longestOutput = 1 << 20
     private static let pause = Duration.milliseconds(500)
 
     let script: Script
@@ -46,9 +45,9 @@ struct PodScript {
                 }
             }
         }
-        let output = try client.log(of: path, atMost: Self.longestOutput + 1)
-        guard output.utf8.count <= Self.longestOutput else {
-            throw StepFailure("its output is longer than \(Self.longestOutput) bytes")
+        let output = try client.log(of: path, atMost: Script.longestOutput + 1)
+        guard output.utf8.count <= Script.longestOutput else {
+            throw StepFailure("its output is longer than \(Script.longestOutput) bytes")
         }
         return output
     }

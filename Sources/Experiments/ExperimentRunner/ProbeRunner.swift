@@ -129,6 +129,9 @@ private final class ContextFile {
 }
 
 extension Script {
+    /// In bytes: whatever becomes context for later steps is no longer, an answer to a request either.
+    static let longestOutput = 1 << 20
+
     /// - Throws: When it fails, or ends with another code than 0.
     func output(in context: JSON, cluster: Cluster, within limit: Duration, stop: StopSignal) throws -> String {
         let words = (try command.value(in: context).arrayValue ?? []).map { $0.stringValue ?? $0.text }

@@ -5,8 +5,6 @@ import SSHClient
 
 /// A script on a host that one logs in to by SSH.
 struct SSHScript {
-    private static let longestOutput = 1 << 20
-
     let ssh: Script.SSH
     let words: [String]
     let environment: [(name: String, value: String)]
@@ -19,7 +17,7 @@ struct SSHScript {
         }
         let connection = try SSHConnection(to: try server(), until: .now + limit) { stop.reason != nil }
         let outcome = try connection.run(
-            ShellWords.text(words, environment: environment), atMost: Self.longestOutput)
+            ShellWords.text(words, environment: environment), atMost: Script.longestOutput)
         guard outcome.exitCode == 0 else {
             throw StepFailure.ended(
                 words[0], code: outcome.exitCode, signal: outcome.signal,

@@ -47,7 +47,7 @@ package struct KubernetesAccess: Sendable {
     }
 
     private static func variable(_ name: String) -> String? {
-        getenv(name).map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
+        environmentVariable(name).flatMap { $0.isEmpty ? nil : $0 }
     }
 
     private static func inPod() throws(KubernetesError) -> KubernetesAccess? {

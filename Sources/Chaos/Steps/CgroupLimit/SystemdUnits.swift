@@ -16,7 +16,9 @@ extension TargetFacts.Cgroup {
         case elsewhere
     }
 
-    var place: Place {
+    /// On version 1 systemd starts nothing in a cgroup of the freezer's.
+    func place(in layout: CgroupTree.Layout) -> Place {
+        guard layout == .unified else { return .elsewhere }
         let parts = path.split(separator: "/").map(String.init)
         guard var name = parts.last else { return .elsewhere }
         // What might be a file of the kernel's there has it before.
@@ -33,31 +35,18 @@ extension TargetFacts.Cgroup {
     }
 }
 
-extension LoweredLimits {
-    /// The service that systemd has to be told of; nil for anything else.
-    fileprivate func service(_ key: LimitKey) -> String? {
-        guard key.resource == .freezer, cgroup.layout == .unified, case .service(let name) = key.cgroup.place else {
-            return nil
-        }
-        return name
-    }
-}
-
 extension StepRunner {
-    /// The service that a target is, where systemd would start something in its cgroup.
-    private func service(_ target: ResolvedTarget) -> String? {
-        guard target.cgroup.layout == .unified, case .service(let name) = target.facts.cgroup.place else { return nil }
-        return name
-    }
-
     /// - Throws: `target-refused` when systemd cannot be told, or would not bear it.
     func refuseToFreezeBehindSystemd(_ target: ResolvedTarget) throws(Problem) {
         let cgroup = target.facts.cgroup
-        guard target.cgroup.layout == .unified, cgroup.place != .elsewhere else { return }
-        guard let service = service(target) else {
+        let service: String
+        switch cgroup.place(in: target.cgroup.layout) {
+        case .service(let name): service = name
+        case .otherOfSystemd:
             throw Problem(
                 .targetRefused, "a systemd starts processes in \(cgroup.path), and would hang in it", field: "target",
                 hint: "name a service, or stop processes with process-signal")
+        case .elsewhere: return
         }
         guard systemd.isThere else {
             throw Problem(
@@ -81,7 +70,9 @@ extension StepRunner {
 
     /// - Throws: `target-refused` for a service that a session has frozen: what ended then would not be started again.
     func refuseToSignalFrozen(_ target: ResolvedTarget) throws(Problem) {
-        guard let service = service(target), (try? target.cgroup.isFrozen()) == true else { return }
+        guard case .service(let service) = target.facts.cgroup.place(in: target.cgroup.layout),
+            (try? target.cgroup.isFrozen()) == true
+        else { return }
         throw Problem(
             .targetRefused, "\(service) is frozen, and systemd starts nothing again that ended so", field: "target",
             hint: "wait until that is over")
@@ -89,11 +80,19 @@ extension StepRunner {
 
     /// Also of one that is frozen already: somebody may have told systemd that it is not.
     func freezeBySystemd(_ key: LimitKey, _ lowered: LoweredLimits) throws(SystemdError) {
-        if let service = lowered.service(key) { try systemd.freeze(service) }
+        if let service = service(frozenBy: key, lowered) { try systemd.freeze(service) }
+    }
+
+    /// The service that systemd has to be told of; nil for anything else.
+    private func service(frozenBy key: LimitKey, _ lowered: LoweredLimits) -> String? {
+        guard key.resource == .freezer, case .service(let name) = key.cgroup.place(in: lowered.cgroup.layout) else {
+            return nil
+        }
+        return name
     }
 
     func thawBySystemd(_ key: LimitKey, _ lowered: LoweredLimits) throws(SystemdError) {
-        guard let service = lowered.service(key) else { return }
+        guard let service = service(frozenBy: key, lowered) else { return }
         do throws(SystemdError) {
             try systemd.thaw(service)
         } catch {
@@ -105,7 +104,8 @@ extension StepRunner {
 
     /// What systemd still believes of a service whose cgroup is gone; nil when nothing is left of the freeze.
     func leftFrozen(_ key: LimitKey) -> String? {
-        guard key.resource == .freezer, case .service(let name) = key.cgroup.place, systemd.isThere,
+        guard key.resource == .freezer, case .service(let name) = key.cgroup.place(in: cgroups.layout),
+            systemd.isThere,
             let state = try? systemd.unitProperty("FreezerState", of: name), state != "running"
         else { return nil }
         return

@@ -58,7 +58,7 @@ struct ExperimentRunCommand: ReportingCommand {
         }
         if let outputs {
             try ReportFormat.checking("\(outputs)/verdict") { path throws(SystemCallError) in
-                try Output.makeFolder(outputs)
+                try ensureDirectory(outputs, mode: 0o755)
                 try Output.checkReplacing(path)
             }
             // What is there is of an earlier run, or a link to somewhere else.

@@ -1,6 +1,7 @@
 import ArgumentParser
 import ChaosModel
 import ExperimentHub
+import LinuxSystem
 
 struct HubCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -26,7 +27,7 @@ struct HubOptions: ParsableArguments {
 
     var hub: Hub {
         get throws(Failure) {
-            guard let folder = folder ?? environment("SQUALL_HUB") else {
+            guard let folder = folder ?? environmentVariable("SQUALL_HUB") else {
                 throw Failure(
                     .invalid, "no catalogue is named", field: "--hub", hint: "give --hub FOLDER, or SQUALL_HUB")
             }
@@ -50,7 +51,7 @@ struct HubTenantOptions: ParsableArguments {
             "Only what is for this tenant. Without it, SQUALL_TENANT; without either, everything.", valueName: "name"))
     var tenant: String?
 
-    var name: String? { tenant ?? environment("SQUALL_TENANT") }
+    var name: String? { tenant ?? environmentVariable("SQUALL_TENANT") }
 }
 
 struct HubListCommand: ReportingCommand {

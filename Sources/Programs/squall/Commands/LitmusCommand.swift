@@ -135,9 +135,9 @@ struct LitmusCommand: ReportingCommand {
     }
 
     private func engineDocument(of cluster: Cluster) throws -> JSON? {
-        guard let name = engine ?? environment("CHAOSENGINE") else { return nil }
+        guard let name = engine ?? environmentVariable("CHAOSENGINE") else { return nil }
         let client = try cluster.client()
-        let namespace = namespace ?? environment("CHAOS_NAMESPACE") ?? client.namespace
+        let namespace = namespace ?? environmentVariable("CHAOS_NAMESPACE") ?? client.namespace
         return try client.get(
             APIPath("/apis/litmuschaos.io/v1alpha1", "namespaces", namespace, "chaosengines", name))
     }
@@ -188,7 +188,7 @@ struct LitmusCommand: ReportingCommand {
 
     private func fleet(_ cluster: Cluster) throws(Failure) -> Fleet {
         let key = try keyFile
-        if let file = inventory ?? environment("SQUALL_INVENTORY") ?? Self.standard("inventory.yaml") {
+        if let file = inventory ?? environmentVariable("SQUALL_INVENTORY") ?? Self.standard("inventory.yaml") {
             return try FleetOptions.fleet(of: file, cluster) { agent throws(Failure) in
                 try signer.signer(key: key, node: agent)
             }
@@ -204,7 +204,7 @@ struct LitmusCommand: ReportingCommand {
 
     private var keyFile: String {
         get throws(Failure) {
-            if let key = key ?? environment("SQUALL_KEY") { return key }
+            if let key = key ?? environmentVariable("SQUALL_KEY") { return key }
             let names = (try? TextFile.names(in: Self.standardFolder)) ?? []
             let keys = names.filter { $0.hasSuffix(SignerOptions.keyFileSuffix) }
             guard keys.count == 1 else {

@@ -3,6 +3,7 @@ import ArgumentParser
 import Authorization
 import ChaosModel
 import Faults
+import LinuxSystem
 
 /// What is to be injected, into what, and for how long.
 struct InjectionOptions: ParsableArguments {
@@ -68,7 +69,7 @@ struct InjectionOptions: ParsableArguments {
     /// What is wrong with the environment's is no reason to refuse a request.
     private var trace: TraceContext? {
         get throws(Failure) {
-            guard let traceparent else { return environment("TRACEPARENT").flatMap(TraceContext.init) }
+            guard let traceparent else { return environmentVariable("TRACEPARENT").flatMap(TraceContext.init) }
             guard let trace = TraceContext(traceparent) else {
                 throw Failure(
                     .invalid, "that is no traceparent of W3C's Trace Context", field: "--traceparent",

@@ -66,7 +66,7 @@ struct SignerOptions: ParsableArguments {
     private func owner(of path: String) throws(Failure) -> Tenant {
         let file = path.split(separator: "/").last ?? ""
         let named = file.hasSuffix(Self.keyFileSuffix) ? String(file.dropLast(Self.keyFileSuffix.count)) : nil
-        guard let name = tenant ?? environment("SQUALL_TENANT") ?? named else {
+        guard let name = tenant ?? environmentVariable("SQUALL_TENANT") ?? named else {
             throw Failure(
                 .invalid, "whose key is \(path)?", field: "--tenant",
                 hint: "give --tenant, or name the file TENANT\(Self.keyFileSuffix)")
@@ -84,7 +84,7 @@ struct SignerOptions: ParsableArguments {
     }
 
     private func nodeName(_ connection: ConnectionOptions) throws(Failure) -> String {
-        if let name = node ?? environment("SQUALL_NODE") { return name }
+        if let name = node ?? environmentVariable("SQUALL_NODE") { return name }
         guard let name = try connection.answer(to: .name)["name"]?.stringValue else {
             throw Failure(
                 .invalid, "the agent does not say what its node is called", field: "--node",

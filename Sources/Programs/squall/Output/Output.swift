@@ -28,7 +28,8 @@ struct Output: Sendable {
             switch colors {
             case .always: true
             case .never: false
-            case .auto: isTerminal && (environment("NO_COLOR") ?? "").isEmpty && environment("TERM") != "dumb"
+            case .auto:
+                isTerminal && (environmentVariable("NO_COLOR") ?? "").isEmpty && environmentVariable("TERM") != "dumb"
             }
     }
 
@@ -119,12 +120,6 @@ struct Output: Sendable {
         unlink(beside)
     }
 
-    /// Where there is none.
-    static func makeFolder(_ path: String) throws(SystemCallError) {
-        guard mkdir(path, 0o755) != 0, Errno.current != .exists else { return }
-        throw SystemCallError("mkdir", on: path, errno: .current)
-    }
-
     /// Not a device, a pipe, a folder or a link, whose place no file takes.
     private static func isOrdinary(_ path: String) -> Bool {
         var status = stat()
@@ -140,9 +135,4 @@ struct Output: Sendable {
                 })
         }
     }
-}
-
-/// A variable of the environment; nil where it is not set.
-func environment(_ name: String) -> String? {
-    getenv(name).map { String(cString: $0) }
 }
