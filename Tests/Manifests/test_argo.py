@@ -7,6 +7,7 @@ import subprocess
 import pytest
 import yaml
 from conftest import DAEMONSET, ROOT, objects
+from test_manifests import VERSIONS, validate, write
 
 TEMPLATE = DAEMONSET / "experiments/argo/workflow-template.yaml"
 REFERENCE = re.compile(r"{{([^}]*)}}")
@@ -192,6 +193,33 @@ def test_what_steps_find_goes_on_to_the_next(ready):
     assert told == ("tell", 0, "Pass 100")
     assert (run.folder / "reports/outputs/steps.see").read_text() == "50 of http://shop"
     assert "<html" in (run.folder / "reports/report.html").read_text()
+
+
+def test_the_job_after_a_deployment_says_what_squall_understands(ready):
+    """Argo CD's trigger: the same files, and an experiment that needs no inputs."""
+    (job,) = objects((TEMPLATE.parent / "post-sync.yaml").read_text())
+    assert job["metadata"]["annotations"]["argocd.argoproj.io/hook"] == "PostSync"
+    run = ready("50 of http://shop")
+    plain = json.loads(json.dumps(EXPERIMENT))
+    del plain["spec"]["inputs"]
+    plain["spec"]["steps"][0]["script"]["command"] = ["echo", "said"]
+    file = run.folder / "experiments/experiment.yaml"
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    command = [run.here(word) for word in container["command"] + container["args"]]
+    for expected, code in [("said", 0), ("something else", 1)]:
+        plain["spec"]["probes"][0]["expect"] = {"criteria": "equal", "value": expected}
+        file.write_text(json.dumps(plain))
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert done.returncode == code, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ["post-sync.yaml", "rbac.yaml"])
+def test_what_is_kubernetes_own_is_what_it_knows(tools, name, tmp_path):
+    found = objects((TEMPLATE.parent / name).read_text())
+    for each in found:
+        # Which the API server would make, and the tool misses.
+        each["metadata"].setdefault("name", "made")
+    validate(tools, write(tmp_path, found), *VERSIONS)
 
 
 def test_of_a_failure_it_is_told_and_the_step_has_failed(ready):
