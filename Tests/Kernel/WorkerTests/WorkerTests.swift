@@ -251,8 +251,12 @@ struct WorkerTests {
             try TextFile.read("/proc/\(worker.process.id)/smaps").split(separator: "\n")
                 .filter { $0.hasPrefix("Referenced:") }.map { Int($0.filter(\.isNumber)) ?? 0 }.reduce(0, +)
         }
-        usleep(1_500_000)
-        #expect(try (referenced() >= 8 << 10) == isHot)
+        if isHot {
+            #expect(try comesTrue { try referenced() >= 8 << 10 })
+        } else {
+            usleep(1_500_000)
+            #expect(try referenced() < 8 << 10)
+        }
         _ = try worker.end(atMost: .seconds(5))
     }
 
@@ -285,15 +289,28 @@ struct WorkerTests {
         #expect(try line(of: worker) == .reached(bytes: 8 << 20, shortBecause: nil))
         #expect(BootInstant.now - began >= .milliseconds(500))
         func cached() throws -> Int64 { try cachedBytes(ofDescriptor: WorkerTask.diskFile, in: worker.process.id) }
-        // The kernel, where it is short of memory, takes at once what nobody uses.
-        let written = try cached()
-        #expect(isHot ? written == 8 << 20 : written > 4 << 20)
+        // The kernel, where it is short of memory, takes at once what nobody uses, and of what is used what it needs.
+        #expect(try cached() > 4 << 20)
         // Asked to, it lets go of what is clean, and of nothing else.
         #expect(posix_fadvise(file.rawValue, 0, 0, POSIX_FADV_DONTNEED) == 0)
-        if !isHot { #expect(try cached() == 0) }
-        usleep(2_500_000)
-        #expect(try cached() == (isHot ? 8 << 20 : 0))
+        if isHot {
+            #expect(try comesTrue { try cached() == 8 << 20 })
+        } else {
+            #expect(try cached() == 0)
+            usleep(2_500_000)
+            #expect(try cached() == 0)
+        }
         _ = try worker.end(atMost: .seconds(5))
+    }
+
+    /// Whether something is true within twenty seconds: a machine that is busy with more than this takes its time.
+    private func comesTrue(_ condition: () throws -> Bool) throws -> Bool {
+        let limit = BootInstant.now + .seconds(20)
+        while try !condition() {
+            if BootInstant.now > limit { return false }
+            usleep(50_000)
+        }
+        return true
     }
 
     @Test func `leaves a reserve, and says why it stopped`() throws {
