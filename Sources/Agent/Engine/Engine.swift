@@ -12,6 +12,7 @@ import Hardening
 import Journal
 import LinuxSystem
 import Namespaces
+import Netlink
 import Processes
 import Sessions
 import Steps
@@ -193,7 +194,9 @@ package final class Engine: Sendable {
         var features = [FeatureReport.unifiedCgroups(foundation.cgroups)]
         do {
             await runner.use(endpoints: try NodeEndpoints(configuration.excluded, on: foundation.thread))
-            features.append(.trafficShaping(foundation.thread, without: configuration.givenUp))
+            let shaping = FeatureReport.trafficShaping(foundation.thread, without: configuration.givenUp)
+            features.append(shaping)
+            features.append(await prepareHostTraffic(on: foundation, given: shaping))
         } catch {
             features.append(
                 FeatureReport(
@@ -226,6 +229,34 @@ package final class Engine: Sendable {
             log("\(feature.feature.rawValue) does not work here: \(reason)", .warning)
         }
         return features
+    }
+
+    /// It loads code into the kernel, which the engine cannot do any more when it serves somebody.
+    private static func prepareHostTraffic(
+        on foundation: Foundation, given shaping: FeatureReport
+    ) async -> FeatureReport {
+        if shaping.reason != nil {
+            return FeatureReport(
+                feature: .hostTraffic, reason: "it needs \(shaping.feature.rawValue)", remedy: shaping.remedy,
+                givenUp: shaping.givenUp)
+        }
+        let cgroups = FeatureReport.unifiedCgroups(foundation.cgroups)
+        if let reason = cgroups.reason {
+            return FeatureReport(feature: .hostTraffic, reason: reason, remedy: cgroups.remedy)
+        }
+        do {
+            let network = try NamespaceHandle(.network, ofProcess: 1).inode
+            let classifiers = try CgroupClassifiers()
+            try withTemporaryNetworkNamespace { namespace in
+                try StepRunner.probeShaping(in: namespace, on: foundation.thread, classifiers)
+            }
+            await foundation.runner.use(classifiers: classifiers, inNetwork: network)
+            return FeatureReport(feature: .hostTraffic, reason: nil, remedy: nil)
+        } catch {
+            return FeatureReport(
+                feature: .hostTraffic, reason: "\(error)",
+                remedy: "allow bpf(2) where a seccomp profile forbids it; load cls_bpf, or use a kernel that has it")
+        }
     }
 
     /// Reverts every session. Returns when nothing is left, or nothing but what cannot be undone now.

@@ -17,7 +17,8 @@ extension TrafficFault {
         """
         \(effect) It is about the IPv4 and IPv6 packets that leave the target's network namespace by any interface but \
         loopback, or that arrive there, as the direction says, or about those of them that the other parameters name, and \
-        never about ARP. All containers of a pod share the namespace, so all are hit. docs/faults.md says under "Which \
+        never about ARP. All containers of a pod share the namespace, so all are hit. Of a target on the node's own network, \
+        as a unit of systemd mostly is, it is about what the target's own cgroup sends. docs/faults.md says under "Which \
         packets" how they are named.
         """
     }
@@ -27,26 +28,36 @@ extension TrafficFault {
 
     /// The one step of it.
     ///
-    /// - Throws: `target-refused` for a target without a network namespace of its own.
+    /// - Throws: `target-refused` for a target without a process, `field-invalid` for what a target on the node's own network
+    ///   receives.
     package func plan(for target: TargetObservation) throws(Problem) -> [Step] {
-        try target.refuseWithoutOwnNetwork()
-        return [
-            .shapeTraffic(TrafficLayer(direction: packets.direction, filter: packets.filter, impairment: impairment))
-        ]
+        try target.refuseWithoutNetwork()
+        var filter = packets.filter
+        if target.isOnHostNetwork {
+            // Whom a packet is for is known only after it has passed every place where it could be held up.
+            guard packets.direction == .egress else {
+                throw Problem(
+                    .fieldInvalid,
+                    "the target is on the node's own network, where what is sent to it cannot be told from the rest",
+                    field: "parameters.direction", hint: "what it sends can: egress")
+            }
+            filter = filter.of(target.facts.cgroup)
+        }
+        return [.shapeTraffic(TrafficLayer(direction: packets.direction, filter: filter, impairment: impairment))]
+    }
+
+    package func notes(on target: TargetObservation) -> [String] {
+        target.isOnHostNetwork
+            ? ["the target is on the node's own network: only what its cgroup sends is hit"] : []
     }
 }
 
 extension TargetObservation {
-    /// - Throws: `target-refused` for a target without a network namespace of its own.
-    func refuseWithoutOwnNetwork() throws(Problem) {
+    /// - Throws: `target-refused` for a target without a process.
+    func refuseWithoutNetwork() throws(Problem) {
         guard facts.network != nil else {
             throw Problem(
                 .targetRefused, "the target has no process, so no network namespace to act in", field: "target")
-        }
-        if isOnHostNetwork {
-            throw Problem(
-                .targetRefused, "the target is on the node's own network: the fault would hit the whole node",
-                field: "target", hint: "choose a pod without hostNetwork")
         }
     }
 }

@@ -23,6 +23,8 @@ package enum Step: Hashable, Sendable {
 package enum NodeFeature: String, CaseIterable, Sendable {
     /// netem, ifb, clsact, flower and mirred in the kernel.
     case trafficShaping = "traffic-shaping"
+    /// On the node's own network, what one cgroup sends can be told from the rest. No fault needs it but for such targets.
+    case hostTraffic = "host-traffic"
     /// A process can be started in another cgroup.
     case workers
     /// The node's cgroups are of version 2.

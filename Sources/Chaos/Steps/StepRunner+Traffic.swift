@@ -3,7 +3,7 @@ import DeadMan
 import Dispatch
 import LinuxSystem
 package import Namespaces
-import Netlink
+package import Netlink
 import Targets
 
 /// One network namespace with the layers of every session in it.
@@ -110,6 +110,7 @@ extension StepRunner {
         guard let facts = target.facts.network else {
             throw Problem(.targetRefused, "the target has no network namespace", field: "target")
         }
+        try refuseCgroupOfPackets(asked.filter.cgroup, in: facts, on: target)
         let base: TrafficBase
         if let network = networks[facts] {
             // Only the first layer sees what was there before; the others take it from the first.
@@ -153,6 +154,32 @@ extension StepRunner {
         return .shapeTraffic(layer, in: facts, base: base)
     }
 
+    /// - Throws: `fault-unsupported` where packets of one cgroup cannot be told from others, `limit-exceeded` when those of
+    ///   so many are told already.
+    private func refuseCgroupOfPackets(
+        _ cgroup: TargetFacts.Cgroup?, in facts: TargetFacts.NetworkNamespace, on target: ResolvedTarget
+    ) throws(Problem) {
+        guard let cgroup else { return }
+        guard classifiers(in: facts) != nil else {
+            throw Problem(
+                .faultUnsupported,
+                "the target is on the node's own network, and this node cannot tell its packets from others",
+                field: "target", hint: "squall doctor says why not (host-traffic)")
+        }
+        let others = Set(networks[facts]?.layers.values.compactMap(\.filter.cgroup) ?? [])
+        if others.union([cgroup]).count > CgroupClassifiers.most {
+            throw Problem(
+                .limitExceeded,
+                "the packets of \(others.count) cgroups on the node's own network are hit already, which are the most",
+                hint: "wait until a session has ended")
+        }
+    }
+
+    /// Nil everywhere but in the node's own network, where the packets of everybody meet.
+    private func classifiers(in facts: TargetFacts.NetworkNamespace) -> CgroupClassifiers? {
+        hostTraffic.flatMap { $0.network == facts.inode ? $0.classifiers : nil }
+    }
+
     /// One that the layer names and that is not, or not any more, what the base calls so.
     private func strayInterface(
         of layer: TrafficLayer, _ base: TrafficBase, on target: ResolvedTarget
@@ -189,7 +216,9 @@ extension StepRunner {
         if let known = networks[facts] {
             network = known
         } else {
-            network = ShapedNetwork(facts, shaper: try openShaper(of: target), base: base)
+            network = ShapedNetwork(
+                facts, shaper: TrafficShaper(try openSocket(of: target), classifiers: classifiers(in: facts)),
+                base: base)
             networks[facts] = network
         }
         if network.standby == nil { network.standby = try openSocket(of: target) }
@@ -443,13 +472,9 @@ extension StepRunner {
             throw StepError("\(error)")
         }
         guard let namespace else { return nil }
-        return ShapedNetwork(facts, shaper: try Self.openShaper(in: namespace, on: thread), base: base)
-    }
-
-    private static func openShaper(
-        in namespace: borrowing NamespaceHandle, on thread: NamespaceThread
-    ) throws(StepError) -> TrafficShaper {
-        TrafficShaper(try openSocket(in: namespace, on: thread))
+        let socket = try Self.openSocket(in: namespace, on: thread)
+        return ShapedNetwork(
+            facts, shaper: TrafficShaper(socket, classifiers: classifiers(in: facts)), base: base)
     }
 
     /// It is opened inside the namespace and keeps it; it is used from here on wherever the runner runs.
@@ -466,13 +491,17 @@ extension StepRunner {
 
 extension StepRunner {
     /// Shapes loopback in a namespace that nobody uses, and takes it back: whether this kernel can.
+    ///
+    /// - Parameter classifiers: With them, what one cgroup sends.
     package static func probeShaping(
-        in namespace: borrowing NamespaceHandle, on thread: NamespaceThread
+        in namespace: borrowing NamespaceHandle, on thread: NamespaceThread, _ classifiers: CgroupClassifiers? = nil
     ) throws(StepError) {
-        let shaper = try openShaper(in: namespace, on: thread)
+        let shaper = TrafficShaper(try openSocket(in: namespace, on: thread), classifiers: classifiers)
         let loopback = TrafficBase(
             interfaces: [.init(index: 1, name: "lo", hadClsact: false, transmitQueueLength: 1000)])
-        let layer = TrafficLayer(impairment: TrafficImpairment(latency: .milliseconds(1)))
+        let everything = TrafficFilter.everything
+        let filter = classifiers == nil ? everything : everything.of(TargetFacts.Cgroup(path: "/probe", id: 1))
+        let layer = TrafficLayer(filter: filter, impairment: TrafficImpairment(latency: .milliseconds(1)))
         do throws(TrafficError) {
             _ = try shaper.converge(to: [.random(): layer], from: loopback, giveUpDraining: true)
             _ = try shaper.converge(to: [:], from: loopback, giveUpDraining: true)

@@ -4,6 +4,7 @@ package import DeadMan
 import Dispatch
 package import LinuxSystem
 package import Namespaces
+package import Netlink
 package import Processes
 import Systemd
 package import Targets
@@ -72,6 +73,9 @@ package actor StepRunner {
     /// Nothing is taken back with them, either.
     var endpoints: NodeEndpoints?
 
+    /// By which packets of one cgroup are told from all others in the node's own network, and that network.
+    var hostTraffic: (classifiers: CgroupClassifiers, network: UInt64)?
+
     /// The networks for which names are being looked up.
     var lookedUp: Set<TargetFacts.NetworkNamespace> = []
 
@@ -112,6 +116,11 @@ package actor StepRunner {
     /// From here on these are excluded from whatever happens to a target's network.
     package func use(endpoints: sending NodeEndpoints) {
         self.endpoints = endpoints
+    }
+
+    /// From here on layers in the network namespace of this inode may be about single cgroups.
+    package func use(classifiers: sending CgroupClassifiers, inNetwork inode: UInt64) {
+        hostTraffic = (classifiers, inode)
     }
 
     package func use(stopper: any ContainerStopper) {

@@ -214,13 +214,27 @@ struct FaultCatalogueTests {
     }
 
     @Test(arguments: FaultCatalogue.all.filter { $0.reach == .pod }.map { $0.kind })
-    func `network faults refuse a target on the node's own network`(kind: String) throws {
-        let example = try FaultCatalogue.fault(of: kind).examples[0]
-        let (fault, _) = try FaultCatalogue.fault(of: kind, parameters: example.parameters)
+    func `on the node's own network they hit what the target's cgroup sends, and say so`(kind: String) throws {
         let onHost = TargetObservation(
             facts: pod.facts, cpuCount: 4, isOnHostNetwork: true, memoryLimit: nil, diesTogether: false)
-        let problem = try #require(throws: Problem.self) { try fault.plan(for: onHost) }
-        #expect(problem.code == .targetRefused)
+        for example in try FaultCatalogue.fault(of: kind).examples {
+            let (fault, _) = try FaultCatalogue.fault(of: kind, parameters: example.parameters)
+            #expect(fault.notes(on: onHost).contains { $0.contains("the node's own network") })
+            guard let traffic = fault as? any TrafficFault else { continue }
+            guard traffic.packets.direction == .egress else {
+                let problem = try #require(throws: Problem.self) { try fault.plan(for: onHost) }
+                #expect((problem.code, problem.field) == (.fieldInvalid, "parameters.direction"))
+                continue
+            }
+            for step in try fault.plan(for: onHost) {
+                guard case .shapeTraffic(let layer) = step else { continue }
+                #expect(layer.boxes.allSatisfy { $0.cgroup == pod.facts.cgroup })
+            }
+            for step in try fault.plan(for: pod) {
+                guard case .shapeTraffic(let layer) = step else { continue }
+                #expect(layer.boxes.allSatisfy { $0.cgroup == nil })
+            }
+        }
     }
 
     @Test(

@@ -42,6 +42,10 @@ struct TrafficShapingCompositionTests {
         }
     }
 
+    private static let cgroups: [TargetFacts.Cgroup?] = [
+        .init(path: "/a", id: 1), .init(path: "/a/b", id: 2), .init(path: "/ab", id: 3),
+    ]
+
     /// Few values in each dimension, so that much meets.
     private static func randomBox(_ random: inout some RandomNumberGenerator) -> TrafficBox {
         let family = TrafficBox.Family.allCases.randomElement(using: &random) ?? .ipv4
@@ -56,7 +60,8 @@ struct TrafficShapingCompositionTests {
             hasPorts ? (ports.randomElement(using: &random) ?? nil).flatMap { PortBlock(text: $0) } : nil
         }
         return TrafficBox(
-            family: family, interface: [nil, nil, "eth0", "eth1"].randomElement(using: &random) ?? nil,
+            family: family, cgroup: ([nil, nil] + cgroups).randomElement(using: &random) ?? nil,
+            interface: [nil, nil, "eth0", "eth1"].randomElement(using: &random) ?? nil,
             destination: (networks.randomElement(using: &random) ?? nil).flatMap { IPNetwork(text: $0) },
             transport: transport, sourcePorts: block(), destinationPorts: block())
     }
@@ -74,7 +79,8 @@ struct TrafficShapingCompositionTests {
             transport.hasPorts ? ports.randomElement(using: &random).map { PortBlock(lowest: $0, bits: 0) } : nil
         }
         return TrafficBox(
-            family: family, interface: ["eth0", "eth1", "eth2"].randomElement(using: &random),
+            family: family, cgroup: ([nil, .init(path: "/d", id: 4)] + cgroups).randomElement(using: &random) ?? nil,
+            interface: ["eth0", "eth1", "eth2"].randomElement(using: &random),
             destination: addresses.randomElement(using: &random).flatMap { IPNetwork(text: $0) },
             transport: transport, sourcePorts: port(), destinationPorts: port())
     }

@@ -81,6 +81,10 @@ struct TrafficShapingKernelTests {
         #expect(try world.dump() == before)
     }
 
+    /// Of a cgroup nobody asks here whether it is there.
+    private static let sender = TargetFacts.Cgroup(path: "/squall-test/a", id: 1 << 40)
+    private static let otherSender = TargetFacts.Cgroup(path: "/squall-test/a/b", id: 2 << 40)
+
     /// Each is what there was and what is asked for then.
     private static let transitions: [(from: [TrafficLayer], to: [TrafficLayer])] = [
         ([], [.latency(5)]),
@@ -92,6 +96,7 @@ struct TrafficShapingKernelTests {
             [.latency(5, first), TrafficLayer(direction: .both, impairment: .init(latency: .milliseconds(7)))],
             [TrafficLayer(direction: .ingress, filter: ipv6, impairment: .init(latency: .milliseconds(9)))]
         ),
+        ([.latency(5), .latency(7, ipv4.of(sender))], [.latency(5), .latency(9, .everything.of(otherSender))]),
     ]
 
     @Test(arguments: transitions.indices)
@@ -124,6 +129,52 @@ struct TrafficShapingKernelTests {
             #expect(try world.dump() == before)
             #expect(messages > 0)
         }
+    }
+
+    @Test func `of a network that many are in, what one cgroup sends can be hit alone`() throws {
+        let world = try TrafficShapingWorld()
+        let before = try world.dump()
+        let excluded = try #require(IPNetwork(text: "10.9.2.2"))
+        let base = try world.shaper().observe(excluding: [ExcludedEndpoint(excluded, .configured)])
+        let senders = [nil] + (try ["/one", "/one/below", "/other"].map(world.makeCgroup))
+        let candidates = try [
+            TrafficLayer.latency(20, .everything.of(#require(senders[1]))),
+            .latency(40, .everything.of(#require(senders[2]))),
+            .latency(80, Self.ipv4.of(#require(senders[3]))),
+            .latency(160, Self.onFirst.of(#require(senders[3]))),
+            .latency(320, Self.ipv6),
+        ].map { (SessionID.random(), $0) }
+        var shaper = try world.shaper()
+        var layers: [SessionID: TrafficLayer] = [:]
+        for round in 0..<8 {
+            let (session, layer) = candidates[round < candidates.count ? round : .random(in: candidates.indices)]
+            layers[session] = layers[session] == nil ? layer : nil
+            if Bool.random() {
+                do {
+                    try world.settle(world.shaper(budget: MessageBudget(.random(in: 0..<30))), to: layers, from: base)
+                } catch TrafficError.netlink(MessageBudget.killed) {}
+                shaper = try world.shaper()
+            }
+            #expect(try world.settle(shaper, to: layers, from: base) == [])
+            #expect(try shaper.verify(layers, base: base) == [])
+            for (sender, address) in senders.flatMap({ one in TrafficShapingWorld.addresses.map { (one, $0) } }) {
+                let packet = TrafficBox(
+                    family: address.contains(":") ? .ipv6 : .ipv4, cgroup: sender,
+                    interface: TrafficShapingWorld.addresses.prefix(2).contains(address) ? "eth0" : "eth1",
+                    destination: IPNetwork(text: address), transport: .icmp)
+                let hit = layers.values.filter {
+                    packet.destination != excluded && $0.boxes.contains { $0.contains(packet) }
+                }
+                let expected = hit.map(\.impairment.latency.seconds).reduce(0, +) * 1000
+                let measured = try world.roundTrip(address, below: expected + 20, from: sender)
+                #expect(
+                    measured >= expected && measured < expected + 20,
+                    "\(address) from \(sender?.path ?? "elsewhere") with \(layers.values.map(\.filter.boxes))")
+            }
+        }
+        try world.settle(shaper, to: [:], from: base)
+        #expect(try shaper.verify([:], base: base) == [])
+        #expect(try world.dump() == before)
     }
 
     @Test func `gateways and whoever else is excluded are never hit`() throws {

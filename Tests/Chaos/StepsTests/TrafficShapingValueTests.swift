@@ -164,6 +164,7 @@ struct TrafficShapingValueTests {
                     sourcePorts: PortBlock(text: "1"), destinationPorts: PortBlock(text: "32768-65535")),
                 TrafficBox(family: .ipv4, transport: .udp, destinationPorts: PortBlock(text: "53")),
                 TrafficBox(family: .ipv4, interface: "eth0"),
+                TrafficBox(family: .ipv4, cgroup: .init(path: "/a.slice/b.service", id: .max)),
             ]), impairment: TrafficImpairment(latency: .milliseconds(1))),
         TrafficLayer(
             impairment: TrafficImpairment(

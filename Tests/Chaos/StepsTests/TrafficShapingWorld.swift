@@ -65,6 +65,7 @@ final class TrafficShapingWorld {
     deinit {
         do {
             try shell("ip netns del \(target); ip netns del \(peer)")
+            try shell("[ ! -d \(cgroupRoot) ] || find \(cgroupRoot) -depth -type d -exec rmdir {} +")
         } catch {
             Issue.record(error)
         }
@@ -79,7 +80,7 @@ final class TrafficShapingWorld {
         if let budget {
             opened.willChange = { (call, subject) throws(NetlinkError) in try budget.spend(call, subject) }
         }
-        return TrafficShaper(opened)
+        return TrafficShaper(opened, classifiers: try CgroupClassifiers())
     }
 
     /// Converges as often as it takes; gives up draining after two seconds, as the engine does.
@@ -104,6 +105,16 @@ final class TrafficShapingWorld {
         try shell("ip netns exec \(target) \(command)")
     }
 
+    /// Where this test's own cgroups are.
+    private var cgroupRoot: String { "/sys/fs/cgroup/\(target)" }
+
+    /// A cgroup below this test's own, and all above it.
+    func makeCgroup(_ path: String) throws -> TargetFacts.Cgroup {
+        try shell("mkdir -p \(cgroupRoot)\(path)")
+        let inode = try shell("stat -c %i \(cgroupRoot)\(path)").filter(\.isNumber)
+        return TargetFacts.Cgroup(path: "/\(target)\(path)", id: try #require(UInt64(inode)))
+    }
+
     /// Interfaces, qdiscs and filters of the target, without counters.
     func dump() throws -> String {
         try inTarget(
@@ -116,14 +127,17 @@ final class TrafficShapingWorld {
     }
 
     /// The least of three round-trip times, in milliseconds; of more, as long as a busy machine delays them further.
-    func roundTrip(_ address: String, below limit: Double) throws -> Double {
-        var least = try roundTrip(address)
-        for _ in 0..<5 where least >= limit { least = min(least, try roundTrip(address)) }
+    func roundTrip(_ address: String, below limit: Double, from cgroup: TargetFacts.Cgroup? = nil) throws -> Double {
+        var least = try roundTrip(address, from: cgroup)
+        for _ in 0..<5 where least >= limit { least = min(least, try roundTrip(address, from: cgroup)) }
         return least
     }
 
-    func roundTrip(_ address: String) throws -> Double {
-        let output = try inTarget("ping -q -n -c 3 -i 0.05 -w 20 \(address)")
+    func roundTrip(_ address: String, from cgroup: TargetFacts.Cgroup? = nil) throws -> Double {
+        // `ip netns exec` has a /sys of its own, without cgroups.
+        let enter = cgroup.map { "echo $$ > /sys/fs/cgroup\($0.path)/cgroup.procs && " } ?? ""
+        let ping = "ip netns exec \(target) ping -q -n -c 3 -i 0.05 -w 20 \(address)"
+        let output = try shell("sh -c '\(enter)exec \(ping)'")
         // rtt min/avg/max/mdev = 100.4/100.6/100.9/0.2 ms
         let figures = try #require(output.split(separator: "= ").last)
         return try #require(Double(figures.prefix { $0 != "/" }))

@@ -15,6 +15,13 @@ enum KernelFeature {
         try socket.setFlower(at: place, action: FilterAction(.redirect(to: ifb), cookie: []))
     }
 
+    static let hasClassifiers = works { socket, ifb in
+        try socket.addClsact(to: ifb)
+        let place = Filter.Place(interface: ifb, hook: .egress, preference: 1, etherType: .all)
+        try socket.addClassifier(
+            of: 1, named: "probe", at: place, among: CgroupClassifiers(), action: FilterAction(.pass, cookie: []))
+    }
+
     private static func works(_ attempt: (NetlinkSocket, Int32) throws -> Void) -> Bool {
         do {
             try inNewNamespace { socket in

@@ -93,6 +93,37 @@ struct TrafficControlTests {
         }
     }
 
+    @Test(.enabled(if: KernelFeature.hasClassifiers, "needs cls_bpf, and bpf(2)"))
+    func `filters of a chain are met by what one cgroup sends, and read back`() throws {
+        try inNewInterface { socket, ifb in
+            try socket.addClsact(to: ifb)
+            let classifiers = try CgroupClassifiers()
+            let place = Filter.Place(interface: ifb, hook: .egress, preference: 50_002, etherType: .all)
+            let action = FilterAction(.enter(chain: 0xABC_DEF1), cookie: Array("squall".utf8))
+            for cgroup in UInt64(1)...UInt64(CgroupClassifiers.most) {
+                try socket.addClassifier(
+                    of: cgroup, named: "cgroup \(cgroup)", at: place, among: classifiers, action: action)
+            }
+            let full = #expect(throws: NetlinkError.self) {
+                try socket.addClassifier(of: 99, named: "one more", at: place, among: classifiers, action: action)
+            }
+            #expect(full?.errno == .noSpace)
+            let inner = Filter.Place(
+                interface: ifb, hook: .egress, preference: 50_003, etherType: .ipv4, chain: 0xABC_DEF1)
+            try socket.setFlower(at: inner, action: FilterAction(.pass, cookie: [1]))
+            let filters = try socket.filters(of: ifb, at: .egress).filter { $0.handle != 0 }
+            let entrances = filters.filter { $0.place == place }
+            #expect(
+                Set(entrances.map(\.name)) == Set((1...CgroupClassifiers.most).map { "cgroup \($0)" })
+                    && entrances.allSatisfy { $0.kind == "bpf" && $0.actions == [action] })
+            #expect(filters.filter { $0.place == inner }.map(\.kind) == ["flower"])
+            for filter in filters { try socket.delete(filter) }
+            #expect(try socket.filters(of: ifb, at: .egress).filter { $0.handle != 0 }.isEmpty)
+            classifiers.keep(only: [1])
+            try socket.addClassifier(of: 99, named: "one more", at: place, among: classifiers, action: action)
+        }
+    }
+
     private static let matches = [
         FlowerMatch.everything,
         FlowerMatch(destination: .init(address: [10, 1, 2, 3], length: 32)),

@@ -86,10 +86,11 @@ package struct NetworkStress: Fault {
 
     package func notes(on target: TargetObservation) -> [String] {
         ["\(load.sink), and what lies on the way there, gets this traffic: see that it is yours"]
+            + (target.isOnHostNetwork ? ["the target is on the node's own network, which all of it passes"] : [])
     }
 
     package func plan(for target: TargetObservation) throws(Problem) -> [Step] {
-        try target.refuseWithoutOwnNetwork()
+        try target.refuseWithoutNetwork()
         return [.runWorker(.network(load))]
     }
 

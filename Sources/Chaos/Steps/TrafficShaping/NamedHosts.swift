@@ -24,6 +24,10 @@ package struct NamedHosts: Hashable, Sendable {
         NamedHosts(names, templates: templates, addresses: addresses)
     }
 
+    func of(_ cgroup: TargetFacts.Cgroup) -> NamedHosts {
+        NamedHosts(names, templates: Set(templates.map { $0.of(cgroup) }), addresses: addresses)
+    }
+
     /// All packets, as far as the names' addresses are known.
     var boxes: Set<TrafficBox> {
         Set(

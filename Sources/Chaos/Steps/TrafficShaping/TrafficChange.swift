@@ -1,4 +1,5 @@
 internal import ChaosModel
+internal import LinuxSystem
 internal import Netlink
 
 /// One request to the kernel. Its description is the difference that it mends.
@@ -11,6 +12,7 @@ enum TrafficChange: Hashable {
     case resetQueueLength(TrafficBase.Interface)
     case addCatchAll(TrafficBase.Interface)
     case exclude(TrafficExclusion, at: Filter.Place, handle: UInt32?, on: TrafficBase.Interface)
+    case enter(TrafficEntrance, at: Filter.Place, on: TrafficBase.Interface)
     case redirect(TrafficBox, at: Filter.Place, to: Link, handle: UInt32?, on: TrafficBase.Interface)
     case deleteFilter(Filter)
     case deleteIFB(Link)
@@ -18,7 +20,8 @@ enum TrafficChange: Hashable {
 }
 
 extension TrafficChange {
-    func perform(through socket: NetlinkSocket) throws(NetlinkError) {
+    /// - Parameter classifiers: Without them nothing is entered.
+    func perform(through socket: NetlinkSocket, _ classifiers: CgroupClassifiers?) throws(NetlinkError) {
         switch self {
         case .addIFB(let wanted): try socket.addIFB(named: wanted.interfaceName)
         case .setUp(let link): try socket.setUp(link: link.index)
@@ -32,6 +35,13 @@ extension TrafficChange {
             try socket.addMatchall(at: .catchAll(of: interface.index), action: .catchAll)
         case .exclude(let exclusion, let place, let handle, _):
             try socket.setFlower(at: place, matching: exclusion.match, handle: handle, action: .exclude)
+        case .enter(let entrance, let place, _):
+            guard let classifiers else {
+                throw NetlinkError("RTM_NEWTFILTER", on: "cgroup \(entrance.cgroup.path)", errno: .notSupported)
+            }
+            try socket.addClassifier(
+                of: entrance.cgroup.id, named: entrance.name, at: place, among: classifiers,
+                action: .enter(entrance.chain))
         case .redirect(let box, let place, let link, let handle, _):
             try socket.setFlower(at: place, matching: box.match, handle: handle, action: .redirect(to: link))
         case .deleteFilter(let filter): try socket.delete(filter)
@@ -58,6 +68,9 @@ extension TrafficChange: CustomStringConvertible {
         case .exclude(let exclusion, let place, let handle, let interface):
             "\(interface.name) \(handle == nil ? "lacks the" : "has another") filter at \(place.hook) preference "
                 + "\(place.preference) that excludes \(exclusion)"
+        case .enter(let entrance, let place, let interface):
+            "\(interface.name) lacks the filter at \(place.hook) preference \(place.preference) for what cgroup "
+                + "\(entrance.cgroup.path) sends"
         case .redirect(let box, let place, let link, let handle, let interface):
             "\(interface.name) \(handle == nil ? "lacks the" : "has another") filter at \(place.hook) preference "
                 + "\(place.preference) that leads \(box) to \(link.name)"
@@ -80,10 +93,17 @@ extension Filter.Place {
             interface: interface, hook: .egress, preference: TrafficClass.catchAllPreference, etherType: .all)
     }
 
-    init(of box: TrafficBox, in wanted: TrafficClass, on interface: Int32) {
+    /// - Parameter entrance: By which packets come to it; nil for the filters that all meet.
+    init(of box: TrafficBox, in wanted: TrafficClass, behind entrance: TrafficEntrance?, on interface: Int32) {
         self.init(
             interface: interface, hook: box.direction.hook, preference: wanted.preference(of: box),
-            etherType: box.family.etherType)
+            etherType: box.family.etherType, chain: entrance?.chain ?? 0)
+    }
+
+    init(_ entrance: TrafficEntrance, on interface: Int32) {
+        self.init(
+            interface: interface, hook: entrance.direction.hook,
+            preference: TrafficClass.preferenceOfEntrance(entrance.cgroup), etherType: .all)
     }
 
     /// Of the filter that excludes a box.

@@ -62,12 +62,20 @@ extension TrafficClass {
     /// All that may be used here.
     static let preferences: ClosedRange<UInt16> = 50_000...catchAllPreference
     static let catchAllPreference: UInt16 = 60_000
-    static let mostSessions = 4_998
+    static let mostSessions = 4_990
 
     /// Before all classes.
     static func preferenceOfExclusion(_ family: TrafficBox.Family) -> UInt16 {
         preferences.lowerBound + (family == .ipv4 ? 0 : 1)
     }
+
+    /// After what is excluded and before all classes: who is deeper among the cgroups first, as far as numbers last.
+    static func preferenceOfEntrance(_ cgroup: TargetFacts.Cgroup) -> UInt16 {
+        let depth = UInt16(clamping: cgroup.path.utf8.count { $0 == UInt8(ascii: "/") })
+        return preferences.lowerBound + 2 + deepest - min(depth, deepest)
+    }
+
+    private static let deepest: UInt16 = 15
 
     /// Classes of more sessions are asked first; a preference holds filters of one EtherType.
     func preference(of box: TrafficBox) -> UInt16 {

@@ -21,6 +21,14 @@ package struct TrafficFilter: Hashable, Sendable {
         TrafficFilter(boxes: given, hosts: hosts?.found(at: addresses))
     }
 
+    /// Of these packets only those of a cgroup's processes, for a network that others are in, too.
+    package func of(_ cgroup: TargetFacts.Cgroup) -> TrafficFilter {
+        TrafficFilter(boxes: Set(given.map { $0.of(cgroup) }), hosts: hosts?.of(cgroup))
+    }
+
+    /// The cgroup whose packets alone it is about; nil where it is about all.
+    var cgroup: TargetFacts.Cgroup? { (given.first ?? hosts?.templates.first)?.cgroup }
+
     /// All IPv4 and IPv6 packets. What is neither, as ARP, is never touched: without it no neighbour would be found.
     package static let everything = TrafficFilter(boxes: Set(TrafficBox.Family.allCases.map { TrafficBox(family: $0) }))
 }
@@ -31,6 +39,8 @@ package struct TrafficFilter: Hashable, Sendable {
 package struct TrafficBox: Hashable, Sendable {
     package let direction: Direction
     package let family: Family
+    /// The packets of processes in this cgroup and below it.
+    package let cgroup: TargetFacts.Cgroup?
     /// By its name, where several have one.
     package let interface: String?
     /// Nil, as in all of these: any, which nothing else says.
@@ -63,8 +73,8 @@ package struct TrafficBox: Hashable, Sendable {
     ///   - destination: Of the family.
     ///   - sourcePorts: Only with a transport that has ports, as the others.
     package init(
-        direction: Direction = .egress, family: Family, interface: String? = nil, destination: IPNetwork? = nil,
-        transport: Transport? = nil,
+        direction: Direction = .egress, family: Family, cgroup: TargetFacts.Cgroup? = nil, interface: String? = nil,
+        destination: IPNetwork? = nil, transport: Transport? = nil,
         sourcePorts: PortBlock? = nil, destinationPorts: PortBlock? = nil
     ) {
         precondition(destination.map { $0.isIPv4 == (family == .ipv4) } ?? true, "an address of another family")
@@ -73,6 +83,7 @@ package struct TrafficBox: Hashable, Sendable {
             "ports without a transport that has them")
         self.direction = direction
         self.family = family
+        self.cgroup = cgroup
         self.interface = interface
         self.destination = destination?.isEverything ?? true ? nil : destination
         self.transport = transport
@@ -83,20 +94,28 @@ package struct TrafficBox: Hashable, Sendable {
     /// The same, in a direction.
     package func going(_ direction: Direction) -> TrafficBox {
         TrafficBox(
-            direction: direction, family: family, interface: interface, destination: destination,
+            direction: direction, family: family, cgroup: cgroup, interface: interface, destination: destination,
+            transport: transport, sourcePorts: sourcePorts, destinationPorts: destinationPorts)
+    }
+
+    /// Those of them that are of a cgroup's processes.
+    func of(_ cgroup: TargetFacts.Cgroup) -> TrafficBox {
+        TrafficBox(
+            direction: direction, family: family, cgroup: cgroup, interface: interface, destination: destination,
             transport: transport, sourcePorts: sourcePorts, destinationPorts: destinationPorts)
     }
 
     /// The same, to or from an address of the family.
     func going(to destination: IPNetwork) -> TrafficBox {
         TrafficBox(
-            direction: direction, family: family, interface: interface, destination: destination,
+            direction: direction, family: family, cgroup: cgroup, interface: interface, destination: destination,
             transport: transport, sourcePorts: sourcePorts, destinationPorts: destinationPorts)
     }
 
     /// The packets that are in both; nil when there can be none.
     package func meet(_ other: TrafficBox) -> TrafficBox? {
         guard direction == other.direction, family == other.family,
+            case .some(let cgroup) = Self.inner(cgroup, other.cgroup, { $0.contains($1) }),
             case .some(let interface) = Self.inner(interface, other.interface, ==),
             case .some(let destination) = Self.inner(destination, other.destination, { $0.contains($1) }),
             case .some(let transport) = Self.inner(transport, other.transport, ==),
@@ -105,7 +124,7 @@ package struct TrafficBox: Hashable, Sendable {
                 destinationPorts, other.destinationPorts, { $0.contains($1) })
         else { return nil }
         return TrafficBox(
-            direction: direction, family: family, interface: interface, destination: destination,
+            direction: direction, family: family, cgroup: cgroup, interface: interface, destination: destination,
             transport: transport, sourcePorts: sourcePorts, destinationPorts: destinationPorts)
     }
 
@@ -132,6 +151,7 @@ extension TrafficBox: CustomStringConvertible {
         if let destination { words.append("\(destination)") }
         if let destinationPorts { words.append("port \(destinationPorts)") }
         if let interface { words.append("on \(interface)") }
+        if let cgroup { words.append("of cgroup \(cgroup.path)") }
         return words.joined(separator: " ")
     }
 }
@@ -178,7 +198,7 @@ extension TrafficBox {
 
     var json: JSON {
         .object([
-            ("family", .string(family.rawValue)), ("interface", interface.map(JSON.string)),
+            ("family", .string(family.rawValue)), ("cgroup", cgroup?.json), ("interface", interface.map(JSON.string)),
             ("destination", destination.map { .string($0.description) }),
             ("transport", transport.map { .string($0.rawValue) }),
             ("sourcePorts", sourcePorts.map { .string($0.description) }),
@@ -189,8 +209,9 @@ extension TrafficBox {
     fileprivate init?(_ json: JSON) {
         guard
             let json = json.only(
-                "family", "interface", "destination", "transport", "sourcePorts", "destinationPorts"),
+                "family", "cgroup", "interface", "destination", "transport", "sourcePorts", "destinationPorts"),
             let family = json["family"]?.stringValue.flatMap(Family.init),
+            let cgroup = json.optional("cgroup", TargetFacts.Cgroup.init),
             let interface = json.optional("interface", \.stringValue),
             let destination = json.optional("destination", { $0.stringValue.flatMap(IPNetwork.init(text:)) }),
             let transport = json.optional("transport", { $0.stringValue.flatMap(Transport.init) }),
@@ -200,9 +221,14 @@ extension TrafficBox {
             sources == nil && destinations == nil || transport?.hasPorts ?? false
         else { return nil }
         self.init(
-            family: family, interface: interface, destination: destination, transport: transport,
+            family: family, cgroup: cgroup, interface: interface, destination: destination, transport: transport,
             sourcePorts: sources, destinationPorts: destinations)
     }
+}
+
+extension TargetFacts.Cgroup {
+    /// Whether the other one is this, or below it.
+    func contains(_ other: TargetFacts.Cgroup) -> Bool { id == other.id || other.path.hasPrefix("\(path)/") }
 }
 
 extension JSON {

@@ -57,7 +57,10 @@ struct TrafficPlan {
             for interface in interfaces { try planFilters(on: interface, keeping: &kept) }
         }
         let superfluous = state.ownFilters.filter { !$0.isCatchAll && !kept.contains($0) }
-        changes += superfluous.sorted { $0.place.preference > $1.place.preference }.map { .deleteFilter($0) }
+        // Nothing is led any more to filters that go.
+        let (entrances, others) = (superfluous.filter(\.isOwnEntrance), superfluous.filter { !$0.isOwnEntrance })
+        changes += entrances.map { .deleteFilter($0) }
+        changes += others.sorted { $0.place.preference > $1.place.preference }.map { .deleteFilter($0) }
     }
 
     private mutating func planFilters(
@@ -84,16 +87,27 @@ struct TrafficPlan {
                 changes.append(.exclude(exclusion, at: place, handle: found?.handle, on: interface))
             }
         }
+        let entrances = TrafficEntrance.all(of: wantedHere.flatMap(\.1))
         for (wanted, boxes) in wantedHere {
             guard let link = state.link(named: wanted.interfaceName) else { continue }
             for box in boxes {
-                let place = Filter.Place(of: box, in: wanted, on: interface.index)
-                let found = present[place]?[box.match]
-                if let found { kept.insert(found) }
-                if found?.actions != [.redirect(to: link)] {
-                    changes.append(.redirect(box, at: place, to: link, handle: found?.handle, on: interface))
+                for entrance in entrances.ways(to: box) {
+                    let place = Filter.Place(of: box, in: wanted, behind: entrance, on: interface.index)
+                    let found = present[place]?[box.match]
+                    if let found { kept.insert(found) }
+                    if found?.actions != [.redirect(to: link)] {
+                        changes.append(.redirect(box, at: place, to: link, handle: found?.handle, on: interface))
+                    }
                 }
             }
+        }
+        // Nothing is led to filters that are not all there.
+        for entrance in entrances {
+            let place = Filter.Place(entrance, on: interface.index)
+            let found = own.first {
+                $0.place == place && $0.name == entrance.name && $0.actions == [.enter(entrance.chain)]
+            }
+            if let found { kept.insert(found) } else { changes.append(.enter(entrance, at: place, on: interface)) }
         }
     }
 

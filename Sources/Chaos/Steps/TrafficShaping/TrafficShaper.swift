@@ -8,6 +8,8 @@ package import Netlink
 /// interface, and go through what was there before. See `TrafficPlan` for the order.
 package final class TrafficShaper {
     private let socket: NetlinkSocket
+    /// For layers that are about one cgroup's packets.
+    private let classifiers: CgroupClassifiers?
     /// What was in place when the last convergence ended, so that what differs from it is another's doing. A new
     /// process knows nothing of the kind: it cannot tell another's change from its predecessor's half-done work.
     private var established: (composition: TrafficComposition, base: TrafficBase)?
@@ -26,8 +28,9 @@ package final class TrafficShaper {
     private static let mostExclusions = 512
 
     /// - Parameter socket: Opened in the network namespace.
-    package init(_ socket: NetlinkSocket) {
+    package init(_ socket: NetlinkSocket, classifiers: CgroupClassifiers? = nil) {
         self.socket = socket
+        self.classifiers = classifiers
     }
 
     /// What to come back to.
@@ -195,6 +198,7 @@ package final class TrafficShaper {
         isDraining = wait != nil
         if let wait { return .draining(retryAfter: wait) }
         touched = Set(composition.classes)
+        classifiers?.keep(only: Set(composition.classes.flatMap { $0.boxes.compactMap(\.cgroup?.id) }))
         defer { drift = [] }
         return .settled(drift: drift)
     }
@@ -216,7 +220,7 @@ package final class TrafficShaper {
 
     private func perform(_ change: TrafficChange) throws(NetlinkError) {
         if case .addClsact(let interface) = change { try awaitEmptyQueue(of: interface.index) }
-        try change.perform(through: socket)
+        try change.perform(through: socket, classifiers)
     }
 
     /// Adding clsact drops what waits in the interface's queues. Most of the time that is nothing, so a moment without

@@ -45,7 +45,7 @@ extension Link {
 
 extension Filter {
     /// The cookie of a redirection is the name of the ifb that it leads to, also when that is gone.
-    var isOwn: Bool { isOwnRedirection || isOwnExclusion || isCatchAll }
+    var isOwn: Bool { isOwnRedirection || isOwnExclusion || isOwnEntrance || isCatchAll }
 
     var isOwnRedirection: Bool {
         kind == "flower"
@@ -53,6 +53,8 @@ extension Filter {
     }
 
     var isOwnExclusion: Bool { kind == "flower" && actions.contains { $0.cookie == FilterAction.exclude.cookie } }
+
+    var isOwnEntrance: Bool { kind == "bpf" && actions.contains { $0.cookie == FilterAction.catchAll.cookie } }
 
     var isCatchAll: Bool { kind == "matchall" && actions == [.catchAll] }
 }
@@ -65,6 +67,10 @@ extension FilterAction {
 
     /// What is excluded meets no filter of ours any more, and goes where it was going.
     static let exclude = FilterAction(.pass, cookie: Array("squall".utf8))
+
+    static func enter(_ chain: UInt32) -> FilterAction {
+        FilterAction(.enter(chain: chain), cookie: Array("squall".utf8))
+    }
 
     static func redirect(to ifb: Link) -> FilterAction {
         FilterAction(.redirect(to: ifb.index), cookie: Array(ifb.name.utf8))

@@ -7,8 +7,13 @@ extension DeadMansProgram {
     init(removing classes: Set<TrafficClass>, from base: TrafficBase, resetsQueueLengths: Bool) {
         self.init()
         for interface in base.interfaces {
-            let places = classes.flatMap { each in
-                each.boxes.map { Filter.Place(of: $0, in: each, on: interface.index) }
+            let boxes = classes.flatMap { each in each.boxes.map { (each, $0) } }
+            let entrances = TrafficEntrance.all(of: boxes.map(\.1))
+            for place in Set(entrances.map { Filter.Place($0, on: interface.index) }) {
+                send(PreparedRequest.deleteFilters(ofKind: "bpf", at: place))
+            }
+            let places = boxes.flatMap { each, box in
+                entrances.ways(to: box).map { Filter.Place(of: box, in: each, behind: $0, on: interface.index) }
             }
             // Those of more sessions go last.
             for place in Set(places).sorted(by: { $0.preference > $1.preference }) {

@@ -28,10 +28,11 @@ package struct EtherType: Hashable, Sendable {
 /// A filter as the kernel lists it.
 package struct Filter: Hashable, Sendable {
     package let place: Place
-    package let chain: UInt32
     /// Its name within its place. 0 stands for the place itself, which the kernel lists before its filters.
     package let handle: UInt32
     package let kind: String
+    /// Of a program, as who made the filter called it.
+    package let name: String?
     /// Nil where it is not known: of other kinds than flower and matchall, and where flower looks at more than we do.
     package let match: FlowerMatch?
     package let actions: [FilterAction]
@@ -43,8 +44,13 @@ package struct Filter: Hashable, Sendable {
         /// Smaller numbers are asked first. The kernel lets one hold only one kind and one EtherType.
         package let preference: UInt16
         package let etherType: EtherType
+        /// 0 is asked; any other only when a filter leads there.
+        package let chain: UInt32
 
-        package init(interface: Int32, hook: ClsactHook, preference: UInt16, etherType: EtherType) {
+        package init(
+            interface: Int32, hook: ClsactHook, preference: UInt16, etherType: EtherType, chain: UInt32 = 0
+        ) {
+            self.chain = chain
             self.interface = interface
             self.hook = hook
             self.preference = preference
@@ -59,10 +65,10 @@ extension Filter {
         let attributes = message.attributes(after: tcmsg.self)
         guard let kind = attributes.string(TCA_KIND) else { return nil }
         let options = attributes.nested(TCA_OPTIONS)
-        self.place = Place(header, hook: hook)
-        self.chain = attributes.value(TCA_CHAIN, as: UInt32.self) ?? 0
+        self.place = Place(header, hook: hook, chain: attributes.value(TCA_CHAIN, as: UInt32.self) ?? 0)
         self.handle = header.tcm_handle
         self.kind = kind
+        self.name = kind == "bpf" ? options?.string(TCA_BPF_NAME) : nil
         switch kind {
         case "flower":
             match = options.flatMap(FlowerMatch.init)
@@ -70,6 +76,9 @@ extension Filter {
         case "matchall":
             match = .everything
             actions = options?.nested(TCA_MATCHALL_ACT).map(FilterAction.actions) ?? []
+        case "bpf":
+            match = nil
+            actions = options?.nested(TCA_BPF_ACT).map(FilterAction.actions) ?? []
         default:
             match = nil
             actions = []
@@ -79,10 +88,11 @@ extension Filter {
 
 extension Filter.Place {
     /// The kernel keeps preference and EtherType in one number, the latter in network order.
-    fileprivate init(_ header: tcmsg, hook: ClsactHook) {
+    fileprivate init(_ header: tcmsg, hook: ClsactHook, chain: UInt32) {
         self.init(
             interface: header.tcm_ifindex, hook: hook, preference: UInt16(header.tcm_info >> 16),
-            etherType: EtherType(rawValue: UInt16(bigEndian: UInt16(truncatingIfNeeded: header.tcm_info))))
+            etherType: EtherType(rawValue: UInt16(bigEndian: UInt16(truncatingIfNeeded: header.tcm_info))),
+            chain: chain)
     }
 
     fileprivate func header(handle: UInt32) -> tcmsg {
@@ -94,7 +104,9 @@ extension Filter.Place {
         return header
     }
 
-    fileprivate var subject: String { "\(hook) preference \(preference) of interface \(interface)" }
+    fileprivate var subject: String {
+        "\(hook) preference \(preference)\(chain == 0 ? "" : " chain \(chain)") of interface \(interface)"
+    }
 }
 
 extension NetlinkSocket {
@@ -128,6 +140,7 @@ extension NetlinkSocket {
         let request = NetlinkRequest(
             "RTM_GETTFILTER", type: RTM_GETTFILTER, flags: 0, header: place.header(handle: 1))
         request.put(TCA_KIND, string: "matchall")
+        request.put(TCA_CHAIN, place.chain)
         do throws(NetlinkError) {
             return Filter(try ask(request, on: place.subject), hook: place.hook)
         } catch let error where error.errno == .noEntry {
@@ -149,6 +162,7 @@ extension NetlinkSocket {
         let request = NetlinkRequest(
             "RTM_NEWTFILTER", type: RTM_NEWTFILTER, flags: flags, header: place.header(handle: handle ?? 0))
         request.put(TCA_KIND, string: "flower")
+        request.put(TCA_CHAIN, place.chain)
         request.nest(TCA_OPTIONS) {
             request.put(TCA_FLOWER_KEY_ETH_TYPE, place.etherType.rawValue.bigEndian)
             match.write(to: request)
@@ -165,9 +179,36 @@ extension NetlinkSocket {
         let request = NetlinkRequest(
             "RTM_NEWTFILTER", type: RTM_NEWTFILTER, flags: NLM_F_CREATE | NLM_F_EXCL, header: place.header(handle: 0))
         request.put(TCA_KIND, string: "matchall")
+        request.put(TCA_CHAIN, place.chain)
         request.nest(TCA_OPTIONS) {
             request.put(TCA_MATCHALL_FLAGS, UInt32(TCA_CLS_FLAGS_SKIP_HW))
             action.write(to: request, as: TCA_MATCHALL_ACT)
+        }
+        try change(request, on: place.subject)
+    }
+
+    /// Adds a filter that matches what processes of a cgroup, and of those below it, send.
+    ///
+    /// - Parameter name: By which its owner knows it again.
+    /// - Throws: `ENOSPC` when more cgroups are looked for than there are programs.
+    ///
+    /// The corresponding request is `RTM_NEWTFILTER`.
+    package func addClassifier(
+        of cgroup: UInt64, named name: String, at place: Filter.Place, among classifiers: CgroupClassifiers,
+        action: FilterAction
+    ) throws(NetlinkError) {
+        guard let program = classifiers.program(for: cgroup) else {
+            throw NetlinkError("RTM_NEWTFILTER", on: place.subject, errno: .noSpace)
+        }
+        let request = NetlinkRequest(
+            "RTM_NEWTFILTER", type: RTM_NEWTFILTER, flags: NLM_F_CREATE | NLM_F_EXCL, header: place.header(handle: 0))
+        request.put(TCA_KIND, string: "bpf")
+        request.put(TCA_CHAIN, place.chain)
+        request.nest(TCA_OPTIONS) {
+            request.put(TCA_BPF_FD, program)
+            request.put(TCA_BPF_NAME, string: name)
+            request.put(TCA_BPF_FLAGS_GEN, UInt32(TCA_CLS_FLAGS_SKIP_HW))
+            action.write(to: request, as: TCA_BPF_ACT)
         }
         try change(request, on: place.subject)
     }
@@ -178,8 +219,7 @@ extension NetlinkSocket {
     /// The corresponding request is `RTM_DELTFILTER`.
     package func delete(_ filter: Filter) throws(NetlinkError) {
         try change(
-            .deleteFilters(ofKind: filter.kind, at: filter.place, handle: filter.handle, chain: filter.chain),
-            on: filter.place.subject)
+            .deleteFilters(ofKind: filter.kind, at: filter.place, handle: filter.handle), on: filter.place.subject)
     }
 }
 
@@ -192,13 +232,11 @@ extension NetlinkRequest {
     }
 
     /// - Parameter handle: 0 for all filters of the place.
-    static func deleteFilters(
-        ofKind kind: String, at place: Filter.Place, handle: UInt32 = 0, chain: UInt32 = 0
-    ) -> NetlinkRequest {
+    static func deleteFilters(ofKind kind: String, at place: Filter.Place, handle: UInt32 = 0) -> NetlinkRequest {
         let request = NetlinkRequest(
             "RTM_DELTFILTER", type: RTM_DELTFILTER, flags: 0, header: place.header(handle: handle))
         request.put(TCA_KIND, string: kind)
-        request.put(TCA_CHAIN, chain)
+        request.put(TCA_CHAIN, place.chain)
         return request
     }
 }

@@ -13,6 +13,8 @@ package struct FilterAction: Hashable, Sendable {
         case `continue`
         /// Let it go where it was going, whatever filters follow.
         case pass
+        /// Ask the filters of another chain, and none that follow; a packet that meets none of those goes where it was going.
+        case enter(chain: UInt32)
         case other(kind: String)
     }
 
@@ -58,6 +60,8 @@ extension FilterAction.Verb {
             switch options.value(TCA_GACT_PARMS, as: tc_gact.self)?.action {
             case TC_ACT_UNSPEC: self = .continue
             case TC_ACT_OK: self = .pass
+            case .some(let action) where UInt32(bitPattern: action) & ~Self.chains == Self.enterChain:
+                self = .enter(chain: UInt32(bitPattern: action) & Self.chains)
             default: return nil
             }
         default: return nil
@@ -75,10 +79,16 @@ extension FilterAction.Verb {
             request.nest(TCA_ACT_OPTIONS) { request.put(TCA_MIRRED_PARMS, parameters) }
         case .continue: Self.write(verdict: TC_ACT_UNSPEC, to: request)
         case .pass: Self.write(verdict: TC_ACT_OK, to: request)
+        case .enter(let chain): Self.write(verdict: Int32(bitPattern: Self.enterChain | chain), to: request)
         case .other(let kind):
             preconditionFailure("\(kind) is read, never written")
         }
     }
+
+    /// `TC_ACT_GOTO_CHAIN`, a macro that Swift does not see.
+    private static let enterChain: UInt32 = 2 << 28
+    /// The numbers that a chain can have.
+    fileprivate static let chains: UInt32 = (1 << 28) - 1
 
     private static func write(verdict: Int32, to request: borrowing NetlinkRequest) {
         var parameters = tc_gact()
