@@ -234,7 +234,7 @@ let package = Package(
         tests(of: "Systemd", in: .kernel, imports: ["Systemd"]),
         tests(of: "Cgroups", in: .kernel, imports: ["Cgroups", "LinuxSystem", "TestKit"]),
         tests(of: "NameResolution", in: .kernel, imports: ["NameResolution"]),
-        tests(of: "Hardening", in: .kernel, imports: ["Hardening", "LinuxSystem"]),
+        tests(of: "Hardening", in: .kernel, imports: ["Hardening", "LinuxSystem", "Netlink"]),
         tests(
             of: "Processes", in: .kernel, imports: ["Processes", "Cgroups", "Namespaces", "LinuxSystem", "TestKit"]),
         tests(

@@ -277,8 +277,15 @@ def test_a_pod_on_the_nodes_network_is_hit_where_that_is_allowed(agent, world, p
         assert code(agent, pod) == "target-protected"
         policy(guardrails={"hostNetwork": "allowed"})
         assert code(agent, pod) is None
-        # The node's network is nobody's to shape, whatever a policy says.
-        assert agent.tenant.inject("network-latency", pod.selector, {"latency": "10ms"}).code == "target-refused"
+        # Of the node's network the pod's own traffic, and nobody else's.
+        session = agent.tenant.begin("network-latency", pod.selector, {"latency": "200ms"}, duration="60s")
+        peer = world.peer.ip
+        assert min(pod.ping(peer, 3)) >= 200
+        nodes = subprocess.run(["ping", "-c", "3", "-i", "0.2", peer], capture_output=True, text=True, check=True)
+        assert float(nodes.stdout.split("= ")[-1].split("/")[0]) < 100
+        assert agent.tenant.end(session).body["revertVerified"]
+        answer = agent.tenant.inject("network-latency", pod.selector, {"latency": "10ms", "direction": "both"})
+        assert (answer.code, answer.body["field"]) == ("field-invalid", "parameters.direction"), answer
     finally:
         pod.remove()
 

@@ -17,7 +17,7 @@ extension Scheduler {
     package struct SharingSession: Sendable {
         package let report: SessionReport
         package let hasSameCgroup: Bool
-        /// Never said of the node's own network namespace, in which no session acts.
+        /// Never said of the node's own network namespace, in which each session acts on one cgroup.
         package let hasSameNetwork: Bool
     }
 

@@ -1,6 +1,7 @@
 import Glibc
 import Hardening
 import LinuxSystem
+import Netlink
 import Synchronization
 import Testing
 
@@ -81,6 +82,14 @@ struct SystemCallFilterTests {
             for thread in threads { pthread_join(thread, nil) }
             precondition(sum.withLock { $0 } == 4950)
             exit(0)
+        }
+    }
+
+    @Test func `lets the engine load no code into the kernel`() async {
+        await #expect(processExitsWith: .success) {
+            try SystemCallFilter.engine.load()
+            let refusal = #expect(throws: SystemCallError.self) { try CgroupClassifiers() }
+            exit(refusal?.call == "bpf BPF_MAP_CREATE" && refusal?.errno == .notPermitted ? 0 : 1)
         }
     }
 
