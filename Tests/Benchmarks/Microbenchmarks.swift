@@ -139,7 +139,7 @@ enum Part: String, CaseIterable {
         guard let file = fopen(path, "w") else { throw SystemCallError("fopen", on: path, errno: .current) }
         fputs((["keys": [key.publicKey.jwk]] as JSON).text, file)
         fclose(file)
-        let keys = try KeyDirectory(loading: directory).keys
+        let keys = KeyDirectory(watching: directory).keys
         let token = try CompactJWS.token(signing: Self.claims, with: key)
         let verifier = RequestVerifier(node: "node-1")
         try await stopwatch.measure(rawValue) {

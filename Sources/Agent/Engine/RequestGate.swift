@@ -53,14 +53,12 @@ actor RequestGate {
 
     /// Takes keys and policy as they are now. What is bad leaves in force what was good.
     func look() async {
-        var hasChanged = false
-        do {
-            hasChanged = try keys.reloadIfChanged(at: .now)
-            if hasChanged { audit.record(AuditEvent(.keys, [("count", .integer(Int64(keys.keys.count)))])) }
-        } catch {
-            hasChanged = true
-            log("tenants' keys were not reloaded: \(error)", .error)
-            audit.record(AuditEvent(.keys, [("problem", .string("\(error)"))]))
+        let reload = keys.reloadIfChanged(at: .now)
+        var hasChanged = reload.hasChanged
+        if hasChanged { audit.record(AuditEvent(.keys, [("count", .integer(Int64(keys.keys.count)))])) }
+        for problem in reload.problems {
+            log("a tenant's keys were not reloaded: \(problem)", .error)
+            audit.record(AuditEvent(.keys, [("problem", .string("\(problem)"))]))
         }
         if policy.reloadIfChanged(at: .now) {
             hasChanged = true
@@ -82,7 +80,7 @@ actor RequestGate {
 
     /// Says what there is to begin with.
     func begin() async {
-        if let failure = keysFailure { log("tenants' keys were not loaded: \(failure)", .error) }
+        for failure in keys.failures { log("a tenant's keys were not loaded: \(failure)", .error) }
         if let failure = policyFailure { log("there is no policy, so nobody may do anything: \(failure)", .error) }
         recordPolicy()
         await enforce()
@@ -120,7 +118,10 @@ actor RequestGate {
     }
 
     /// Why the keys on disk are not those in force; nil when they are.
-    var keysFailure: String? { keys.failure.map { "\($0)" } }
+    var keysFailure: String? {
+        let others = keys.failures.count - 1
+        return keys.failures.first.map { "\($0)" + (others > 0 ? "; and \(others) more" : "") }
+    }
     /// Why the policy on disk is not the one in force; nil when it is.
     var policyFailure: String? { policy.failure }
 }

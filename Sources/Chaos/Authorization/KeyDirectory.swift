@@ -1,114 +1,108 @@
 import ChaosModel
 package import LinuxSystem
+import Signatures
 
 /// The tenants' public keys as files `TENANT.jwks.json` in one directory, looked at again while the agent runs.
-/// One bad file refuses the whole load: then what was in force before stays in force.
+/// A bad file is its tenant's alone: of that tenant what was in force before stays in force, as long as there is a file.
 package struct KeyDirectory: Sendable {
     package static let maximumFileLength = 65536
     private static let suffix = ".jwks.json"
 
     package let path: String
     package private(set) var keys: TenantKeys
-    /// Why the directory as it is now is not in force; nil when it is.
-    package private(set) var failure: KeyDirectoryError?
+    /// Why the directory as it is now is not in force, or not all of it; empty when it is.
+    package private(set) var failures: [KeyDirectoryError] = []
     private var stamps: [FileStamp]
     private var nextLook: BootInstant
 
-    package init(loading path: String) throws(KeyDirectoryError) {
-        self.path = path
-        // Before the files are read: a change while they are read is then seen as one.
-        stamps = try Self.stamps(in: path)
-        keys = try Self.load(stamps, in: path)
-        nextLook = .now
-    }
-
-    /// A directory that is looked at from now on, whether or not its keys can be loaded now: `failure` says why not.
+    /// A directory that is looked at from now on, whether or not all its keys can be loaded now: `failures` says why not.
     package init(watching path: String) {
         self.path = path
         keys = TenantKeys()
         stamps = []
         nextLook = .now
-        do throws(KeyDirectoryError) {
-            try reload()
-        } catch {
-            failure = error
-        }
+        reload()
     }
 
     /// Reads all files again if any has changed, and looks for that at most once a second.
     ///
-    /// - Returns: Whether other keys are in force now.
-    /// - Throws: Once for each change that cannot be loaded; `failure` keeps saying so.
-    package mutating func reloadIfChanged(at now: BootInstant) throws(KeyDirectoryError) -> Bool {
-        guard now >= nextLook else { return false }
+    /// - Returns: Whether other keys are in force now, and what is wrong that was not before; `failures` keeps saying so.
+    package mutating func reloadIfChanged(
+        at now: BootInstant
+    ) -> (hasChanged: Bool, problems: [KeyDirectoryError]) {
+        guard now >= nextLook else { return (false, []) }
         nextLook = now + .seconds(1)
-        do throws(KeyDirectoryError) {
-            let current = try Self.stamps(in: path)
-            // What could not be read for a moment is read again.
-            guard current != stamps || failure != nil else { return false }
-            try load(current)
-        } catch {
-            guard error != failure else { return false }
-            failure = error
-            throw error
-        }
-        return true
+        let known = (signers: keys.signers, failures: Set(failures))
+        // What could not be read for a moment is read again.
+        if isOutdated { reload() }
+        return (keys.signers != known.signers, failures.filter { !known.failures.contains($0) })
     }
 
     /// Whether the files are others than those in force.
     package var isOutdated: Bool {
         do throws(KeyDirectoryError) {
-            return try Self.stamps(in: path) != stamps || failure != nil
+            return try Self.stamps(in: path) != stamps || !failures.isEmpty
         } catch {
             return true
         }
     }
 
     /// Reads all files again.
-    package mutating func reload() throws(KeyDirectoryError) {
+    package mutating func reload() {
         do throws(KeyDirectoryError) {
-            try load(Self.stamps(in: path))
+            // Before the files are read: a change while they are read is then seen as one.
+            stamps = try Self.stamps(in: path)
         } catch {
-            failure = error
-            throw error
+            failures = [error]
+            return
         }
-    }
-
-    private mutating func load(_ current: [FileStamp]) throws(KeyDirectoryError) {
-        stamps = current
-        do throws(KeyDirectoryError) {
-            keys = try Self.load(current, in: path)
-        } catch {
-            // Whose file is gone is trusted no more, whatever is wrong with another's.
-            let names = Set(current.map(\.name))
-            keys.keep { names.contains($0.name + Self.suffix) }
-            throw error
-        }
-        failure = nil
-    }
-
-    private static func load(_ stamps: [FileStamp], in directory: String) throws(KeyDirectoryError) -> TenantKeys {
-        var keys = TenantKeys()
+        failures = []
+        var sets: [(tenant: Tenant, path: String, keys: [PublicKey])] = []
+        var fresh = TenantKeys()
         for stamp in stamps {
-            let path = "\(directory)/\(stamp.name)"
-            guard let tenant = Tenant(stamp.name.dropLast(suffix.count)) else {
-                throw KeyDirectoryError(
-                    path: path,
-                    reason: "a tenant's name is 1 to 63 lower-case letters, digits and inner hyphens")
+            let file = "\(path)/\(stamp.name)"
+            guard let tenant = Tenant(stamp.name.dropLast(Self.suffix.count)) else {
+                let reason = "a tenant's name is 1 to 63 lower-case letters, digits and inner hyphens"
+                failures.append(KeyDirectoryError(path: file, reason: reason))
+                continue
             }
-            let bytes: [UInt8]
-            do throws(SystemCallError) {
-                bytes = try ConfigurationFile.read(path, atMost: maximumFileLength)
+            do throws(KeyDirectoryError) {
+                sets.append((tenant, file, try Self.read(file, of: tenant)))
             } catch {
-                throw KeyDirectoryError(path: path, reason: "\(error.call): \(error.errno)")
-            }
-            do throws(KeySetError) {
-                try keys.add(jwks: bytes, of: tenant)
-            } catch {
-                throw KeyDirectoryError(path: path, reason: "\(error)")
+                failures.append(error)
+                fresh.add(from: keys, of: tenant)
             }
         }
-        return keys
+        // Whose it is when two claim a name, nobody can tell.
+        let owners = Dictionary(grouping: sets.flatMap { set in set.keys.map { ($0.id, set.tenant) } }, by: \.0)
+            .mapValues { $0.map(\.1) }
+        for set in sets {
+            do throws(KeySetError) {
+                for key in set.keys {
+                    guard let other = owners[key.id]?.first(where: { $0 != set.tenant }) else { continue }
+                    throw .ambiguousKeyID(key.id, other: other)
+                }
+                try fresh.add(set.keys, of: set.tenant)
+            } catch {
+                failures.append(KeyDirectoryError(path: set.path, reason: "\(error)"))
+                fresh.add(from: keys, of: set.tenant)
+            }
+        }
+        keys = fresh
+    }
+
+    private static func read(_ path: String, of tenant: Tenant) throws(KeyDirectoryError) -> [PublicKey] {
+        let bytes: [UInt8]
+        do throws(SystemCallError) {
+            bytes = try ConfigurationFile.read(path, atMost: maximumFileLength)
+        } catch {
+            throw KeyDirectoryError(path: path, reason: "\(error.call): \(error.errno)")
+        }
+        do throws(KeySetError) {
+            return try TenantKeys.set(jwks: bytes, of: tenant)
+        } catch {
+            throw KeyDirectoryError(path: path, reason: "\(error)")
+        }
     }
 
     /// Files that begin with a dot are not keys: a mounted Kubernetes Secret keeps its versions in such.

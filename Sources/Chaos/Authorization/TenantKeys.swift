@@ -38,15 +38,24 @@ package struct TenantKeys: Sendable {
     /// Everybody who is trusted.
     package var signers: Set<Signer> { Set(entries.values.map(Signer.init)) }
 
-    mutating func keep(where isWanted: (Tenant) -> Bool) {
-        entries = entries.filter { isWanted($0.value.tenant) }
-    }
-
     subscript(keyID: String) -> Entry? { entries[keyID] }
 
-    /// Adds the keys of a JWK Set (RFC 7517, section 5). A `kid` that two keys share, also of two tenants, names
-    /// neither.
-    mutating func add(jwks bytes: [UInt8], of tenant: Tenant) throws(KeySetError) {
+    /// Adds all keys of a tenant, or none.
+    mutating func add(_ set: [PublicKey], of tenant: Tenant) throws(KeySetError) {
+        for key in set {
+            if let other = entries[key.id] { throw .ambiguousKeyID(key.id, other: other.tenant) }
+        }
+        guard entries.count + set.count <= Self.maximumCount else { throw .tooMany }
+        for key in set { entries[key.id] = Entry(tenant: tenant, key: key) }
+    }
+
+    /// Adds the keys that a tenant has among others, but for those whose name is taken by now.
+    mutating func add(from others: TenantKeys, of tenant: Tenant) {
+        for (id, entry) in others.entries where entry.tenant == tenant && entries[id] == nil { entries[id] = entry }
+    }
+
+    /// The keys of a JWK Set (RFC 7517, section 5). A `kid` that two keys share names neither.
+    static func set(jwks bytes: [UInt8], of tenant: Tenant) throws(KeySetError) -> [PublicKey] {
         let document: JSON
         do throws(JSONError) {
             document = try JSON(parsing: bytes)
@@ -54,6 +63,8 @@ package struct TenantKeys: Sendable {
             throw .notJSON(error)
         }
         guard let keys = document["keys"]?.arrayValue else { throw .noKeys }
+        var set: [PublicKey] = []
+        var names: Set<String> = []
         for (index, jwk) in keys.enumerated() {
             let key: PublicKey
             do throws(JWKError) {
@@ -61,10 +72,10 @@ package struct TenantKeys: Sendable {
             } catch {
                 throw .badKey(index: index, error)
             }
-            if let other = entries[key.id] { throw .ambiguousKeyID(key.id, other: other.tenant) }
-            guard entries.count < Self.maximumCount else { throw .tooMany }
-            entries[key.id] = Entry(tenant: tenant, key: key)
+            guard names.insert(key.id).inserted else { throw .ambiguousKeyID(key.id, other: tenant) }
+            set.append(key)
         }
+        return set
     }
 }
 

@@ -29,7 +29,7 @@ struct TokenSignerTests {
         try OwnedDescriptor.open(file, O_WRONLY | O_CREAT, mode: 0o600)
             .writeAll((["keys": [key.publicKey.jwk]] as JSON).bytes, subject: file)
         defer { unlink(file) }
-        keys = try KeyDirectory(loading: folder).keys
+        keys = KeyDirectory(watching: folder).keys
     }
 
     /// The node's side of it.

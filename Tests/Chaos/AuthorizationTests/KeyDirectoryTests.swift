@@ -16,27 +16,20 @@ struct KeyDirectoryTests {
         second = try PrivateKey(generating: .es256, id: "k2").publicKey.jwk
     }
 
-    private func refusal() -> KeyDirectoryError? {
-        do throws(KeyDirectoryError) {
-            _ = try KeyDirectory(loading: folder.path)
-            return nil
-        } catch {
-            return error
-        }
-    }
+    private func refusal() -> KeyDirectoryError? { KeyDirectory(watching: folder.path).failures.first }
 
     @Test func `loads the keys of every tenant, and no other files`() throws {
         try folder.write([first], of: "acme")
         try folder.write([second], of: "umbrella")
         try folder.write("not JSON", to: "README.md")
         try folder.write("not JSON", to: ".acme.jwks.json")
-        let counts = try KeyDirectory(loading: folder.path).keys.counts
+        let counts = KeyDirectory(watching: folder.path).keys.counts
         #expect(counts.map { "\($0.key) \($0.value)" }.sorted() == ["acme 1", "umbrella 1"])
     }
 
     @Test func `loads nothing from an empty directory, and refuses one that is not there`() throws {
-        #expect(try KeyDirectory(loading: folder.path).keys.count == 0)
-        #expect(throws: KeyDirectoryError.self) { try KeyDirectory(loading: folder.path + "/missing") }
+        #expect(KeyDirectory(watching: folder.path).keys.count == 0)
+        #expect(KeyDirectory(watching: folder.path + "/missing").failures.count == 1)
     }
 
     @Test func `refuses a private key, by file and place`() throws {
@@ -52,8 +45,14 @@ struct KeyDirectoryTests {
         #expect(refusal()?.reason == "kid \"k1\" already names a key of tenant acme")
         try folder.write([first], of: "acme")
         try folder.write([namesake], of: "umbrella")
-        #expect(refusal()?.reason == "kid \"k1\" already names a key of tenant acme")
-        #expect(refusal()?.path == folder.path + "/umbrella.jwks.json")
+        // Neither has it.
+        let directory = KeyDirectory(watching: folder.path)
+        #expect(
+            directory.failures.map { "\($0)" }
+                == [("acme", "umbrella"), ("umbrella", "acme")].map {
+                    "\(folder.path)/\($0).jwks.json: kid \"k1\" already names a key of tenant \($1)"
+                })
+        #expect(directory.keys.count == 0)
     }
 
     @Test(arguments: [
@@ -94,48 +93,58 @@ struct KeyDirectoryTests {
         }
         #expect(refusal()?.reason == "more than 1000 keys in all")
         try folder.write([], of: "t1000")
-        #expect(try KeyDirectory(loading: folder.path).keys.count == 1000)
+        #expect(KeyDirectory(watching: folder.path).keys.count == 1000)
     }
 
     @Test func `sees a change within a second, and does not look before`() throws {
         try folder.write([first], of: "acme")
-        var directory = try KeyDirectory(loading: folder.path)
+        var directory = KeyDirectory(watching: folder.path)
         let start = BootInstant.now
-        #expect(try !directory.reloadIfChanged(at: start + .seconds(1)))
+        #expect(!directory.reloadIfChanged(at: start + .seconds(1)).hasChanged)
         try folder.write([first, second], of: "acme")
-        #expect(try !directory.reloadIfChanged(at: start + .milliseconds(1900)))
-        #expect(try directory.reloadIfChanged(at: start + .milliseconds(2000)))
+        #expect(!directory.reloadIfChanged(at: start + .milliseconds(1900)).hasChanged)
+        #expect(directory.reloadIfChanged(at: start + .milliseconds(2000)).hasChanged)
         #expect(directory.keys.count == 2)
         unlink(folder.path + "/acme.jwks.json")
-        #expect(try directory.reloadIfChanged(at: start + .seconds(4)))
+        #expect(directory.reloadIfChanged(at: start + .seconds(4)).hasChanged)
         #expect(directory.keys.count == 0)
     }
 
-    @Test func `keeps the keys in force when a change is bad, and says so once`() throws {
+    @Test func `what is wrong with one tenant's file is nobody else's, and is said once`() throws {
         try folder.write([first], of: "acme")
-        var directory = try KeyDirectory(loading: folder.path)
+        var directory = KeyDirectory(watching: folder.path)
         let start = BootInstant.now
-        try folder.write("{", to: "umbrella.jwks.json")
-        #expect(throws: KeyDirectoryError.self) { try directory.reloadIfChanged(at: start + .seconds(1)) }
-        #expect(directory.keys.count == 1)
-        #expect(directory.failure?.path == folder.path + "/umbrella.jwks.json")
-        #expect(try !directory.reloadIfChanged(at: start + .seconds(2)))
-        #expect(directory.failure != nil)
+        // Of a file that a power cut left empty, what was in force stays; others come and go.
+        try folder.write("", to: "acme.jwks.json")
         try folder.write([second], of: "umbrella")
-        #expect(try directory.reloadIfChanged(at: start + .seconds(3)))
-        #expect(directory.keys.count == 2)
-        #expect(directory.failure == nil)
+        let reload = directory.reloadIfChanged(at: start + .seconds(1))
+        #expect(reload.hasChanged && reload.problems.map(\.path) == [folder.path + "/acme.jwks.json"])
+        #expect(directory.keys.counts.map { "\($0.key) \($0.value)" }.sorted() == ["acme 1", "umbrella 1"])
+        let again = directory.reloadIfChanged(at: start + .seconds(2))
+        #expect(!again.hasChanged && again.problems.isEmpty && directory.failures == reload.problems)
+        // From the beginning, too.
+        #expect(KeyDirectory(watching: folder.path).keys.counts.map { "\($0.key)" } == ["umbrella"])
+        // Nobody takes a name that is still in force.
+        try folder.write([second, first], of: "umbrella")
+        #expect(directory.reloadIfChanged(at: start + .seconds(3)).problems.count == 1)
+        #expect(directory.keys.counts.map { "\($0.key) \($0.value)" }.sorted() == ["acme 1", "umbrella 1"])
+        // Whose file is gone is trusted no more.
+        unlink(folder.path + "/acme.jwks.json")
+        #expect(directory.reloadIfChanged(at: start + .seconds(4)).hasChanged)
+        #expect(directory.keys.counts.map { "\($0.key) \($0.value)" } == ["umbrella 2"])
+        #expect(directory.failures.isEmpty)
     }
 
     @Test func `keeps the keys in force when the directory goes away`() throws {
         try folder.write([first], of: "acme")
-        var directory = try KeyDirectory(loading: folder.path)
+        var directory = KeyDirectory(watching: folder.path)
         let start = BootInstant.now
         #expect(rename(folder.path, folder.path + ".away") == 0)
         defer { rename(folder.path + ".away", folder.path) }
-        #expect(throws: KeyDirectoryError.self) { try directory.reloadIfChanged(at: start + .seconds(1)) }
-        #expect(try !directory.reloadIfChanged(at: start + .seconds(2)))
-        #expect(throws: KeyDirectoryError.self) { try directory.reload() }
+        let reload = directory.reloadIfChanged(at: start + .seconds(1))
+        #expect(!reload.hasChanged && reload.problems.count == 1)
+        #expect(directory.reloadIfChanged(at: start + .seconds(2)).problems.isEmpty)
+        directory.reload()
         #expect(directory.keys.count == 1)
     }
 
@@ -145,10 +154,10 @@ struct KeyDirectoryTests {
         try folder.write((["keys": [first, second]] as JSON).text, to: ".v2")
         symlink(".v1", folder.path + "/.data")
         symlink(".data", folder.path + "/acme.jwks.json")
-        var directory = try KeyDirectory(loading: folder.path)
+        var directory = KeyDirectory(watching: folder.path)
         symlink(".v2", folder.path + "/.next")
         #expect(rename(folder.path + "/.next", folder.path + "/.data") == 0)
-        #expect(try directory.reloadIfChanged(at: .now + .seconds(1)))
+        #expect(directory.reloadIfChanged(at: .now + .seconds(1)).hasChanged)
         #expect(directory.keys.count == 2)
     }
 }

@@ -21,7 +21,7 @@ struct TestNode {
         let folder = try KeyFolder()
         try folder.write([acme.publicKey.jwk, acmeP256.publicKey.jwk], of: "acme")
         try folder.write([umbrella.publicKey.jwk], of: "umbrella")
-        keys = try KeyDirectory(loading: folder.path).keys
+        keys = KeyDirectory(watching: folder.path).keys
     }
 
     static let read: JSON = [
