@@ -339,6 +339,11 @@ class TestSessions:
             f"{SESSION}  ended   -     cpu-stress  shop    expired  container web of pod shop/web-1",
         ]
 
+    def test_tells_of_groups_where_there_are_some(self, cli, gateway, key):
+        gateway.answers["GET /v1/sessions"] = (200, {"sessions": [report() | {"group": "g-0123456789abcdef"}, ENDED]})
+        lines = cli.run("session", "list", *key).stdout.splitlines()
+        assert [line.split()[6] for line in lines] == ["GROUP", "g-0123456789abcdef", "-"]
+
     def test_lists_as_operator_where_the_engine_is(self, cli, engine):
         engine.answers["list"] = (200, {"sessions": []})
         result = cli.run("session", "list")

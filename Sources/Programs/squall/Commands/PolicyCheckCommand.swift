@@ -37,7 +37,7 @@ struct PolicyCheckCommand: ReportingCommand {
                 "tenants": .object(tenants.map { JSON.Member($0.key.name, $0.value.json) })
             ])
         case .table:
-            var table = Table("TENANT", "NAMESPACES", "UNITS", "FAULTS", "LONGEST", "SESSIONS")
+            var table = Table("TENANT", "NAMESPACES", "UNITS", "FAULTS", "LONGEST", "SESSIONS", "CERTIFICATES")
             for (tenant, grant) in tenants {
                 let longest = grant.longestDuration ?? policy.guardrails.longestDuration
                 table.add(
@@ -45,7 +45,9 @@ struct PolicyCheckCommand: ReportingCommand {
                     Table.Cell(grant.units.map(\.text).joined(separator: ",")),
                     Table.Cell(grant.faults.map(\.text).joined(separator: ",")),
                     Table.Cell(min(longest, policy.guardrails.longestDuration).text),
-                    Table.Cell(grant.sessions.map { "\($0)" } ?? "any"))
+                    Table.Cell(grant.sessions.map { "\($0)" } ?? "any"),
+                    Table.Cell(
+                        grant.tlsIdentities.isEmpty ? "-" : grant.tlsIdentities.map(\.text).joined(separator: ",")))
             }
             try output.lines(table.lines(for: output))
         }
@@ -64,6 +66,10 @@ extension Grant {
             ("sessions", sessions.map { .integer(Int64($0)) }),
             ("sessionsPerTarget", sessionsPerTarget.map { .integer(Int64($0)) }),
             ("containers", containerShare.map { .number($0.value) }),
+            (
+                "tlsIdentities",
+                tlsIdentities.isEmpty ? Optional.none : .array(tlsIdentities.map { .string($0.text) })
+            ),
         ])
     }
 }

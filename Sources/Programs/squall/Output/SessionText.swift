@@ -26,14 +26,20 @@ struct SessionText {
 extension SessionText {
     static func list(_ reports: [JSON], for output: Output) -> [String] {
         guard !reports.isEmpty else { return ["no sessions"] }
-        var table = Table("ID", "STATE", "LEFT", "FAULT", "TENANT", "ENDING", "TARGET")
-        for session in reports.map(SessionText.init) {
+        let sessions = reports.map(SessionText.init)
+        // Most sessions are in none.
+        let hasGroups = sessions.contains { $0.text("group") != nil }
+        var table = Table(
+            ["ID", "STATE", "LEFT", "FAULT", "TENANT", "ENDING"] + (hasGroups ? ["GROUP"] : []) + ["TARGET"])
+        for session in sessions {
+            let group: [Table.Cell] = hasGroups ? [Table.Cell(session.text("group") ?? "-")] : []
             table.add(
-                Table.Cell(session.id), Table.Cell(session.state, .ofState(session.state)),
-                Table.Cell(session.remaining.map(Self.rounded) ?? "-"), Table.Cell(session.fault),
-                Table.Cell(session.tenant),
-                session.ending.map { Table.Cell($0, session.isVerified ? nil : .bad) } ?? "-",
-                Table.Cell(session.target))
+                [
+                    Table.Cell(session.id), Table.Cell(session.state, .ofState(session.state)),
+                    Table.Cell(session.remaining.map(Self.rounded) ?? "-"), Table.Cell(session.fault),
+                    Table.Cell(session.tenant),
+                    session.ending.map { Table.Cell($0, session.isVerified ? nil : .bad) } ?? "-",
+                ] + group + [Table.Cell(session.target)])
         }
         return table.lines(for: output)
     }

@@ -15,7 +15,9 @@ struct Table {
     private let header: [Cell]?
     private var rows: [[Cell]] = []
 
-    init(_ columns: String...) {
+    init(_ columns: String...) { self.init(columns) }
+
+    init(_ columns: [String]) {
         header = columns.map { Cell($0, .bold) }
     }
 
@@ -26,7 +28,9 @@ struct Table {
 
     var isEmpty: Bool { rows.isEmpty }
 
-    mutating func add(_ cells: Cell...) {
+    mutating func add(_ cells: Cell...) { add(cells) }
+
+    mutating func add(_ cells: [Cell]) {
         rows.append(cells)
     }
 
