@@ -2,21 +2,24 @@ internal import CLibseccomp
 internal import Glibc
 package import LinuxSystem
 
-/// The system calls that a program may make: those of its rules. Every other one fails with `EPERM`.
+/// The system calls that a program may make: those of its rules. Every other one fails with `EPERM`, unless told otherwise.
 package struct SystemCallFilter: Sendable {
     package let name: String
     package let rules: [SystemCallRule]
+    private let allowsOthers: Bool
 
-    package init(name: String, rules: [SystemCallRule]) {
+    package init(name: String, rules: [SystemCallRule], allowsOthers: Bool = false) {
         self.name = name
         self.rules = rules
+        self.allowsOthers = allowsOthers
     }
 
     /// Puts the filter on every thread of this process, and on all that come from it. There is no way back.
     ///
     /// The corresponding system call is `seccomp(2)` with `SECCOMP_FILTER_FLAG_TSYNC`.
     package func load() throws(SystemCallFilterError) {
-        guard let context = seccomp_init(Self.fail(with: EPERM)) else { throw .libseccomp("seccomp_init", .noMemory) }
+        let otherwise = allowsOthers ? UInt32(SCMP_ACT_ALLOW) : Self.fail(with: EPERM)
+        guard let context = seccomp_init(otherwise) else { throw .libseccomp("seccomp_init", .noMemory) }
         defer { seccomp_release(context) }
         try check("seccomp_attr_set", seccomp_attr_set(context, SCMP_FLTATR_CTL_TSYNC, 1))
         for rule in rules { try add(rule, to: context) }

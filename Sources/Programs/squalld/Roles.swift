@@ -30,6 +30,12 @@ func runEngine(_ options: AgentOptions) -> Never {
     } catch {
         exit(code: 71, saying: "the engine cannot give up capabilities: \(error)")
     }
+    do {
+        // Before Dispatch has threads.
+        try SystemCallFilter.early.load()
+    } catch {
+        exit(code: 71, saying: "the engine cannot start: \(error)")
+    }
     if !configuration.givenUp.isEmpty {
         AgentLog.write("the policy needs none of \(configuration.givenUp): given up", .warning)
     }

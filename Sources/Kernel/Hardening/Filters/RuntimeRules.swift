@@ -1,6 +1,18 @@
 internal import Glibc
 internal import LinuxSystem
 
+extension SystemCallFilter {
+    /// For a program with Dispatch that has its own filter only later: nothing is forbidden by it.
+    package static let early = SystemCallFilter(name: "early", rules: [.ignoredPriority], allowsOthers: true)
+}
+
+extension SystemCallRule {
+    /// It is told that this was done.
+    fileprivate static let ignoredPriority = fail(
+        "setpriority", with: Errno(rawValue: 0),
+        because: "Dispatch asks for it of each thread of another priority, and writes to the log when it may not")
+}
+
 extension [SystemCallRule] {
     /// What every Swift program with threads and Dispatch does: glibc, the Swift runtime, libdispatch.
     static let runtime: [SystemCallRule] = [
@@ -19,6 +31,8 @@ extension [SystemCallRule] {
         .allow("prctl", when: .argument(0, is: setName), because: "Dispatch and NIO name their threads"),
         .allow("sched_getaffinity", because: "count the CPUs to size thread pools"),
         .allow("sched_yield", because: "spinning locks of Dispatch and the Swift runtime"),
+
+        .ignoredPriority,
 
         .allow("rt_sigaction", because: "SIGPIPE is ignored, SIGTERM is handled"),
         .allow("rt_sigprocmask", because: "Dispatch's threads block signals"),
