@@ -24,6 +24,10 @@ package enum Effect: Hashable, Sendable {
     case stopped(after: Duration, exitCode: Int32?)
     /// How long all of the target's processes have been stopped; zero when one of them still runs.
     case paused(for: Duration)
+    /// How long the service has been stopped, or was until somebody started it.
+    case down(for: Duration)
+    /// How long the service was not active while it was restarted.
+    case restarted(after: Duration)
 
     /// As a person would say it.
     package var words: String {
@@ -51,6 +55,8 @@ package enum Effect: Hashable, Sendable {
             "stopped after \(Self.rounded(time.seconds, 100)) s"
                 + (exitCode.map { ", with exit code \($0)" } ?? "")
         case .paused(let time): "paused for \(Self.rounded(time.seconds, 10)) s"
+        case .down(let time): "stopped for \(Self.rounded(time.seconds, 10)) s"
+        case .restarted(let time): "active again after \(Self.rounded(time.seconds, 100)) s"
         }
     }
 
@@ -94,6 +100,8 @@ package enum Effect: Hashable, Sendable {
                 ("exitCode", exitCode.map { .integer(Int64($0)) }),
             ]
         case .paused(let time): members += [("pausedSeconds", .number(Self.rounded(time.seconds, 1000)))]
+        case .down(let time): members += [("downSeconds", .number(Self.rounded(time.seconds, 1000)))]
+        case .restarted(let time): members += [("restartSeconds", .number(Self.rounded(time.seconds, 1000)))]
         }
         return .object(members)
     }
@@ -152,6 +160,8 @@ extension Effect {
                 ("stopSeconds", .number(time.seconds)), ("exitCode", exitCode.map { .integer(Int64($0)) }),
             ])
         case .paused(let time): ["pausedSeconds": .number(time.seconds)]
+        case .down(let time): ["downSeconds": .number(time.seconds)]
+        case .restarted(let time): ["restartSeconds": .number(time.seconds)]
         }
     }
 
@@ -194,6 +204,10 @@ extension Effect {
             self = .stopped(after: .seconds(seconds), exitCode: exitCode)
         } else if let seconds = json["pausedSeconds"]?.doubleValue {
             self = .paused(for: .seconds(seconds))
+        } else if let seconds = json["downSeconds"]?.doubleValue {
+            self = .down(for: .seconds(seconds))
+        } else if let seconds = json["restartSeconds"]?.doubleValue {
+            self = .restarted(after: .seconds(seconds))
         } else {
             return nil
         }

@@ -26,7 +26,7 @@ package enum Ending: String, CaseIterable, Sendable {
     case leaseLapsed = "lease-lapsed"
     /// Its target went away.
     case targetGone = "target-gone"
-    /// It has ended its target, as it was to.
+    /// It has done to its target all that it was to.
     case completed
     /// A step could not be performed; what had been done was undone.
     case applyFailed = "apply-failed"
@@ -52,7 +52,7 @@ package enum Ending: String, CaseIterable, Sendable {
         case .cancelled: "it was ended on request"
         case .leaseLapsed: "its lease was not renewed"
         case .targetGone: "its target went away"
-        case .completed: "it has ended its target, as it was to"
+        case .completed: "it has done all that it was to"
         case .applyFailed: "it could not be applied"
         case .groupFailed: "another session of its group could not be applied"
         case .faultEnded: "its fault stopped by itself"

@@ -62,6 +62,8 @@ extension Fault {
 package enum Reach: String, Sendable {
     /// The target's cgroup: one container.
     case container
+    /// The target, a service, and the units that systemd stops with it. Nothing else can be its target.
+    case service
     /// The target's network namespace: every container of the pod.
     case pod
     /// What the target shares with others on the node, as its disk.
@@ -109,6 +111,20 @@ package struct TargetObservation: Sendable {
         self.memoryLimit = memoryLimit
         self.nodeMemory = nodeMemory
         self.diesTogether = diesTogether
+    }
+}
+
+extension TargetObservation {
+    /// The service that the target was named as.
+    ///
+    /// - Throws: `target-refused` for anything else.
+    func service() throws(Problem) -> String {
+        guard let unit = facts.unit.map({ "\($0)" }), unit.hasSuffix(".service") else {
+            throw Problem(
+                .targetRefused, "the target was not named as a service of systemd", field: "target",
+                hint: "name one by --unit, as nginx.service")
+        }
+        return unit
     }
 }
 

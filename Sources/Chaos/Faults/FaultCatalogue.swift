@@ -8,6 +8,8 @@ package enum FaultCatalogue {
         CPUThrottle.self,
         ContainerPause.self,
         ContainerKill.self,
+        ServiceStop.self,
+        ServiceRestart.self,
         ProcessSignal.self,
         MemoryStress.self,
         MemorySqueeze.self,

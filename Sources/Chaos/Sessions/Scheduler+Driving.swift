@@ -82,7 +82,7 @@ extension Scheduler {
 
     /// Why a session really ends: that its target went away may be what it was for.
     private func ending(_ reason: Ending, of session: LiveSession) async -> Ending {
-        guard reason == .targetGone else { return reason }
+        guard reason == .targetGone || reason == .completed else { return reason }
         await measure(session)
         let hasStoppedIt = session.steps.contains { if case .stopped = $0.effect { true } else { false } }
         return hasStoppedIt ? .completed : reason
@@ -211,6 +211,7 @@ extension Scheduler {
         case .stopFailed(let reason):
             session.tell("stop-failed", reason)
             endUnlessGone(session)
+        case .completed: session.post(.end(.completed))
         }
     }
 

@@ -318,6 +318,20 @@ extension Scheduler {
         let steps = try fault.plan(for: observation)
         let intents = try await runner.prepare(steps, on: target)
         try refuseBesideStuck(intents)
+        for unit in intents.flatMap(\.stoppedBeside) {
+            do throws(Problem) {
+                try gate.admit(unit: unit)
+            } catch {
+                throw Problem(
+                    error.code, "systemd would stop \(unit) too, which depends on the target: \(error.message)",
+                    field: error.field, hint: error.hint)
+            }
+        }
+        if injection.onRestart == .reinject, intents.contains(where: \.outlivesTarget) {
+            throw Problem(
+                .fieldInvalid, "\(injection.fault) goes on without its target's process, and follows no other",
+                field: "onRestart", hint: "leave it out")
+        }
         return Plan(
             fault: injection.fault, summary: fault.summary, parameters: parameters, target: target.facts,
             intents: intents, notes: fault.notes(on: observation), duration: injection.duration,

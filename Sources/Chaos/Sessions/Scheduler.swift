@@ -201,6 +201,9 @@ extension Scheduler {
         if kills > 0 {
             session.tell("target-oom-killed", "memory ran out: the kernel killed \(kills) of the target's processes")
         }
+        if session.record.intents.contains(where: \.outlivesTarget) {
+            return session.tell("target-stopped", "the target's process ended, as it was to")
+        }
         session.tell("target-gone", "the target's process ended")
         session.post(session.record.onRestart == .reinject ? .targetLost : .end(.targetGone))
     }

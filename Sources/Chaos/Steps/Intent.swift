@@ -10,6 +10,8 @@ package enum Intent: Hashable, Sendable {
     case lowerLimit(LimitLayer, in: TargetFacts.Cgroup)
     case signalProcesses(SignalOrder, in: TargetFacts.Cgroup)
     case stopContainer(ContainerStop)
+    case stopService(FoundService)
+    case restartService(FoundService)
 }
 
 extension Intent {
@@ -25,13 +27,15 @@ extension Intent {
         case .lowerLimit(let layer, let cgroup): "\(layer.summary), of cgroup \(cgroup.path)"
         case .signalProcesses(let order, let cgroup): "\(order.summary), in cgroup \(cgroup.path)"
         case .stopContainer(let stop): stop.summary
+        case .stopService(let service): "have systemd stop \(service.words); all is started again at the end"
+        case .restartService(let service): "have systemd restart \(service.words)"
         }
     }
 
     /// Whether a process runs for it.
     package var runsWorker: Bool {
         switch self {
-        case .shapeTraffic, .lowerLimit, .signalProcesses, .stopContainer: false
+        case .shapeTraffic, .lowerLimit, .signalProcesses, .stopContainer, .stopService, .restartService: false
         case .runWorker, .fillDisk: true
         }
     }
@@ -39,8 +43,24 @@ extension Intent {
     /// Whether it can be taken back.
     package var isReversible: Bool {
         switch self {
-        case .shapeTraffic, .runWorker, .fillDisk, .lowerLimit: true
-        case .signalProcesses, .stopContainer: false
+        case .shapeTraffic, .runWorker, .fillDisk, .lowerLimit, .stopService: true
+        case .signalProcesses, .stopContainer, .restartService: false
+        }
+    }
+
+    /// Whether the end of the target's process is what it is for, and its session goes on without.
+    package var outlivesTarget: Bool {
+        switch self {
+        case .shapeTraffic, .runWorker, .fillDisk, .lowerLimit, .signalProcesses, .stopContainer: false
+        case .stopService, .restartService: true
+        }
+    }
+
+    /// The units of systemd that it stops with the target.
+    package var stoppedBeside: [String] {
+        switch self {
+        case .shapeTraffic, .runWorker, .fillDisk, .lowerLimit, .signalProcesses, .stopContainer: []
+        case .stopService(let service), .restartService(let service): service.dependents
         }
     }
 
@@ -49,14 +69,16 @@ extension Intent {
         switch self {
         case .shapeTraffic(_, let network, _): network.tag
         case .lowerLimit(let layer, let cgroup): LimitKey(cgroup: cgroup, resource: layer.resource).tag
-        case .runWorker, .fillDisk, .signalProcesses, .stopContainer: nil
+        case .runWorker, .fillDisk, .signalProcesses, .stopContainer, .stopService, .restartService: nil
         }
     }
 
     /// Whether something of it can be left when the node was restarted.
     var outlivesBoot: Bool {
         switch self {
-        case .shapeTraffic, .runWorker, .lowerLimit, .signalProcesses, .stopContainer: false
+        // What systemd starts with the node, it has started.
+        case .shapeTraffic, .runWorker, .lowerLimit, .signalProcesses, .stopContainer, .stopService, .restartService:
+            false
         case .fillDisk(let file, _): file.isVisible
         }
     }
@@ -78,6 +100,8 @@ extension Intent {
                 "step": "stop-container", "container": .string(stop.container),
                 "graceSeconds": .integer(stop.graceSeconds),
             ]
+        case .stopService(let service): ["step": "stop-service", "service": service.json]
+        case .restartService(let service): ["step": "restart-service", "service": service.json]
         }
     }
 
@@ -117,6 +141,12 @@ extension Intent {
                 return nil
             }
             self = .stopContainer(ContainerStop(of: container, graceSeconds: grace))
+        case "stop-service":
+            guard let service = json["service"].flatMap(FoundService.init) else { return nil }
+            self = .stopService(service)
+        case "restart-service":
+            guard let service = json["service"].flatMap(FoundService.init) else { return nil }
+            self = .restartService(service)
         default:
             return nil
         }

@@ -17,6 +17,10 @@ package enum Step: Hashable, Sendable {
     case signalProcesses(SignalOrder)
     /// A container that its runtime stops, which cannot be taken back.
     case stopContainer(ContainerStop)
+    /// A service that systemd stops, and starts again.
+    case stopService(String)
+    /// A service that systemd restarts, which cannot be taken back.
+    case restartService(String)
 }
 
 /// What a node must be able to do for a step.

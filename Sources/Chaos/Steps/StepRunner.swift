@@ -30,6 +30,8 @@ package enum StepNews: Sendable {
     case outOfMemory(kills: Int64)
     /// A container that was being stopped is not.
     case stopFailed(String)
+    /// All that it was to do is done.
+    case completed
 }
 
 /// How far an undo came.
@@ -86,6 +88,9 @@ package actor StepRunner {
     /// The cgroups' limits that sessions have lowered.
     var limits: [LimitKey: LoweredLimits] = [:]
     var workers: [WorkerKey: RunningWorker] = [:]
+
+    /// The services that systemd was told to stop or to restart.
+    var services: [WorkerKey: ServiceOrder] = [:]
 
     /// How many processes got a signal.
     var signalled: [WorkerKey: Int] = [:]
@@ -214,6 +219,10 @@ package actor StepRunner {
             case .lowerLimit(let lowered): intents.append(try await prepareLimit(lowered, on: target))
             case .signalProcesses(let order): intents.append(try prepareSignal(order, on: target))
             case .stopContainer(let stop): intents.append(try prepareStop(stop))
+            case .stopService(let unit):
+                intents.append(.stopService(try prepareService(unit, staysStopped: true)))
+            case .restartService(let unit):
+                intents.append(.restartService(try prepareService(unit, staysStopped: false)))
             }
         }
         return intents
@@ -239,6 +248,8 @@ package actor StepRunner {
             try lower(layer, in: cgroup, for: session, on: target, until: deadline)
         case .signalProcesses(let order, _): try signal(order, as: key, on: target)
         case .stopContainer(let order): try await stop(order, as: key, on: target, until: deadline, news: news)
+        case .stopService(let service): try await stopService(service, as: key, until: deadline)
+        case .restartService(let service): try await restartService(service, as: key, until: deadline, news: news)
         }
     }
 
@@ -250,6 +261,8 @@ package actor StepRunner {
         case .runWorker, .fillDisk: await effect(of: WorkerKey(session: session, step: step))
         case .signalProcesses: signalled[WorkerKey(session: session, step: step)].map(Effect.signalled)
         case .stopContainer: await stopEffect(of: WorkerKey(session: session, step: step))
+        case .stopService: downEffect(of: WorkerKey(session: session, step: step))
+        case .restartService: restartEffect(of: WorkerKey(session: session, step: step))
         }
     }
 
@@ -271,6 +284,8 @@ package actor StepRunner {
         // Of an earlier engine's nobody knows whether it was sent.
         case .signalProcesses: .done(signalled.removeValue(forKey: key) == 0 ? .alreadyRestored : .irreversible)
         case .stopContainer: endStop(key)
+        case .stopService(let service): startService(service, as: key)
+        case .restartService: .done(endRestart(key))
         }
     }
 }
@@ -283,7 +298,8 @@ extension Intent {
         case .shapeTraffic, .lowerLimit: [shared].compactMap(\.self)
         case .runWorker: [key.workerTag]
         case .fillDisk: [key.workerTag, key.fileTag]
-        case .signalProcesses, .stopContainer: []
+        case .stopService: [key.serviceTag]
+        case .signalProcesses, .stopContainer, .restartService: []
         }
     }
 }
@@ -294,5 +310,6 @@ extension TargetFacts.NetworkNamespace {
 
 extension WorkerKey {
     var workerTag: UInt64 { fnv1a("worker \(session.text) \(step)".utf8) }
+    var serviceTag: UInt64 { fnv1a("service \(session.text) \(step)".utf8) }
     var fileTag: UInt64 { fnv1a("file \(session.text) \(step)".utf8) }
 }

@@ -38,6 +38,12 @@ package struct DeadMansProgram: Hashable, Sendable {
         append(DEADMAN_RESTORE, ([line] + others).flatMap { Array($0.utf8) + [0] })
     }
 
+    /// Has the node's systemd carry out a call, as it is on the wire. The slot needs no file for it.
+    package mutating func callSystemd(_ message: [UInt8]) {
+        isSlow = true
+        append(DEADMAN_CALL_SYSTEMD, message)
+    }
+
     private mutating func append(
         _ kind: some BinaryInteger, file: Int = 0, skip: Int = 0, _ data: [UInt8]
     ) {

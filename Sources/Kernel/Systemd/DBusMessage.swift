@@ -102,11 +102,15 @@ package struct DBusReply: Equatable {
     /// Of which call it is.
     package let replySerial: UInt32?
     package let error: Failure?
-    /// Where its body is a text or a number of 64 bits, or a variant of one.
+    /// Where its body is a text, a number of 64 bits or a boolean, or begins with a number of 32 bits, or is a variant of one.
     package let text: String?
+    /// Where it is a list of texts, or a variant of one.
+    package let list: [String]?
 
-    package init(type: UInt8, replySerial: UInt32?, error: Failure? = nil, text: String? = nil) {
-        (self.type, self.replySerial, self.error, self.text) = (type, replySerial, error, text)
+    package init(
+        type: UInt8, replySerial: UInt32?, error: Failure? = nil, text: String? = nil, list: [String]? = nil
+    ) {
+        (self.type, self.replySerial, self.error, self.text, self.list) = (type, replySerial, error, text, list)
     }
 
     /// - Returns: The first message in there, and how many bytes it has; nil when it is not whole yet.
@@ -146,11 +150,14 @@ package struct DBusReply: Equatable {
         let text: String? =
             switch signature {
             case "t": "\(try reader.longNumber())"
+            case "b": try reader.number() == 0 ? "no" : "yes"
+            case "(uo)": "\(try reader.numberOfStructure())"
             default: signature.first == "s" ? try reader.string() : nil
             }
+        let list = signature == "as" ? try reader.strings() : nil
         let type = bytes[1]
         let failure = type == 3 ? Failure(name: name ?? "", words: text ?? name ?? "") : nil
-        return (DBusReply(type: type, replySerial: serial, error: failure, text: text), length)
+        return (DBusReply(type: type, replySerial: serial, error: failure, text: text, list: list), length)
     }
 }
 
@@ -173,6 +180,12 @@ private struct DBusReader {
         return value
     }
 
+    /// The first member of a structure.
+    mutating func numberOfStructure() throws(SystemdError) -> UInt32 {
+        align(to: 8)
+        return try number()
+    }
+
     mutating func longNumber() throws(SystemdError) -> UInt64 {
         align(to: 8)
         let low = UInt64(try number())
@@ -180,6 +193,14 @@ private struct DBusReader {
     }
 
     mutating func string() throws(SystemdError) -> String { try text(Int(try number())) }
+
+    mutating func strings() throws(SystemdError) -> [String] {
+        let length = Int(try number())
+        let end = position + length
+        var found: [String] = []
+        while position < end { found.append(try string()) }
+        return found
+    }
 
     mutating func signature() throws(SystemdError) -> String { try text(Int(try byte())) }
 

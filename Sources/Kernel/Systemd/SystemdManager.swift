@@ -42,6 +42,31 @@ package struct SystemdManager: Sendable {
     /// Has no effect on one that is not frozen.
     package func thaw(_ unit: String) throws(SystemdError) { try call("ThawUnit", unit) }
 
+    /// Begins to start, stop or restart a unit, in the place of whatever else was to become of it.
+    package func start(_ unit: String) throws(SystemdError) { _ = try answer(to: Self.starting(unit)) }
+    package func stop(_ unit: String) throws(SystemdError) { try call("StopUnit", unit, "replace") }
+    package func restart(_ unit: String) throws(SystemdError) { try call("RestartUnit", unit, "replace") }
+
+    /// What starts a unit, for whoever sends it.
+    package static func starting(_ unit: String) -> DBusCall {
+        DBusCall(member: "StartUnit", arguments: [unit, "replace"])
+    }
+
+    /// What all kinds of units have, by the property's name: each a list's members, or the one value. Nothing for what this
+    /// systemd does not know.
+    package func unitProperties(_ names: [String], of unit: String) throws(SystemdError) -> [String: [String]] {
+        let replies = try answers(to: names.map { .property($0, of: unit, as: "Unit") })
+        var found: [String: [String]] = [:]
+        for (name, reply) in zip(names, replies) {
+            if let error = reply.error {
+                if error.name == "org.freedesktop.DBus.Error.UnknownProperty" { continue }
+                throw .refused(name: error.name, error.words)
+            }
+            found[name] = reply.list ?? reply.text.map { [$0] }
+        }
+        return found
+    }
+
     /// As text; nil for what is neither a text nor a number of 64 bits.
     package func unitProperty(_ name: String, of unit: String) throws(SystemdError) -> String? {
         try answer(to: .property(name, of: unit, as: "Unit")).text
@@ -52,31 +77,37 @@ package struct SystemdManager: Sendable {
         try answer(to: .property(name, of: service, as: "Service")).text
     }
 
-    private func call(_ member: String, _ unit: String) throws(SystemdError) {
-        _ = try answer(to: DBusCall(member: member, arguments: [unit]))
+    private func call(_ member: String, _ arguments: String...) throws(SystemdError) {
+        _ = try answer(to: DBusCall(member: member, arguments: arguments))
     }
 
     /// - Throws: What it answers when it refuses.
     private func answer(to call: DBusCall) throws(SystemdError) -> DBusReply {
-        let reply: DBusReply
+        let reply = try answers(to: [call])[0]
+        if let error = reply.error { throw .refused(name: error.name, error.words) }
+        return reply
+    }
+
+    private func answers(to calls: [DBusCall]) throws(SystemdError) -> [DBusReply] {
         do {
-            reply = try DBusStream(socket, patience: Self.patience).answer(to: call, before: .now + Self.patience)
+            let stream = try DBusStream(socket, patience: Self.patience)
+            let deadline = BootInstant.now + Self.patience
+            return try calls.map { try stream.answer(to: $0, before: deadline) }
         } catch let error as SystemCallError {
             throw .unreachable(error)
         } catch {
             throw error as? SystemdError ?? .malformed
         }
-        if let error = reply.error { throw .refused(name: error.name, error.words) }
-        return reply
     }
 }
 
-/// A connection on which a call is answered.
+/// A connection on which calls are answered.
 private final class DBusStream {
     private static let longestLine = 512
     private static let longestMessage = 1 << 20
-    private static let serial: UInt32 = 1
 
+    private var serial: UInt32 = 0
+    private var bytes: [UInt8] = []
     private let stream: UnixStream
 
     init(_ socket: String, patience: Duration) throws {
@@ -84,25 +115,26 @@ private final class DBusStream {
         // Who asks is what the kernel says of this process; the number is user 0, in hexadecimal digits of its text. All at
         // once, and nothing after it before it is answered: what systemd reads together with BEGIN it leaves until more comes.
         try stream.send([0] + Array("AUTH EXTERNAL 30\r\nBEGIN\r\n".utf8))
-        var line: [UInt8] = []
-        while line.last != UInt8(ascii: "\n") {
-            guard line.count < Self.longestLine else { throw SystemdError.malformed }
-            line += try received()
+        // What it tells everybody may come right behind the line.
+        while !bytes.contains(UInt8(ascii: "\n")) {
+            guard bytes.count < Self.longestLine else { throw SystemdError.malformed }
+            bytes += try received()
         }
-        guard line.starts(with: "OK ".utf8) else { throw SystemdError.malformed }
+        guard bytes.starts(with: "OK ".utf8) else { throw SystemdError.malformed }
+        bytes = Array(bytes.drop { $0 != UInt8(ascii: "\n") }.dropFirst())
     }
 
     /// - Throws: `silent` when there is none by then.
     func answer(to call: DBusCall, before deadline: BootInstant) throws -> DBusReply {
-        try stream.send(call.bytes(serial: Self.serial))
-        var bytes: [UInt8] = []
+        serial += 1
+        try stream.send(call.bytes(serial: serial))
         while BootInstant.now < deadline {
             guard let (reply, length) = try DBusReply.first(in: bytes, atMost: Self.longestMessage) else {
                 bytes += try received()
                 continue
             }
-            if reply.replySerial == Self.serial { return reply }
             bytes.removeFirst(length)
+            if reply.replySerial == serial { return reply }
         }
         throw SystemdError.silent
     }

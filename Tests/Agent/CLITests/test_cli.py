@@ -238,7 +238,7 @@ class TestWait:
 
     def test_a_target_that_was_to_end_and_has_ended_is_as_asked(self, cli, gateway, key):
         final = report("ended", "completed", {"outcome": "irreversible"})
-        self.script(gateway, [event(0, "opened", "stop"), event(1, "ended", "it has ended its target")], final)
+        self.script(gateway, [event(0, "opened", "stop"), event(1, "ended", "it has done all that it was to")], final)
         result = cli.run(*INJECT, *key, "--wait")
         assert result.returncode == 0
         expected = "state     ended: completed; what it did cannot be taken back, and nothing else is left"

@@ -11,6 +11,12 @@ private let pod = TargetObservation(
         process: .init(id: 7, startTime: 8), network: .init(inode: 1, cookie: 2), cgroup: .init(path: "/pod", id: 3)),
     cpuCount: 4, isOnHostNetwork: false, memoryLimit: ByteCount(256 << 20), diesTogether: false)
 
+private let service = TargetObservation(
+    facts: TargetFacts(
+        container: nil, unit: UnitName("nginx.service"), process: .init(id: 7, startTime: 8), network: nil,
+        cgroup: .init(path: "/system.slice/nginx.service", id: 3)),
+    cpuCount: 4, isOnHostNetwork: true, memoryLimit: nil, diesTogether: false)
+
 struct FaultCatalogueTests {
     @Test func `every fault has a name of its own, in lower case with dashes`() {
         let kinds = FaultCatalogue.all.map { $0.kind }
@@ -26,7 +32,7 @@ struct FaultCatalogueTests {
         #expect(!type.examples.isEmpty)
         for example in type.examples {
             let (fault, parameters) = try FaultCatalogue.fault(of: kind, parameters: example.parameters)
-            #expect(!(try fault.plan(for: pod).isEmpty))
+            #expect(!(try fault.plan(for: type.reach == .service ? service : pod).isEmpty))
             #expect(!fault.summary.isEmpty)
             // In the order of the fault's list, without those that nobody gave and that have no standard value.
             let named = type.parameters.filter { $0.standard != nil || example.parameters[$0.name] != nil }
@@ -342,6 +348,24 @@ struct FaultCatalogueTests {
             cpuCount: 4, isOnHostNetwork: false, memoryLimit: nil, diesTogether: false)
         let problem = try #require(throws: Problem.self) { try fault.plan(for: process) }
         #expect((problem.code, problem.field) == (.targetRefused, "target"))
+    }
+
+    @Test func `what is for services takes the unit that was named, and nothing else`() throws {
+        let (stop, _) = try FaultCatalogue.fault(of: "service-stop", parameters: [:])
+        #expect(try stop.plan(for: service) == [.stopService("nginx.service")])
+        let (restart, _) = try FaultCatalogue.fault(of: "service-restart", parameters: [:])
+        #expect(try restart.plan(for: service) == [.restartService("nginx.service")])
+        #expect(!type(of: restart).isReversible && type(of: stop).isReversible)
+        let scope = TargetObservation(
+            facts: TargetFacts(
+                container: nil, unit: UnitName("run-1.scope"), process: nil, network: nil, cgroup: pod.facts.cgroup),
+            cpuCount: 4, isOnHostNetwork: true, memoryLimit: nil, diesTogether: false)
+        for fault in [stop, restart] {
+            for target in [pod, scope] {
+                let problem = try #require(throws: Problem.self) { try fault.plan(for: target) }
+                #expect((problem.code, problem.field) == (.targetRefused, "target"))
+            }
+        }
     }
 
     @Test(arguments: [("30s", 30, false), ("30s", 31, true), ("0s", 1, true)] as [(String, Int, Bool)])

@@ -92,6 +92,9 @@ private func session(token: String = "token-0001") throws -> OpenedSession {
             .signalProcesses(SignalOrder(.hangUp, names: ["nginx", "a b"]), in: cgroup),
             .signalProcesses(SignalOrder(.kill, names: nil), in: cgroup),
             .stopContainer(ContainerStop(of: "4f6b1c2d3e4f", graceSeconds: 30)),
+            .stopService(
+                FoundService(unit: "nginx.service", run: "71234567", dependents: ["a@b.service", "c.target"])),
+            .restartService(FoundService(unit: "nginx.service", run: "71234567", dependents: [])),
             .runWorker(.memory(bytes: 1 << 40, rampNanoseconds: 7), outOfMemoryScore: 0, in: cgroup),
             .runWorker(.memory(bytes: 1 << 40, rampNanoseconds: 7, isHot: true), outOfMemoryScore: 0, in: cgroup),
             .fillDisk(

@@ -16,6 +16,8 @@ def tenant():
 
 
 APART = ["--unit", "apart.service"]
+# One that systemd starts with the host.
+OUTAGE = ["--unit", "outage.service"]
 
 
 def begin_some(tenant):
@@ -27,7 +29,13 @@ def begin_some(tenant):
     for name in ("eth0", "eth1"):
         sh("ip", "-n", "apart", "link", "set", name, "up")
     sh("systemd-run", "--unit", "apart", "--property", "NetworkNamespacePath=/run/netns/apart", "sleep", "infinity")
+    Path("/etc/systemd/system/outage.service").write_text(
+        "[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n")
+    systemctl("daemon-reload")
+    systemctl("enable", "--now", "outage")
+    sh("sync")
     asked = {
+        "service-stop": (tenant.operator, [], OUTAGE),
         "disk-fill": (tenant.operator, [f"path={FILES}", "size=8MiB", "visible=true"], NGINX),
         "memory-squeeze": (tenant, ["size=256MiB"], NGINX),
         "network-latency": (tenant.operator, ["latency=50ms"], APART),
@@ -53,4 +61,4 @@ def verify(endings):
         assert report["ending"] in endings, (fault, report)
     assert list(FILES.iterdir()) == []
     sh("squall", "journal", "verify", "--settled")
-    assert is_active("nginx") and cgroup_file("nginx", "memory.high") == "max"
+    assert is_active("nginx") and is_active("outage") and cgroup_file("nginx", "memory.high") == "max"

@@ -63,6 +63,31 @@ struct DBusMessageTests {
         #expect(found.reply.text == "18446744073709551615")
     }
 
+    /// An answer whose body is a variant of this type.
+    private static func variant(_ signature: String, _ value: [UInt8], alignedTo size: Int = 4) throws -> DBusReply? {
+        let type = [UInt8(signature.utf8.count)] + Array(signature.utf8) + [0]
+        let padding = [UInt8](repeating: 0, count: (size - type.count % size) % size)
+        let body = type + padding + value
+        let fields: [UInt8] = [5, 1, 0x75, 0, 7, 0, 0, 0] + [8, 1, 0x67, 0, 1, 0x76, 0]
+        let head: [UInt8] = [0x6C, 2, 1, 1, UInt8(body.count), 0, 0, 0, 9, 0, 0, 0, UInt8(fields.count), 0, 0, 0]
+        return try DBusReply.first(in: head + fields + [0] + body, atMost: 1000)?.reply
+    }
+
+    @Test func `a variant's list of texts is told`() throws {
+        // A length, then each text with its own, at a multiple of 4.
+        let value: [UInt8] =
+            [21, 0, 0, 0] + [5, 0, 0, 0] + Array("a.b.c".utf8) + [0, 0, 0] + [4, 0, 0, 0] + Array("d.ef".utf8) + [0]
+        #expect(try Self.variant("as", value)?.list == ["a.b.c", "d.ef"])
+        #expect(try Self.variant("as", [0, 0, 0, 0])?.list == [])
+        #expect(throws: SystemdError.malformed) { try Self.variant("as", [200, 0, 0, 0]) }
+    }
+
+    @Test func `booleans and the number of a job are told`() throws {
+        #expect(try Self.variant("b", [1, 0, 0, 0])?.text == "yes")
+        #expect(try Self.variant("b", [0, 0, 0, 0])?.text == "no")
+        #expect(try Self.variant("(uo)", [7, 1, 0, 0, 1, 0, 0, 0, 0x2F, 0], alignedTo: 8)?.text == "263")
+    }
+
     @Test func `a unit's name is a path of letters and digits`() {
         #expect(DBusCall.path(of: "3proxy.service").hasSuffix("/unit/_33proxy_2eservice"))
         #expect(DBusCall.path(of: "postgresql@17-main.service").hasSuffix("/unit/postgresql_4017_2dmain_2eservice"))

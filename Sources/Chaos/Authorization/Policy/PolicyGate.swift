@@ -146,18 +146,7 @@ extension TenantGate {
     private func admit(_ target: TargetClass) throws(Problem) {
         switch target {
         case .container: return
-        case .unit(let name):
-            guard guardrails.allowsHost, grant.mayHitHost || grant.units.match("\(name)") else {
-                throw Problem(
-                    .targetProtected, "unit \(name) is none of tenant \(tenant)'s", field: "target",
-                    hint: "units need \"host: allowed\" in the policy's guardrails; allowed: \(Self.words(grant.units))"
-                )
-            }
-            guard !guardrails.protectedUnits.match("\(name)") else {
-                throw Problem(
-                    .targetProtected, "unit \(name) is protected on this node", field: "target",
-                    hint: "nobody hits it, whatever a grant says: without it the node might not be reached any more")
-            }
+        case .unit(let name): try admit(unit: "\(name)")
         case .host:
             guard guardrails.allowsHost, grant.mayHitHost else {
                 throw Problem(
@@ -166,6 +155,21 @@ extension TenantGate {
                     field: "target",
                     hint: "name a container; processes and cgroups of the node need \"host: allowed\" in the policy")
             }
+        }
+    }
+
+    /// - Parameter name: Of a unit of systemd, of whatever kind.
+    /// - Throws: `target-protected`.
+    package func admit(unit name: String) throws(Problem) {
+        guard guardrails.allowsHost, grant.mayHitHost || grant.units.match(name) else {
+            throw Problem(
+                .targetProtected, "unit \(name) is none of tenant \(tenant)'s", field: "target",
+                hint: "units need \"host: allowed\" in the policy's guardrails; allowed: \(Self.words(grant.units))")
+        }
+        guard !guardrails.protectedUnits.match(name) else {
+            throw Problem(
+                .targetProtected, "unit \(name) is protected on this node", field: "target",
+                hint: "nobody hits it, whatever a grant says: without it the node might not be reached any more")
         }
     }
 

@@ -43,6 +43,8 @@ typedef struct {
 enum { DEADMAN_SEND = 1, DEADMAN_SKIP_IF_LISTED = 2, DEADMAN_KILL = 3, DEADMAN_EMPTY = 4, DEADMAN_UNLINK = 5 };
 // Its data: what a line of a file held, then all that we may have put there, each with a zero at its end.
 enum { DEADMAN_RESTORE = 6 };
+// Its data: a call of systemd's, as it is on the wire (D-Bus specification). The only one that takes none of the slot's files.
+enum { DEADMAN_CALL_SYSTEMD = 7 };
 
 // A program is a row of these, each followed by its data and filled up to a multiple of four bytes.
 typedef struct {

@@ -46,7 +46,8 @@ struct FaultShowCommand: ReportingCommand {
         lines += table.lines(for: output, indentation: 2) + ["", output.styled("Examples", .bold)]
         for example in fault.examples {
             lines.append("  \(example.title):")
-            let words = ["squall", "inject", fault.kind] + example.words + ["--container", "ID", "--key", "FILE"]
+            let target = fault.reach == .service ? ["--unit", "NAME"] : ["--container", "ID"]
+            let words = ["squall", "inject", fault.kind] + example.words + target + ["--key", "FILE"]
             lines.append("    " + words.joined(separator: " "))
         }
         return lines
@@ -77,6 +78,7 @@ extension Reach {
     fileprivate var words: String {
         switch self {
         case .container: "the target's container"
+        case .service: "the target, a service of systemd, and the units that systemd stops with it"
         case .pod: "every container of the target's pod"
         case .node: "what the target shares with others on the node"
         }

@@ -89,6 +89,7 @@ extension Reach {
     fileprivate var touched: String {
         switch self {
         case .container: "the processes of this container or cgroup"
+        case .service: "the processes of this service, and of those that are stopped with it"
         case .pod: "every container of the pod: they share one network namespace"
         case .node: "what the target shares with others on the node"
         }
@@ -97,6 +98,7 @@ extension Reach {
     fileprivate var untouched: String {
         switch self {
         case .container: "the pod's other containers, all other pods, and the node itself"
+        case .service: "all other units, containers, and the node itself"
         case .pod: "all other pods, and the node's own network"
         case .node: "what on the node the target does not share"
         }
