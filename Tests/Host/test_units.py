@@ -3,59 +3,8 @@
 import pytest
 from host_kit import *
 
-FILES = ("cpu.max", "memory.high", "cgroup.freeze", "io.max")
-
-
-def settings():
-    return {name: cgroup_file("nginx", name) for name in FILES}
-
-
 def is_active_session(id):
     return session(id)["state"] == "active"
-
-
-@pytest.mark.parametrize(
-    "fault, parameters",
-    [
-        ("cpu-stress", ["load=20", "workers=1"]),
-        ("cpu-throttle", ["percent=50"]),
-        ("memory-stress", ["size=16MiB"]),
-        ("memory-squeeze", ["size=256MiB"]),
-        ("container-pause", []),
-        ("io-throttle", ["readBytesPerSec=1MB"]),
-        ("disk-fill", ["path=/var/lib/nginx", "size=4MiB"]),
-        ("io-stress", ["path=/var/lib/nginx", "size=4MiB"]),
-    ],
-)
-def test_faults_hit_a_service_and_are_taken_back(agent, fault, parameters):
-    before = settings()
-    tenant = agent
-    if fault in ("disk-fill", "io-stress"):
-        # A service sees the host's files: the unit alone is not enough.
-        done = agent.inject(fault, *parameters, target=NGINX, check=False)
-        assert done.returncode and "anywhere on the host" in done.stderr, done.stderr
-        tenant = agent.operator
-    opened = tenant.inject(fault, *parameters, target=NGINX)
-    wait_until(lambda: is_active_session(opened["id"]), what="it is in effect")
-    shown = session(opened["id"])
-    assert shown["target"]["unit"] == "nginx.service"
-    assert str(shown["target"]["process"]["pid"]) == unit_property("nginx", "MainPID")
-    report = tenant.end(opened["id"])
-    assert report["revertVerified"], report
-    assert settings() == before
-    assert sh("curl", "-sf", "http://127.0.0.1/").returncode == 0
-
-
-def test_a_database_hangs_and_goes_on(agent):
-    """One of several of a template, whose name has an @."""
-    unit = systemctl("list-units", "--plain", "--no-legend", "postgresql@*.service").stdout.split()[0]
-    ask = ["timeout", "5", "runuser", "-u", "postgres", "--", "psql", "-Atc", "select 1"]
-    wait_until(lambda: sh(*ask, check=False).stdout == "1\n", what="the database answers")
-    opened = agent.inject("container-pause", target=["--unit", unit])
-    wait_until(lambda: is_active_session(opened["id"]), what="it is in effect")
-    assert sh(*ask, check=False).returncode == 124
-    assert agent.end(opened["id"])["revertVerified"]
-    assert sh(*ask).stdout == "1\n"
 
 
 @pytest.mark.parametrize("by", [NGINX, ["--cgroup", "/system.slice/nginx.service"]], ids=["unit", "cgroup"])
