@@ -32,22 +32,21 @@ class LocalAgent(RunningAgent):
         self.policy_file = self.root / "policy.yaml"
         self.log_file = self.root / "log"
 
+    def command(self):
+        return [
+            self.programs / "squalld",
+            "--node-name", self.node_name,
+            "--run-directory", self.root / "run",
+            "--private-directory", self.root / "private",
+            "--state-directory", self.state_directory,
+            "--tenants-directory", self.tenants_directory,
+            "--policy", self.policy_file,
+        ]  # fmt: skip
+
     def start(self, poll=0.05):
         self.prepare_tenants()
-        self.keeper = subprocess.Popen(
-            [
-                *self.begun_by,
-                self.programs / "squalld",
-                "--node-name", self.node_name,
-                "--run-directory", self.root / "run",
-                "--private-directory", self.root / "private",
-                "--state-directory", self.state_directory,
-                "--tenants-directory", self.tenants_directory,
-                "--policy", self.policy_file,
-                *self.options,
-            ],
-            stderr=self.log_file.open("ab"),
-        )  # fmt: skip
+        command = [*self.begun_by, *self.command(), *self.options]
+        self.keeper = subprocess.Popen(command, stderr=self.log_file.open("ab"))
         self.wait_until_ready(poll=poll)
 
     def stop(self):
@@ -79,8 +78,9 @@ class LocalTarget:
 
     TMP_BYTES = 256 << 20
 
-    def __init__(self, name, memory=256 << 20, user_namespace=False, tmp=None):
-        """`memory` is its limit in bytes. It has a /tmp of its own, with `tmp` as options."""
+    def __init__(self, name, memory=256 << 20, user_namespace=False, tmp=None, tree=None):
+        """`memory` is its limit in bytes. It has a /tmp of its own, with `tmp` as options. `tree` is its root, from which it
+        has its program, too."""
         self.name = name
         self.ip = None
         root = Path("/sys/fs/cgroup")
@@ -99,7 +99,8 @@ class LocalTarget:
                 for directory in self.directories:
                     if (directory / file).exists():
                         (directory / file).write_text(str(memory))
-        begin = f"mount -t tmpfs -o {tmp or f'size={self.TMP_BYTES}'},mode=1777 none /tmp && exec sleep 3600"
+        mount = f"mount -t tmpfs -o {tmp or f'size={self.TMP_BYTES}'},mode=1777 none {tree or ''}/tmp"
+        begin = f"{mount} && exec {f'chroot {tree} ' if tree else ''}sleep 3600"
         if user_namespace:
             self.process = self.begin_in_user_namespace(begin)
         else:

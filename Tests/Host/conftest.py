@@ -1,5 +1,6 @@
 import pytest
 from host_kit import *
+from services import Nginx, PostgreSQL, prepared
 
 
 @pytest.fixture(scope="session")
@@ -20,8 +21,13 @@ def controllers():
 @pytest.fixture
 def agent(tenant, controllers):
     """Installed from the package, with a tenant that may do everything on this host."""
-    if not Path("/usr/lib/squall/squalld").exists():
-        sh("apt-get", "install", "-y", "-qq", package())
-    tenant.onboard()
+    install(tenant)
     yield tenant
     print(log())
+
+
+@pytest.fixture(scope="module", params=[Nginx, PostgreSQL], ids=["nginx", "postgresql"])
+def service(request, controllers):
+    service = prepared(request.param)
+    assert service.answers()
+    return service

@@ -3,75 +3,25 @@
 import pytest
 from host_kit import *
 
-FILES = ("cpu.max", "memory.high", "cgroup.freeze", "io.max")
-
-
-def settings():
-    return {name: cgroup_file("nginx", name) for name in FILES}
-
-
 def is_active_session(id):
     return session(id)["state"] == "active"
 
 
-@pytest.mark.parametrize(
-    "fault, parameters",
-    [
-        ("cpu-stress", ["load=20", "workers=1"]),
-        ("cpu-throttle", ["percent=50"]),
-        ("memory-stress", ["size=16MiB"]),
-        ("memory-squeeze", ["size=256MiB"]),
-        ("container-pause", []),
-        ("io-throttle", ["readBytesPerSec=1MB"]),
-        ("disk-fill", ["path=/var/lib/nginx", "size=4MiB"]),
-        ("io-stress", ["path=/var/lib/nginx", "size=4MiB"]),
-    ],
-)
-def test_faults_hit_a_service_and_are_taken_back(agent, fault, parameters):
-    before = settings()
-    tenant = agent
-    if fault in ("disk-fill", "io-stress"):
-        # A service sees the host's files: the unit alone is not enough.
-        done = agent.inject(fault, *parameters, target=NGINX, check=False)
-        assert done.returncode and "anywhere on the host" in done.stderr, done.stderr
-        tenant = agent.operator
-    opened = tenant.inject(fault, *parameters, target=NGINX)
-    wait_until(lambda: is_active_session(opened["id"]), what="it is in effect")
-    shown = session(opened["id"])
-    assert shown["target"]["unit"] == "nginx.service"
-    assert str(shown["target"]["process"]["pid"]) == unit_property("nginx", "MainPID")
-    report = tenant.end(opened["id"])
-    assert report["revertVerified"], report
-    assert settings() == before
-    assert sh("curl", "-sf", "http://127.0.0.1/").returncode == 0
-
-
-def test_a_database_hangs_and_goes_on(agent):
-    """One of several of a template, whose name has an @."""
-    unit = systemctl("list-units", "--plain", "--no-legend", "postgresql@*.service").stdout.split()[0]
-    ask = ["timeout", "5", "runuser", "-u", "postgres", "--", "psql", "-Atc", "select 1"]
-    wait_until(lambda: sh(*ask, check=False).stdout == "1\n", what="the database answers")
-    opened = agent.inject("container-pause", target=["--unit", unit])
-    wait_until(lambda: is_active_session(opened["id"]), what="it is in effect")
-    assert sh(*ask, check=False).returncode == 124
-    assert agent.end(opened["id"])["revertVerified"]
-    assert sh(*ask).stdout == "1\n"
-
-
-@pytest.mark.parametrize("by", [NGINX, ["--cgroup", "/system.slice/nginx.service"]], ids=["unit", "cgroup"])
-def test_a_paused_unit_holds_nobody_up(agent, by):
+@pytest.mark.parametrize("by", ["unit", "cgroup"])
+def test_a_paused_unit_holds_nobody_up(agent, service, by):
     """Process 1 begins what a unit starts in its cgroup, and would hang with the whole host if that were frozen behind its back."""
-    opened = agent.operator.inject("container-pause", target=by)
+    target = service.target if by == "unit" else ["--cgroup", cgroup_of(service.unit)]
+    opened = agent.operator.inject("container-pause", target=target)
     wait_until(lambda: is_active_session(opened["id"]), what="it is in effect")
-    assert cgroup_file("nginx", "cgroup.freeze") == "1" and unit_property("nginx", "FreezerState") == "frozen"
-    refused = sh("systemctl", "restart", "nginx", check=False, timeout=20)
+    assert cgroup_file(service.unit, "cgroup.freeze") == "1" and unit_property(service.unit, "FreezerState") == "frozen"
+    refused = sh("systemctl", "restart", service.unit, check=False, timeout=20)
     assert refused.returncode and "frozen" in refused.stderr, refused
     systemctl("daemon-reload")
     report = agent.operator.end(opened["id"])
     assert report["revertVerified"], report
-    assert unit_property("nginx", "FreezerState") == "running"
-    assert sh("curl", "-sf", "http://127.0.0.1/").returncode == 0
-    systemctl("restart", "nginx")
+    assert unit_property(service.unit, "FreezerState") == "running"
+    assert service.answers()
+    systemctl("restart", service.unit)
 
 
 def test_systemd_is_told_of_the_end_whoever_brings_it(agent):
@@ -183,45 +133,67 @@ def test_a_service_that_does_not_run_is_not_found(agent):
         systemctl("start", "nginx")
 
 
-def test_a_restart_ends_the_session(agent):
-    opened = agent.inject("cpu-throttle", "percent=50", target=NGINX)
-    systemctl("restart", "nginx")
+def test_a_restart_ends_the_session(agent, service):
+    opened = agent.inject("cpu-throttle", "percent=50", target=service.target)
+    systemctl("restart", service.unit)
     ended = wait_until(lambda: (now := session(opened["id"]))["state"] == "ended" and now)
-    assert ended["ending"] == "target-gone", ended
-    assert cgroup_file("nginx", "cpu.max").startswith("max")
+    assert (ended["ending"], ended["revertVerified"]) == ("target-gone", True), ended
+    assert cgroup_file(service.unit, "cpu.max").startswith("max")
+    wait_until(service.answers, what="it answers")
 
 
-def test_a_session_follows_a_restart(agent):
-    opened = agent.inject("cpu-throttle", "percent=50", target=[*NGINX, "--on-restart", "reinject"])
-    held = cgroup_file("nginx", "cpu.max")
-    before = unit_property("nginx", "MainPID")
-    systemctl("restart", "nginx")
-    assert unit_property("nginx", "MainPID") != before
-    wait_until(lambda: is_active_session(opened["id"]) and cgroup_file("nginx", "cpu.max") == held)
-    assert str(session(opened["id"])["target"]["process"]["pid"]) == unit_property("nginx", "MainPID")
+def test_a_session_follows_a_restart(agent, service):
+    opened = agent.inject("cpu-throttle", "percent=50", target=[*service.target, "--on-restart", "reinject"])
+    held = cgroup_file(service.unit, "cpu.max")
+    assert not held.startswith("max")
+    before = unit_property(service.unit, "MainPID")
+    systemctl("restart", service.unit)
+    assert unit_property(service.unit, "MainPID") != before
+    wait_until(lambda: is_active_session(opened["id"]) and cgroup_file(service.unit, "cpu.max") == held)
+    assert str(session(opened["id"])["target"]["process"]["pid"]) == unit_property(service.unit, "MainPID")
     report = agent.end(opened["id"])
-    assert report["revertVerified"] and cgroup_file("nginx", "cpu.max").startswith("max"), report
+    assert report["revertVerified"] and cgroup_file(service.unit, "cpu.max").startswith("max"), report
+    wait_until(service.answers, what="it answers")
 
 
-def test_what_systemd_writes_meanwhile_is_told_and_left_alone(agent):
-    opened = agent.inject("cpu-throttle", "percent=50", target=NGINX)
-    systemctl("set-property", "--runtime", "nginx", "CPUQuota=70%")
+def test_what_systemd_writes_meanwhile_is_told_and_left_alone(agent, service):
+    opened = agent.inject("cpu-throttle", "percent=50", target=service.target)
+    systemctl("set-property", "--runtime", service.unit, "CPUQuota=70%")
     try:
         report = agent.end(opened["id"], code=1)
         assert {step["undo"]["outcome"] for step in report["steps"]} == {"drifted"}, report
-        assert cgroup_file("nginx", "cpu.max") == "70000 100000"
+        assert cgroup_file(service.unit, "cpu.max") == "70000 100000"
     finally:
-        systemctl("revert", "nginx")
-        systemctl("set-property", "--runtime", "nginx", "CPUQuota=")
+        systemctl("revert", service.unit)
+        systemctl("set-property", "--runtime", service.unit, "CPUQuota=")
 
 
-def test_a_reload_of_systemd_disturbs_nothing(agent):
-    opened = agent.inject("memory-squeeze", "size=256MiB", target=NGINX)
-    held = cgroup_file("nginx", "memory.high")
-    systemctl("daemon-reload")
+@pytest.mark.parametrize("of", ["service", "systemd"])
+def test_a_reload_disturbs_nothing(agent, service, of):
+    opened = agent.inject("memory-squeeze", "size=256MiB", target=service.target)
+    held = cgroup_file(service.unit, "memory.high")
+    assert held == str(256 << 20)
+    systemctl(*(["daemon-reload"] if of == "systemd" else ["reload", service.unit]))
     time.sleep(1)
-    assert cgroup_file("nginx", "memory.high") == held and is_active_session(opened["id"])
-    assert agent.end(opened["id"])["revertVerified"]
+    assert cgroup_file(service.unit, "memory.high") == held and is_active_session(opened["id"])
+    assert agent.end(opened["id"])["revertVerified"] and cgroup_file(service.unit, "memory.high") == "max"
+    assert service.answers()
+    # systemd has forgotten what it wrote to the cgroup, and writes it again with the next that it starts there.
+    if of == "systemd":
+        systemctl("restart", service.unit)
+
+
+def test_what_systemd_has_reset_is_not_set_again(agent, service):
+    """After a reload of its own it writes all of a service's settings with the next program that it starts there."""
+    faults = [["memory-squeeze", "size=256MiB"], ["cpu-throttle", "percent=50"]]
+    opened = [agent.inject(*words, target=service.target)["id"] for words in faults]
+    systemctl("daemon-reload")
+    systemctl("reload", service.unit)
+    time.sleep(1)
+    for id in opened:
+        assert agent.end(id)["revertVerified"]
+    assert cgroup_file(service.unit, "memory.high") == "max" and cgroup_file(service.unit, "cpu.max").startswith("max")
+    assert service.answers()
 
 
 @pytest.mark.parametrize("path", ["/system.slice/systemd-journald.service", "/system.slice", "/init.scope"])

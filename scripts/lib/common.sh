@@ -69,6 +69,24 @@ install_openssh() {
         echo "openssh-server could not be had" >&2
 }
 
+# What Debian calls essential of two releases, unpacked: other userlands than this machine's, for the programs to run in.
+install_userlands() (
+    source "$root/scripts/lib/debian.sh"
+    for suite in bookworm trixie; do
+        folder=$root/.build/userlands/$suite
+        [ ! -d "$folder" ] || continue
+        say "unpacking a userland of Debian $suite"
+        work=$(mktemp -d) tree=$folder.new
+        rm -rf "$tree"
+        mkdir -p "$tree"
+        apt_of $suite apt-get install -qq --yes --no-install-recommends --download-only '?essential' >/dev/null 2>&1 &&
+            printf '%s\0' "$work/apt-$suite"/cache/archives/*.deb | xargs -0 -I PACKAGE dpkg-deb -x PACKAGE "$tree" &&
+            cp "$tree/usr/share/base-passwd/passwd.master" "$tree/etc/passwd" && mv "$tree" "$folder" ||
+            echo "Debian $suite could not be had" >&2
+        rm -rf "$tree" "$work"
+    done
+)
+
 # One after the other by name: all at once would build every tool of the packages that ours depend on, too.
 build_product() {
     swift build --package-path "$root" -c release --explicit-target-dependency-import-check error --product "$1"
