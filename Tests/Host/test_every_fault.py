@@ -59,11 +59,13 @@ ON_THE_NETWORK = {
     "network-corruption": ["percent=50"], "network-duplication": ["percent=99"], "network-rate-limit": ["rate=1Mbit"],
     "network-reorder": ["percent=50", "latency=200ms"], "network-stress": ["sink=10.88.0.1:5001", "rate=1Mbit"],
 }  # fmt: skip
+# What a service cannot be hit by, and those of test_services.py.
+ELSEWHERE = {"container-kill", "service-stop", "service-restart"}
 
 
 def test_none_is_left_out(installed):
     lines = sh("squall", "fault", "list", "--output", "json").stdout.splitlines()
-    assert {json.loads(line)["kind"] for line in lines} == {*HIT_HERE, *ON_THE_NETWORK, "container-kill"}
+    assert {json.loads(line)["kind"] for line in lines} == {*HIT_HERE, *ON_THE_NETWORK, *ELSEWHERE}
 
 
 def test_cpu_stress(service, hit):
@@ -148,13 +150,10 @@ def test_io_throttle(service, hit):
     assert service.read_from_disk() < slow / 2
 
 
-def test_what_would_hit_others_is_refused(service, installed):
-    """A service has no container runtime, and the host's own network, which others have, too."""
+def test_a_service_has_no_container_runtime(service, installed):
     before = service.settings(), service.processes()
-    for fault, parameters in {"container-kill": [], **ON_THE_NETWORK}.items():
-        refused = installed.operator.inject(fault, *parameters, target=service.target, check=False)
-        words = "not named as a container" if fault == "container-kill" else "the node's own network"
-        assert refused.returncode and words in refused.stderr, refused
+    refused = installed.operator.inject("container-kill", target=service.target, check=False)
+    assert refused.returncode and "not named as a container" in refused.stderr, refused
     assert (service.settings(), service.processes()) == before and service.answers()
 
 
@@ -168,12 +167,12 @@ def test_a_killed_service_has_lost_nothing_when_it_is_started(service, installed
     wait_until(service.answers, what="it answers again")
 
 
-# MARK: With a network of its own
+# MARK: With a network of its own; on the host's: test_traffic.py
 
 
 @pytest.fixture(scope="module")
 def alone(service):
-    """The service in a network namespace, joined by a wire to that of its client, since no fault hits what is the host's."""
+    """The service in a network namespace, joined by a wire to that of its client."""
     for name in ("own", "client"):
         sh("ip", "netns", "add", name)
     sh("ip", "link", "add", "eth0", "netns", "own", "type", "veth", "peer", "name", "eth0", "netns", "client")
