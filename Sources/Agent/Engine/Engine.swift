@@ -255,7 +255,9 @@ package final class Engine: Sendable {
         } catch {
             return FeatureReport(
                 feature: .hostTraffic, reason: "\(error)",
-                remedy: "allow bpf(2) where a seccomp profile forbids it; load cls_bpf, or use a kernel that has it")
+                remedy:
+                    "allow bpf(2) where a seccomp profile forbids it, and before Linux 5.11 locked memory; load cls_bpf, "
+                    + "or use a kernel that has it")
         }
     }
 

@@ -126,6 +126,8 @@ package actor StepRunner {
     /// From here on layers in the network namespace of this inode may be about single cgroups.
     package func use(classifiers: sending CgroupClassifiers, inNetwork inode: UInt64) {
         hostTraffic = (classifiers, inode)
+        // What an earlier engine left there may not have been taken back yet.
+        for (facts, network) in networks where facts.inode == inode { network.shaper.classifiers = classifiers }
     }
 
     package func use(stopper: any ContainerStopper) {

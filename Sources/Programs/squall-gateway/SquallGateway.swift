@@ -19,6 +19,7 @@ enum SquallGateway {
 
     static func main() {
         setProgramName("squall-gateway")
+        AgentLog.begin(as: "squall-gateway", in: .text)
         do {
             let given = try ProgramArguments(
                 CommandLine.arguments.dropFirst(),

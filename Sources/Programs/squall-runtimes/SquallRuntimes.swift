@@ -16,6 +16,7 @@ enum SquallRuntimes {
         """
 
     static func main() {
+        AgentLog.begin(as: "squall-runtimes", in: .text)
         do throws(UsageError) {
             let given = try ProgramArguments(
                 CommandLine.arguments.dropFirst(), options: ["socket-fd", "runtime-socket", "log-format"],

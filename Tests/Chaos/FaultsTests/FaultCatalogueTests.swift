@@ -226,7 +226,12 @@ struct FaultCatalogueTests {
         for example in try FaultCatalogue.fault(of: kind).examples {
             let (fault, _) = try FaultCatalogue.fault(of: kind, parameters: example.parameters)
             #expect(fault.notes(on: onHost).contains { $0.contains("the node's own network") })
-            guard let traffic = fault as? any TrafficFault else { continue }
+            guard let traffic = fault as? any TrafficFault else {
+                // Of what it sends itself, and so would the whole node.
+                let problem = try #require(throws: Problem.self) { try fault.plan(for: onHost) }
+                #expect(problem.code == .targetRefused)
+                continue
+            }
             guard traffic.packets.direction == .egress else {
                 let problem = try #require(throws: Problem.self) { try fault.plan(for: onHost) }
                 #expect((problem.code, problem.field) == (.fieldInvalid, "parameters.direction"))

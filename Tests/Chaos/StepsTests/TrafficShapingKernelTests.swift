@@ -146,7 +146,7 @@ struct TrafficShapingKernelTests {
         ].map { (SessionID.random(), $0) }
         var shaper = try world.shaper()
         var layers: [SessionID: TrafficLayer] = [:]
-        for round in 0..<8 {
+        for round in 0..<6 {
             let (session, layer) = candidates[round < candidates.count ? round : .random(in: candidates.indices)]
             layers[session] = layers[session] == nil ? layer : nil
             if Bool.random() {

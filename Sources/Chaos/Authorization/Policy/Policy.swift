@@ -45,7 +45,8 @@ package struct Guardrails: Hashable, Sendable {
 
     package static let standardProtectedUnits = [
         "systemd-*", "user@*", "session-*", "init.scope", "dbus*", "ssh*", "squalld.service",
-        "networking.service", "NetworkManager*", "cloud-init*", "dhcpcd*", "ifup@*", "wpa_supplicant*",
+        "networking.service", "NetworkManager*", "cloud-init*", "dhcpcd*", "ifup@*", "wpa_supplicant*", "dropbear*",
+        "wg-quick@*", "openvpn*", "tailscaled*", "cloudflared*", "teleport*", "amazon-ssm-agent*",
         "containerd.service", "docker.service", "crio.service", "kubelet.service", "k3s*", "rke2-*",
     ]
 

@@ -17,7 +17,9 @@ package struct NetworkStress: Fault {
         that are refused or lost on their way are not sent again. Over TCP the session begins when the sink has taken the \
         connections; what the sink sends is thrown away; and when a connection ends, the session does, with the reason. \
         Sinks that are refused: loopback and the target's own addresses, multicast, broadcast and reserved ones, \
-        those where clouds tell machines about themselves, and whom faults on packets never hit either, as the node.
+        those where clouds tell machines about themselves, and whom faults on packets never hit either, as the node. A pod \
+        on the node's own network is refused; for a unit of systemd there, the traffic takes of the host's bandwidth: bound \
+        its `rate` in the policy.
         """
     package static let reach = Reach.pod
     package static let needs: [NodeFeature] = [.workers]
@@ -91,6 +93,11 @@ package struct NetworkStress: Fault {
 
     package func plan(for target: TargetObservation) throws(Problem) -> [Step] {
         try target.refuseWithoutNetwork()
+        if target.isOnHostNetwork, target.facts.container != nil {
+            throw Problem(
+                .targetRefused, "the target's pod is on the node's own network: the traffic would be the whole node's",
+                field: "target", hint: "choose a pod without hostNetwork")
+        }
         return [.runWorker(.network(load))]
     }
 

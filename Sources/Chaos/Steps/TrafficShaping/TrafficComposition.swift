@@ -40,7 +40,8 @@ package struct TrafficComposition: Hashable, Sendable {
         let most = min(mostBoxes, mostFilters / max(interfaces, 1))
         let own = Dictionary(uniqueKeysWithValues: layers.enumerated().map { ($0.offset, $0.element.boxes) })
         let boxes = closed(own.values)
-        let filters = boxes.count + TrafficEntrance.all(of: boxes).reduce(0) { $0 + $1.taken(of: boxes).count }
+        let entrances = TrafficEntrance.all(of: boxes)
+        let filters = boxes.reduce(entrances.count) { $0 + entrances.ways(to: $1).count }
         if filters > most { return .limit("more than \(most) filters on each interface") }
         let sets = grouped(boxes, by: own).keys
         if sets.count > mostClasses {

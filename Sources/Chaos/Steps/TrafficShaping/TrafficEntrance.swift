@@ -12,8 +12,15 @@ struct TrafficEntrance: Hashable {
             .sorted { ($0.direction.rawValue, $0.cgroup.path) < ($1.direction.rawValue, $1.cgroup.path) }
     }
 
+    private static let namePrefix = "squall: cgroup "
+
     /// By which it is known again: a cgroup's number is given once in a boot.
-    var name: String { "squall: cgroup \(cgroup.id)" }
+    var name: String { "\(Self.namePrefix)\(cgroup.id)" }
+
+    /// The number of the cgroup that an entrance of this name is for.
+    static func cgroup(ofName name: String) -> UInt64? {
+        name.hasPrefix(namePrefix) ? UInt64(name.dropFirst(namePrefix.count)) : nil
+    }
 
     /// Of 28 bits, and not 0. Of a thousand cgroups two share one with a probability of one in 500.
     var chain: UInt32 {
@@ -25,9 +32,6 @@ struct TrafficEntrance: Hashable {
     func leads(to box: TrafficBox) -> Bool {
         direction == box.direction && (box.cgroup.map { $0.contains(cgroup) } ?? true)
     }
-
-    /// The boxes that its packets can be in.
-    func taken(of boxes: Set<TrafficBox>) -> [TrafficBox] { boxes.filter(leads) }
 }
 
 extension [TrafficEntrance] {

@@ -66,6 +66,11 @@ struct TrafficPlan {
     private mutating func planFilters(
         on interface: TrafficBase.Interface, keeping kept: inout Set<Filter>
     ) throws(TrafficError) {
+        let wantedHere = composition.classes.map { wanted in
+            (wanted, wanted.boxes.filter { $0.interface ?? interface.name == interface.name })
+        }
+        // What is made here would hold up others' packets for an instant.
+        guard wantedHere.contains(where: { !$0.1.isEmpty }) else { return }
         if state.hasIngressQdisc(interface.index) { throw .ingressQdisc(interface: interface.name) }
         if !state.hasClsact(interface.index) { changes.append(.addClsact(interface)) }
         let own = state.ownFilters.filter { $0.place.interface == interface.index }
@@ -75,9 +80,6 @@ struct TrafficPlan {
         // The kernel lets a place have one filter that matches the same.
         let present = Dictionary(grouping: own.filter { !$0.isCatchAll }, by: \.place)
             .mapValues { Dictionary($0.map { ($0.match, $0) }, uniquingKeysWith: { first, _ in first }) }
-        let wantedHere = composition.classes.map { wanted in
-            (wanted, wanted.boxes.filter { $0.interface ?? interface.name == interface.name })
-        }
         for exclusion in exclusions
         where wantedHere.contains(where: { $0.1.contains { $0.meet(exclusion.box) != nil } }) {
             let place = Filter.Place(excluding: exclusion.box, on: interface.index)

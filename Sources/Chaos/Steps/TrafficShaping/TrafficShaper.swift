@@ -9,7 +9,7 @@ package import Netlink
 package final class TrafficShaper {
     private let socket: NetlinkSocket
     /// For layers that are about one cgroup's packets.
-    private let classifiers: CgroupClassifiers?
+    var classifiers: CgroupClassifiers?
     /// What was in place when the last convergence ended, so that what differs from it is another's doing. A new
     /// process knows nothing of the kind: it cannot tell another's change from its predecessor's half-done work.
     private var established: (composition: TrafficComposition, base: TrafficBase)?
@@ -220,6 +220,13 @@ package final class TrafficShaper {
 
     private func perform(_ change: TrafficChange) throws(NetlinkError) {
         if case .addClsact(let interface) = change { try awaitEmptyQueue(of: interface.index) }
+        if case .enter(let entrance, _, _) = change, let classifiers {
+            // What ended sessions had may be gone by now.
+            let present = try TrafficState(readingFrom: socket).ownFilters.compactMap(\.name)
+            let wanted = composed?.composition.classes.flatMap { $0.boxes.compactMap(\.cgroup?.id) } ?? []
+            classifiers.keep(
+                only: Set(present.compactMap(TrafficEntrance.cgroup)).union(wanted).union([entrance.cgroup.id]))
+        }
         try change.perform(through: socket, classifiers)
     }
 
@@ -254,6 +261,7 @@ package enum TrafficOutcome: Hashable, Sendable {
 extension NetlinkError {
     /// Whether the request may have failed because its object vanished or appeared since it was last looked at.
     fileprivate var meansOutdated: Bool {
-        [.noDevice, .noEntry, .exists, .invalidArgument].contains(errno)
+        // Busy is an interface on which somebody else is about to change a filter.
+        [.noDevice, .noEntry, .exists, .invalidArgument, .busy].contains(errno)
     }
 }
