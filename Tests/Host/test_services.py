@@ -1,5 +1,7 @@
 """Services that systemd stops and starts again, or restarts, for a session."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from host_kit import *
 
@@ -234,6 +236,36 @@ def test_what_systemd_would_not_do_is_refused(agent, make_unit, fault, text, wor
     done = agent.operator.inject(fault, target=target, check=False)
     assert done.returncode and words in done.stderr, done.stderr
     sh("kill", "-9", unit_property("drill", "MainPID"))
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("RefuseManualStart=yes\n[Service]\nExecStart=/bin/sleep infinity\n", "beside.service is not to be stopped or started by hand"),
+        ("[Service]\nType=oneshot\nExecStart=/bin/sleep infinity\n", "beside.service is activating"),
+    ],
+    ids=["by hand", "activating"],
+)
+def test_what_depends_on_it_has_to_be_such_that_it_can_be_started(agent, drill, make_unit, text, words):
+    """It would stay stopped, or be run again and again."""
+    make_unit("beside.service", f"[Unit]\nRequires=drill.service\n{text}", start=False)
+    # By hand it may not be, but by what wants it.
+    make_unit("wanting.target", "[Unit]\nWants=beside.service\n", start=False)
+    systemctl("start", "--no-block", "wanting.target")
+    wait_until(lambda: unit_property("beside", "MainPID") != "0")
+    done = agent.operator.inject("service-stop", target=drill, check=False)
+    assert done.returncode and words in done.stderr, done.stderr
+    assert is_active("drill")
+
+
+def test_of_two_at_once_one_is_refused_and_takes_nothing_back(agent, drill):
+    with ThreadPoolExecutor() as pool:
+        both = list(pool.map(lambda _: agent.operator.inject("service-stop", target=drill, check=False), range(2)))
+    (won,) = [one for one in both if isinstance(one, dict) and session(one["id"])["state"] == "active"]
+    time.sleep(1)
+    assert not is_active("drill") and session(won["id"])["state"] == "active"
+    report = agent.operator.end(won["id"])
+    assert outcomes(report) == ["restored"] and is_active("drill"), report
 
 
 def test_what_would_not_stay_stopped_is_refused(agent, drill, make_unit):

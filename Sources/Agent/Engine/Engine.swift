@@ -194,9 +194,7 @@ package final class Engine: Sendable {
         var features = [FeatureReport.unifiedCgroups(foundation.cgroups)]
         do {
             await runner.use(endpoints: try NodeEndpoints(configuration.excluded, on: foundation.thread))
-            let shaping = FeatureReport.trafficShaping(foundation.thread, without: configuration.givenUp)
-            features.append(shaping)
-            features.append(await prepareHostTraffic(on: foundation, given: shaping))
+            features += await prepareTraffic(configuration, on: foundation)
         } catch {
             features.append(
                 FeatureReport(
@@ -231,34 +229,32 @@ package final class Engine: Sendable {
         return features
     }
 
-    /// It loads code into the kernel, which the engine cannot do any more when it serves somebody.
-    private static func prepareHostTraffic(
-        on foundation: Foundation, given shaping: FeatureReport
-    ) async -> FeatureReport {
-        if shaping.reason != nil {
-            return FeatureReport(
-                feature: .hostTraffic, reason: "it needs \(shaping.feature.rawValue)", remedy: shaping.remedy,
-                givenUp: shaping.givenUp)
-        }
-        let cgroups = FeatureReport.unifiedCgroups(foundation.cgroups)
-        if let reason = cgroups.reason {
-            return FeatureReport(feature: .hostTraffic, reason: reason, remedy: cgroups.remedy)
-        }
-        do {
-            let network = try NamespaceHandle(.network, ofProcess: 1).inode
-            let classifiers = try CgroupClassifiers()
-            try withTemporaryNetworkNamespace { namespace in
-                try StepRunner.probeShaping(in: namespace, on: foundation.thread, classifiers)
+    /// Whether packets can be held up, and on the node's own network those of one cgroup. For the latter code is loaded into the
+    /// kernel, which the engine cannot do any more when it serves somebody.
+    private static func prepareTraffic(
+        _ configuration: EngineConfiguration, on foundation: Foundation
+    ) async -> [FeatureReport] {
+        var host = FeatureReport.unifiedCgroups(foundation.cgroups).standing(for: .hostTraffic)
+        if host.reason == nil, !configuration.givenUp.contains(.netAdmin) {
+            do {
+                // The one includes the other, and each takes the kernel tens of milliseconds.
+                let network = try NamespaceHandle(.network, ofProcess: 1).inode
+                let classifiers = try CgroupClassifiers()
+                try withTemporaryNetworkNamespace { namespace in
+                    try StepRunner.probeShaping(in: namespace, on: foundation.thread, classifiers)
+                }
+                await foundation.runner.use(classifiers: classifiers, inNetwork: network)
+                return [host.standing(for: .trafficShaping), host]
+            } catch {
+                host = FeatureReport(
+                    feature: .hostTraffic, reason: "\(error)",
+                    remedy:
+                        "allow bpf(2) where a seccomp profile forbids it, and before Linux 5.11 locked memory; load "
+                        + "cls_bpf, or use a kernel that has it")
             }
-            await foundation.runner.use(classifiers: classifiers, inNetwork: network)
-            return FeatureReport(feature: .hostTraffic, reason: nil, remedy: nil)
-        } catch {
-            return FeatureReport(
-                feature: .hostTraffic, reason: "\(error)",
-                remedy:
-                    "allow bpf(2) where a seccomp profile forbids it, and before Linux 5.11 locked memory; load cls_bpf, "
-                    + "or use a kernel that has it")
         }
+        let shaping = FeatureReport.trafficShaping(foundation.thread, without: configuration.givenUp)
+        return [shaping, shaping.reason == nil ? host : shaping.standing(for: .hostTraffic)]
     }
 
     /// Reverts every session. Returns when nothing is left, or nothing but what cannot be undone now.

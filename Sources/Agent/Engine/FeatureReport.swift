@@ -51,6 +51,11 @@ struct FeatureReport: Sendable {
         }
     }
 
+    /// The same of another feature, which stands and falls with this one.
+    func standing(for other: NodeFeature) -> FeatureReport {
+        FeatureReport(feature: other, reason: reason, remedy: remedy, givenUp: givenUp)
+    }
+
     static func unifiedCgroups(_ cgroups: CgroupTree) -> FeatureReport {
         switch cgroups.layout {
         case .unified: FeatureReport(feature: .unifiedCgroups, reason: nil, remedy: nil)

@@ -32,6 +32,9 @@ package protocol Fault: Sendable {
     /// Of this one, where its parameters decide how far it reaches.
     var reach: Reach { get }
 
+    /// The same on this target.
+    func reach(on target: TargetObservation) -> Reach
+
     /// Parameters that are in force where the request says nothing of them and no standard value says it, or that mean
     /// more than they say: for whoever compares them with bounds.
     var implied: [JSON.Member] { get }
@@ -50,6 +53,8 @@ extension Fault {
     package static var isReversible: Bool { true }
 
     package var reach: Reach { Self.reach }
+
+    package func reach(on target: TargetObservation) -> Reach { reach }
 
     package func refuseTooShort(_ duration: Duration) throws(Problem) {}
 

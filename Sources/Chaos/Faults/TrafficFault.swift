@@ -46,6 +46,8 @@ extension TrafficFault {
         return [.shapeTraffic(TrafficLayer(direction: packets.direction, filter: filter, impairment: impairment))]
     }
 
+    package func reach(on target: TargetObservation) -> Reach { target.isOnHostNetwork ? .container : reach }
+
     package func notes(on target: TargetObservation) -> [String] {
         target.isOnHostNetwork
             ? ["the target is on the node's own network: only what its cgroup sends is hit"] : []

@@ -335,7 +335,7 @@ extension Scheduler {
         return Plan(
             fault: injection.fault, summary: fault.summary, parameters: parameters, target: target.facts,
             intents: intents, notes: fault.notes(on: observation), duration: injection.duration,
-            reach: fault.reach)
+            reach: fault.reach(on: observation))
     }
 
     /// What is stuck in what sessions share is taken out at its deadline by whoever can, with all that is beside it.

@@ -12,7 +12,9 @@ extension TargetResolver {
         guard let path = paths.first else {
             throw Problem(
                 .targetNotFound, "no unit \(name) runs on this node", field: "target.unit",
-                hint: "systemctl status \(name)")
+                hint:
+                    "systemctl status \(name); one that is active (exited) has no processes: name the unit that has them"
+            )
         }
         guard paths.count == 1 else {
             throw Problem(

@@ -413,6 +413,7 @@ package final class Recorder: Sendable {
             let names = ["namespace", "pod", "name"].compactMap { container[$0]?.stringValue }
             return names.joined(separator: "/")
         }
+        if let unit = target?["unit"]?.stringValue { return unit }
         if let pid = target?["process"]?["pid"]?.integerValue { return "process \(pid)" }
         return target?["cgroup"]?["path"]?.stringValue ?? "the target"
     }

@@ -19,7 +19,7 @@ package struct ChosenTarget: Sendable {
             ("agent", .string(agent.name)), ("namespace", target?["container"]?["namespace"]),
             ("pod", target?["container"]?["pod"]), ("podUID", target?["container"]?["podUID"]),
             ("container", target?["container"]?["name"]), ("containerID", target?["container"]?["id"]),
-            ("process", target?["process"]?["pid"]), ("cgroup", target?["cgroup"]?["path"]),
+            ("unit", target?["unit"]), ("process", target?["process"]?["pid"]), ("cgroup", target?["cgroup"]?["path"]),
         ])
     }
 

@@ -10,6 +10,14 @@ package enum SystemdError: Error, Hashable, Sendable, CustomStringConvertible {
     /// It does not say that it has done it.
     case silent
 
+    /// It may answer when it is asked again.
+    package var mayPass: Bool {
+        switch self {
+        case .unreachable, .silent: true
+        case .refused, .malformed: false
+        }
+    }
+
     package var description: String {
         switch self {
         case .unreachable(let error): "systemd cannot be asked: \(error)"

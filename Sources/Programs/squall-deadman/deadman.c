@@ -175,6 +175,8 @@ static int ask(int socket, const unsigned char *request, size_t length) {
 
 // Whether an error says that there is nothing left to undo. EINVAL is what netlink says where clsact is gone.
 static int is_undone(const deadman_action *action, long error) {
+    // Without its socket systemd is only about to begin anew.
+    if (action->kind == DEADMAN_CALL_SYSTEMD) return error == 0;
     if (error == -EINVAL) return action->kind == DEADMAN_SEND;
     return error >= 0 || error == -ENOENT || error == -ENODEV || error == -ESRCH;
 }

@@ -5,7 +5,7 @@ import Glibc
 struct Squall: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "squall",
-        abstract: "Injects bounded, signed, self-reverting faults into containers of this node.",
+        abstract: "Injects bounded, signed, self-reverting faults into containers and services of this node.",
         discussion: """
             Experiment pods sign their requests with a tenant's key and speak to the gateway; root on the node \
             speaks to the engine. Every session ends by its deadline, and the node is then as it was found.

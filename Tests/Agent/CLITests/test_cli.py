@@ -182,7 +182,7 @@ class TestDryRun:
             "  undone     the changes are taken back in reverse order, and what the kernel then has is read back and reported",
             "  take back  squall session revert ID --key shop.key.jwk, or as root on the node without a key",
             "  touches    the processes of this container or cgroup",
-            "  leaves     the pod's other containers, all other pods, and the node itself",
+            "  leaves     other containers and units, and the node itself",
             "Nothing has been changed.",
         ]
         assert gateway.asked("POST /v1/plans")[0]["op"] == "plan"
@@ -415,7 +415,7 @@ class TestTarget:
         engine.answers["target"] = (
             200, self.REPORT | {"hostNetwork": True, "frozen": True, "memoryLimit": None, "sessions": []})
         text = cli.run("target", "show", "--cgroup", "/kubepods/web").stdout
-        assert "the node's own, inode 4026532890: no network fault may act in it" in text
+        assert "the node's own, inode 4026532890: network faults hit what the target's own cgroup sends" in text
         assert "frozen     yes" in text
         assert "memory     no limit" in text
         assert "sessions  none live" in text

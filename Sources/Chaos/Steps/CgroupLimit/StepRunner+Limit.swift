@@ -248,6 +248,9 @@ extension StepRunner {
     /// Learns what a session of an earlier engine may have done, before anything of any is undone: of what sessions do
     /// together each has to know the others' part.
     package func adopt(_ intents: [Intent], of session: SessionID) {
+        for (step, intent) in intents.enumerated() {
+            adoptService(intent, as: WorkerKey(session: session, step: step))
+        }
         for case .lowerLimit(let layer, let facts) in intents {
             let key = LimitKey(cgroup: facts, resource: layer.resource)
             // What cannot be opened is told when it is to be undone.

@@ -12,6 +12,8 @@ final class ServiceOrder: Entrusted {
 
     /// When it was seen to have stopped, in microseconds of the monotonic clock.
     var stoppedAt: Int64?
+    /// Since when systemd has been asked in vain.
+    var askedSince: BootInstant?
     /// Since when what was stopped is being started again.
     var startingSince: BootInstant?
     /// What this engine has had started.
@@ -40,4 +42,6 @@ struct UnitStanding {
 
     var isActive: Bool { ["active", "reloading", "refreshing"].contains(state) }
     var isInactive: Bool { ["inactive", "failed"].contains(state) }
+    /// It is on its way to nowhere.
+    var isSettled: Bool { !hasJob && (isActive || isInactive) }
 }

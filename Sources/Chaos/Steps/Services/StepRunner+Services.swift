@@ -26,24 +26,23 @@ extension StepRunner {
                 hint: "wait until it has ended")
         }
         let service: FoundService
-        let obstacle: (reason: String, hint: String)?
+        var obstacle: Obstacle?
         do throws(SystemdError) {
-            let found = try systemd.unitProperties(
-                [
-                    "LoadState", "ActiveState", "FreezerState", "CanStart", "CanStop", "Transient",
-                    "InactiveExitTimestampMonotonic",
-                ] + Self.startingIt, of: unit)
+            let found = try systemd.unitProperties(Self.asked + Self.startingIt, of: unit)
+            obstacle = Self.obstacle(to: found, of: unit)
+            if obstacle == nil, found["CanStop"] == ["no"] { obstacle = Self.byHand(unit) }
+            if obstacle == nil, staysStopped { obstacle = try obstacleToStaying(found, of: unit) }
+            let dependents = try dependents(of: unit)
             service = FoundService(
-                unit: unit, run: found["InactiveExitTimestampMonotonic"]?.first ?? "",
-                dependents: try dependents(of: unit))
-            let first = Self.obstacle(to: found)
-            obstacle = first == nil && staysStopped ? try obstacleToStaying(found) : first
+                unit: unit, run: found["InactiveExitTimestampMonotonic"]?.first ?? "", dependents: dependents)
+            for one in dependents where obstacle == nil && dependents.count <= Self.mostDependents {
+                let found = try systemd.unitProperties(Self.asked, of: one)
+                obstacle = Self.obstacle(to: found, of: one) ?? (staysStopped ? Self.transient(found, one) : nil)
+            }
         } catch {
             throw Problem(.targetUnresolvable, "\(error)", field: "target")
         }
-        if let obstacle {
-            throw Problem(.targetRefused, "\(unit) \(obstacle.reason)", field: "target", hint: obstacle.hint)
-        }
+        if let obstacle { throw Problem(.targetRefused, obstacle.reason, field: "target", hint: obstacle.hint) }
         if let own = try? cgroups.cgroup(ofProcess: getpid()).path.split(separator: "/").map(String.init),
             let part = service.dependents.first(where: own.contains)
         {
@@ -57,48 +56,66 @@ extension StepRunner {
         return service
     }
 
-    private static func obstacle(to found: [String: [String]]) -> (reason: String, hint: String)? {
-        if found["ActiveState"] != ["active"] {
-            return ("is \(found["ActiveState"]?.first ?? "unknown")", "wait until it is active")
-        }
-        if let state = found["FreezerState"]?.first, state != "running" {
-            return ("is \(state), and systemd does not stop what is frozen", "wait until that is over")
-        }
-        if found["LoadState"] != ["loaded"] {
-            return ("could not be started again: it is \(found["LoadState"]?.first ?? "unknown")", "see to its file")
-        }
-        if found["CanStop"] == ["no"] || found["CanStart"] == ["no"] {
+    private typealias Obstacle = (reason: String, hint: String)
+
+    private static let asked = [
+        "LoadState", "ActiveState", "FreezerState", "CanStart", "CanStop", "Transient", "Job",
+        "InactiveExitTimestampMonotonic",
+    ]
+
+    /// Of the service, and of each that is stopped with it: all of them are to be started again.
+    private static func obstacle(to found: [String: [String]], of unit: String) -> Obstacle? {
+        if found["ActiveState"] != ["active"] || found["Job"] != ["0"] {
+            let state = found["ActiveState"]?.first ?? "unknown"
             return (
-                "is not to be stopped or started by hand, as it says itself (RefuseManualStop, RefuseManualStart)",
-                "process-signal and container-pause do not ask"
+                "\(unit) is \(state == "active" ? "about to be stopped or started" : state)", "wait until it is active"
             )
         }
-        return nil
+        if let state = found["FreezerState"]?.first, state != "running" {
+            return ("\(unit) is \(state), and systemd does not stop what is frozen", "wait until that is over")
+        }
+        if found["LoadState"] != ["loaded"] {
+            let state = found["LoadState"]?.first ?? "unknown"
+            return ("\(unit) could not be started again: it is \(state)", "see to its file")
+        }
+        return found["CanStart"] == ["no"] ? byHand(unit) : nil
+    }
+
+    private static func byHand(_ unit: String) -> Obstacle {
+        (
+            "\(unit) is not to be stopped or started by hand, as it says itself (RefuseManualStop, RefuseManualStart)",
+            "process-signal and container-pause do not ask"
+        )
+    }
+
+    private static func transient(_ found: [String: [String]], _ unit: String) -> Obstacle? {
+        guard found["Transient"] == ["yes"] else { return nil }
+        return ("\(unit) is transient: systemd forgets it when it is stopped", "make it a unit with a file")
     }
 
     private func obstacleToStaying(
-        _ found: [String: [String]]
-    ) throws(SystemdError) -> (reason: String, hint: String)? {
-        if found["Transient"] == ["yes"] {
-            return ("is transient: systemd forgets it when it is stopped", "make it a unit with a file")
-        }
+        _ found: [String: [String]], of unit: String
+    ) throws(SystemdError) -> Obstacle? {
+        if let obstacle = Self.transient(found, unit) { return obstacle }
         for starter in Self.startingIt.flatMap({ found[$0] ?? [] }) where try !standing(of: starter).isInactive {
             return (
-                "would not stay stopped: \(starter) is active, and starts it again",
+                "\(unit) would not stay stopped: \(starter) is active, and starts it again",
                 "stop \(starter) first, or stop its processes where they are, with container-pause"
             )
         }
         return nil
     }
 
-    /// What is active of all that depends on a unit, by however many others. What depends on an inactive one is stopped too.
+    /// What is active, or on its way, of all that depends on a unit, by however many others. What depends on an inactive one is
+    /// stopped too.
     private func dependents(of unit: String) throws(SystemdError) -> [String] {
         var (seen, active, next): (Set<String>, [String], [String]) = ([unit], [], [unit])
-        while let one = next.popLast(), active.count <= Self.mostDependents {
+        while let one = next.popLast(), active.count <= Self.mostDependents, seen.count <= 4 * Self.mostDependents {
             let lists = try systemd.unitProperties(Self.stoppingWithIt, of: one)
             for other in Set(lists.values.joined()).sorted() where seen.insert(other).inserted {
                 next.append(other)
-                if try !standing(of: other).isInactive { active.append(other) }
+                let standing = try standing(of: other)
+                if !standing.isInactive || standing.hasJob { active.append(other) }
             }
         }
         return active
@@ -123,6 +140,8 @@ extension StepRunner {
     /// How long a session waits for systemd to be done before its fault counts as being in effect.
     private static let servicePatience = Duration.seconds(5)
     private static let servicePause = Duration.milliseconds(50)
+    /// The same after a question that was not answered, which has held everybody up for a second.
+    private static let silencePause = Duration.seconds(2)
 
     /// Returns when the service has stopped, or when that takes long.
     func stopService(_ service: FoundService, as key: WorkerKey, until deadline: BootInstant) async throws(StepError) {
@@ -135,13 +154,15 @@ extension StepRunner {
         let limit = min(deadline, .now + Self.servicePatience)
         repeat {
             // It may be busy with itself, as when it is told to reload its files.
-            if let now = try? standing(of: service.unit) {
-                if now.isInactive {
-                    order.stoppedAt = Self.monotonicMicroseconds
-                    break
-                }
-                if now.isActive, !now.hasJob { throw StepError("\(service.unit) was started again at once") }
+            guard let now = try? standing(of: service.unit) else {
+                await pause(Self.silencePause)
+                continue
             }
+            if now.isInactive {
+                order.stoppedAt = Self.monotonicMicroseconds
+                break
+            }
+            if now.isActive, !now.hasJob { throw StepError("\(service.unit) was started again at once") }
             await pause(Self.servicePause)
         } while .now < limit
         // This may have been held up until it was overdue, and started before it was stopped.
@@ -169,25 +190,31 @@ extension StepRunner {
 
     private func outcomeOfRestart(_ service: FoundService, before end: BootInstant) async -> StepNews {
         while !Task.isCancelled, .now < end {
-            if let now = try? standing(of: service.unit), !now.hasJob {
+            let now = try? standing(of: service.unit)
+            if let now, !now.hasJob {
                 if now.isActive, now.run != service.run { return .completed }
                 if now.isInactive { return .stopFailed(notStarted(service.unit)) }
             }
-            await pause(Self.servicePause)
+            await pause(now == nil ? Self.silencePause : Self.servicePause)
         }
         return .stopFailed("\(service.unit) is not active again in time")
     }
 
     /// - Throws: When another step has it in hand, or it is not what it was.
     private func begin(_ service: FoundService, as key: WorkerKey) throws(StepError) -> ServiceOrder {
-        guard !isHandled(service.unit) else {
-            throw StepError("another session has \(service.unit) stopped or restarted")
+        // Without an order of its own, nothing is taken back for it.
+        if let handled = service.units.first(where: isHandled) {
+            throw StepError("another session has \(handled) stopped or restarted")
         }
         let order = ServiceOrder(service)
         services[key] = order
         let now = try asked { () throws(SystemdError) in try standing(of: service.unit) }
-        guard now.isActive, now.run == service.run else {
+        guard now.isActive, now.isSettled, now.run == service.run else {
             throw StepError("\(service.unit) was stopped or restarted meanwhile")
+        }
+        let others = try asked { () throws(SystemdError) in try dependents(of: service.unit) }
+        if let new = others.first(where: { !service.dependents.contains($0) }) {
+            throw StepError("systemd would stop \(new), too, by now")
         }
         return order
     }
@@ -216,13 +243,22 @@ extension StepRunner {
 
 extension StepRunner {
     /// How long what is started may take before that is told as a failure. It is looked at again all the same.
-    private static let startPatience = Duration.seconds(30)
+    private static let startPatience = Duration.seconds(20)
     /// What says that somebody wants a unit never to be started.
     private static let neverToStart = ["UnitMasked", "NoSuchUnit"].map { "org.freedesktop.systemd1.\($0)" }
 
+    /// Of an earlier engine's nobody knows how far it came.
+    func adoptService(_ intent: Intent, as key: WorkerKey) {
+        switch intent {
+        case .stopService(let service), .restartService(let service):
+            services[key] = ServiceOrder(service, isLeft: true)
+        default: break
+        }
+    }
+
     func startService(_ service: FoundService, as key: WorkerKey) -> UndoProgress {
-        let order = services[key] ?? ServiceOrder(service, isLeft: true)
-        services[key] = order
+        // It was never begun.
+        guard let order = services[key] else { return .done(.alreadyRestored) }
         do throws(SystemdError) {
             guard order.isGiven || order.isLeft else { return .done(forget(key, .alreadyRestored)) }
             guard let since = order.startingSince else {
@@ -236,6 +272,12 @@ extension StepRunner {
             for unit in service.units where order.leftAlone[unit] == nil {
                 let now = try standing(of: unit)
                 if now.isActive { continue }
+                // It had nothing to do by now, and says that all is well: what depends on the service may be such.
+                if unit != service.unit, now.isInactive, !now.hasJob, order.started.contains(unit),
+                    try systemd.unitProperty("ConditionResult", of: unit) == "no"
+                {
+                    continue
+                }
                 let isOnItsWay = now.hasJob || !now.isInactive
                 if isOnItsWay, .now - since < Self.startPatience {
                     return .unfinished(callAgainAfter: Self.servicePause)
@@ -247,6 +289,13 @@ extension StepRunner {
                             ? "\(unit) is still \(now.state) after \(Self.startPatience.text)" : notStarted(unit)))
             }
         } catch {
+            let since = order.askedSince ?? .now
+            order.askedSince = since
+            // As when it reads its files again, or begins anew.
+            if error.mayPass, .now - since < Self.startPatience {
+                return .unfinished(callAgainAfter: .milliseconds(250))
+            }
+            order.askedSince = nil
             return .done(.failed("\(error)"))
         }
         let found = order.leftAlone.values.sorted().joined(separator: "; ")
@@ -256,7 +305,10 @@ extension StepRunner {
     }
 
     /// - Returns: False when nothing had been stopped.
+    /// - Throws: Why one cannot be started. The others are, all the same.
     private func startWhatIsStopped(_ order: ServiceOrder) throws(SystemdError) -> Bool {
+        var wasStopped = false
+        var failure: SystemdError?
         for unit in order.service.units {
             let now = try standing(of: unit)
             let isUp = now.isActive || now.state == "activating"
@@ -265,30 +317,36 @@ extension StepRunner {
                 if !order.isLeft, !order.started.contains(unit) {
                     order.leftAlone[unit] = "somebody else has started \(unit)"
                 }
+                wasStopped = true
                 continue
             }
             // With a job it is about to be stopped.
             if isUp, !now.hasJob {
-                if unit == order.service.unit { return false }
+                // What depends on it stops first: that may be as far as it came. Of an earlier engine's nobody knows who did it.
+                if unit == order.service.unit, order.isLeft { return false }
                 continue
             }
+            wasStopped = true
             do throws(SystemdError) {
                 try systemd.start(unit)
                 order.started.insert(unit)
             } catch {
-                guard case .refused(let name, let words) = error, Self.neverToStart.contains(name) else { throw error }
+                guard case .refused(let name, let words) = error, Self.neverToStart.contains(name) else {
+                    failure = failure ?? error
+                    continue
+                }
                 order.leftAlone[unit] = words
             }
         }
-        return true
+        if let failure { throw failure }
+        return wasStopped
     }
 
     /// A restart cannot be taken back. Its end is not waited for any more.
     func endRestart(_ key: WorkerKey) -> UndoOutcome {
-        let order = services.removeValue(forKey: key)
-        order?.restart?.cancel()
-        // Of an earlier engine's nobody knows how far it came.
-        return order?.isGiven == false ? .alreadyRestored : .irreversible
+        guard let order = services.removeValue(forKey: key) else { return .alreadyRestored }
+        order.restart?.cancel()
+        return order.isGiven || order.isLeft ? .irreversible : .alreadyRestored
     }
 
     private func forget(_ key: WorkerKey, _ outcome: UndoOutcome) -> UndoOutcome {

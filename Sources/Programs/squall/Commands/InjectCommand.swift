@@ -18,6 +18,7 @@ struct InjectCommand: ReportingCommand {
                 --pid 4711 --key shop.key.jwk --reason "does it scale out?"
               squall inject network-loss percent=5 --namespace shop --selector app=web \\
                 --percent 50 --key shop.key.jwk --dry-run
+              squall inject service-stop --unit nginx.service --key shop.key.jwk --wait
             """)
 
     /// With --wait, when no lease is asked for: how long the session outlives a killed waiter.

@@ -31,7 +31,7 @@ struct InjectionOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "When the target's container ends: end the session (if not said), or reinject when it was started again.",
+            "When the target's container or unit ends: end the session (if not said), or reinject when it was started again.",
             valueName: "end|reinject"))
     var onRestart = RestartPolicy.end
 

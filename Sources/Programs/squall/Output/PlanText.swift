@@ -97,7 +97,7 @@ extension Reach {
 
     fileprivate var untouched: String {
         switch self {
-        case .container: "the pod's other containers, all other pods, and the node itself"
+        case .container: "other containers and units, and the node itself"
         case .service: "all other units, containers, and the node itself"
         case .pod: "all other pods, and the node's own network"
         case .node: "what on the node the target does not share"

@@ -29,7 +29,9 @@ struct TargetText {
     private func network(_ facts: TargetFacts) -> Table.Cell {
         guard let network = facts.network else { return "none: no process is in the cgroup" }
         if report["hostNetwork"] == true {
-            return Table.Cell("the node's own, inode \(network.inode): no network fault may act in it", .warning)
+            return Table.Cell(
+                "the node's own, inode \(network.inode): network faults hit what the target's own cgroup sends",
+                .warning)
         }
         return Table.Cell("its own or its pod's, inode \(network.inode), cookie \(network.cookie)")
     }
