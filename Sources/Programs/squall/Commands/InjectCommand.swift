@@ -15,10 +15,9 @@ struct InjectCommand: ReportingCommand {
               squall inject network-latency latency=100ms jitter=20ms \\
                 --container $ID --key shop.key.jwk --wait
               squall inject cpu-stress load=50 workers=1 --duration 2m \\
-                --pid 4711 --key shop.key.jwk --reason "does it scale out?"
+                --unit nginx.service --key shop.key.jwk --reason "does it scale out?"
               squall inject network-loss percent=5 --namespace shop --selector app=web \\
                 --percent 50 --key shop.key.jwk --dry-run
-              squall inject service-stop --unit nginx.service --key shop.key.jwk --wait
             """)
 
     /// With --wait, when no lease is asked for: how long the session outlives a killed waiter.

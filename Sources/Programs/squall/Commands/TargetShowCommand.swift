@@ -14,7 +14,6 @@ struct TargetShowCommand: ReportingCommand {
             Examples:
               squall target show --container $ID
               squall target show --unit nginx.service
-              squall target show --pid 4711
               squall target show --cgroup /kubepods/burstable/podX --output json
             """)
 
