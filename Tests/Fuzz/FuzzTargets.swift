@@ -81,7 +81,7 @@ private struct Signing {
         do {
             key = try PrivateKey(generating: .edDSA, id: "fuzz")
             guard let tenant = Tenant("shop") else { fatalError("no tenant") }
-            try keys.add(jwks: (["keys": [key.publicKey.jwk]] as JSON).bytes, of: tenant)
+            try keys.add([key.publicKey], of: tenant)
         } catch {
             fatalError("\(error)")
         }
