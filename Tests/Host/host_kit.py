@@ -32,6 +32,18 @@ def wait_until(condition, timeout=30, what=""):
     return result
 
 
+def wait_for_another_agent(than=0):
+    wait_until(lambda: int(unit_property("squalld", "MainPID")) not in (0, than), what="another agent")
+    wait_until(lambda: sh("squall", "doctor", check=False).returncode == 0, what="doctor is content")
+
+
+def kill_agent():
+    """All its processes, and waits for the next one."""
+    main = int(unit_property("squalld", "MainPID"))
+    systemctl("kill", "--signal=KILL", "--kill-whom=all", "squalld")
+    wait_for_another_agent(main)
+
+
 def log():
     return sh("journalctl", "-u", "squalld", "-n", "40", "--no-pager", check=False).stdout
 

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from host_kit import *
+from services import PostgreSQL
 
 UNITS = Path("/etc/systemd/system")
 # As long as this is there, `drill.service` cannot be started.
@@ -62,11 +63,6 @@ def outcomes(report):
     return [step["undo"]["outcome"] for step in report["steps"]]
 
 
-def wait_for_another_agent(than):
-    wait_until(lambda: int(unit_property("squalld", "MainPID")) not in (0, than), what="another agent")
-    wait_until(lambda: sh("squall", "doctor", check=False).returncode == 0, what="doctor is content")
-
-
 def test_it_stays_stopped_and_is_started_at_the_end(agent):
     main = unit_property("nginx", "MainPID")
     id = begin(agent, duration="4s")
@@ -85,20 +81,17 @@ def test_it_is_started_when_the_session_is_ended(agent):
 
 
 def test_a_database_has_an_outage(agent):
-    unit = systemctl("list-units", "--plain", "--no-legend", "postgresql@*.service").stdout.split()[0]
-    ask = ["runuser", "-u", "postgres", "--", "psql", "-Atc", "select 1"]
-    wait_until(lambda: sh(*ask, check=False).stdout == "1\n", what="the database answers")
-    id = begin(agent, ["--unit", unit])
-    assert sh(*ask, check=False).returncode
+    database = PostgreSQL()
+    wait_until(lambda: database.query("select 1").stdout == "1\n", what="the database answers")
+    id = begin(agent, database.target)
+    assert database.query("select 1").returncode
     assert agent.end(id)["revertVerified"]
-    assert sh(*ask).stdout == "1\n"
+    assert database.told("select 1") == "1\n"
 
 
 def test_a_killed_agent_has_it_started_when_it_is_back(agent):
     id = begin(agent)
-    main = int(unit_property("squalld", "MainPID"))
-    systemctl("kill", "--signal=KILL", "--kill-whom=all", "squalld")
-    wait_for_another_agent(main)
+    kill_agent()
     report = ended(id)
     assert (report["ending"], report["revertVerified"]) == ("recovered", True), report
     assert is_active("nginx")
@@ -126,7 +119,7 @@ def test_it_is_started_when_no_agent_comes_back(agent):
     finally:
         options.write_text(before)
         systemctl("restart", "squalld")
-    wait_for_another_agent(0)
+    wait_for_another_agent()
     report = ended(id)
     assert (report["ending"], report["revertVerified"]) == ("recovered", True), report
 

@@ -55,10 +55,6 @@ def begin(tenant, fault, *parameters, target=NGINX, **more):
     return opened["id"]
 
 
-def database():
-    return ["--unit", systemctl("list-units", "--plain", "--no-legend", "postgresql@*.service").stdout.split()[0]]
-
-
 def test_what_a_service_sends_is_late_and_nothing_else(agent):
     before = network()
     assert ask() < 0.2 and ask(PORT) < 0.2 and ping() < 0.1
@@ -107,10 +103,7 @@ def test_a_restart_is_followed(agent):
 def test_a_killed_agent_takes_it_back(agent):
     before = network()
     id = begin(agent, "network-latency", "latency=300ms")
-    main = int(unit_property("squalld", "MainPID"))
-    sh("systemctl", "kill", "--signal=KILL", "--kill-whom=all", "squalld")
-    wait_until(lambda: int(unit_property("squalld", "MainPID")) not in (0, main), what="another agent")
-    wait_until(lambda: sh("squall", "doctor", check=False).returncode == 0, what="doctor is content")
+    kill_agent()
     wait_until(lambda: session(id)["state"] == "ended", what="it is taken back")
     assert session(id)["revertVerified"] and network() == before and ask() < 0.3
 

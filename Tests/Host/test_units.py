@@ -32,10 +32,7 @@ def test_systemd_is_told_of_the_end_whoever_brings_it(agent):
 
     # The agent is killed, and takes it back when it is there again.
     id = paused()
-    main = int(unit_property("squalld", "MainPID"))
-    sh("systemctl", "kill", "--signal=KILL", "--kill-whom=all", "squalld")
-    wait_until(lambda: int(unit_property("squalld", "MainPID")) not in (0, main), what="another agent")
-    wait_until(lambda: sh("squall", "doctor", check=False).returncode == 0, what="doctor is content")
+    kill_agent()
     wait_until(lambda: session(id)["state"] == "ended", what="it is taken back")
     assert session(id)["revertVerified"] and unit_property("nginx", "FreezerState") == "running"
     # Two of them: the first one's end leaves the other's in effect.

@@ -32,9 +32,10 @@ package struct KeyDirectory: Sendable {
     ) -> (hasChanged: Bool, problems: [KeyDirectoryError]) {
         guard now >= nextLook else { return (false, []) }
         nextLook = now + .seconds(1)
-        let known = (signers: keys.signers, failures: Set(failures))
         // What could not be read for a moment is read again.
-        if isOutdated { reload() }
+        guard isOutdated else { return (false, []) }
+        let known = (signers: keys.signers, failures: Set(failures))
+        reload()
         return (keys.signers != known.signers, failures.filter { !known.failures.contains($0) })
     }
 

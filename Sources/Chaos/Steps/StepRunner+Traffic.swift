@@ -110,7 +110,7 @@ extension StepRunner {
         guard let facts = target.facts.network else {
             throw Problem(.targetRefused, "the target has no network namespace", field: "target")
         }
-        try refuseCgroupOfPackets(asked.filter.cgroup, in: facts, on: target)
+        try refuseCgroupOfPackets(asked.filter.cgroup, in: facts)
         let base: TrafficBase
         if let network = networks[facts] {
             // Only the first layer sees what was there before; the others take it from the first.
@@ -157,7 +157,7 @@ extension StepRunner {
     /// - Throws: `fault-unsupported` where packets of one cgroup cannot be told from others, `limit-exceeded` when those of
     ///   so many are told already.
     private func refuseCgroupOfPackets(
-        _ cgroup: TargetFacts.Cgroup?, in facts: TargetFacts.NetworkNamespace, on target: ResolvedTarget
+        _ cgroup: TargetFacts.Cgroup?, in facts: TargetFacts.NetworkNamespace
     ) throws(Problem) {
         guard let cgroup else { return }
         guard classifiers(in: facts) != nil else {
@@ -216,9 +216,7 @@ extension StepRunner {
         if let known = networks[facts] {
             network = known
         } else {
-            network = ShapedNetwork(
-                facts, shaper: TrafficShaper(try openSocket(of: target), classifiers: classifiers(in: facts)),
-                base: base)
+            network = self.network(facts, through: try openSocket(of: target), base: base)
             networks[facts] = network
         }
         if network.standby == nil { network.standby = try openSocket(of: target) }
@@ -472,9 +470,13 @@ extension StepRunner {
             throw StepError("\(error)")
         }
         guard let namespace else { return nil }
-        let socket = try Self.openSocket(in: namespace, on: thread)
-        return ShapedNetwork(
-            facts, shaper: TrafficShaper(socket, classifiers: classifiers(in: facts)), base: base)
+        return network(facts, through: try Self.openSocket(in: namespace, on: thread), base: base)
+    }
+
+    private func network(
+        _ facts: TargetFacts.NetworkNamespace, through socket: NetlinkSocket, base: TrafficBase
+    ) -> ShapedNetwork {
+        ShapedNetwork(facts, shaper: TrafficShaper(socket, classifiers: classifiers(in: facts)), base: base)
     }
 
     /// It is opened inside the namespace and keeps it; it is used from here on wherever the runner runs.

@@ -268,6 +268,19 @@ package actor StepRunner {
         }
     }
 
+    /// Learns what a session of an earlier engine may have done, before anything of any is undone.
+    package func adopt(_ intents: [Intent], of session: SessionID) {
+        for (step, intent) in intents.enumerated() {
+            switch intent {
+            case .lowerLimit(let layer, let cgroup): adoptLimit(layer, in: cgroup, of: session)
+            case .stopService(let service), .restartService(let service):
+                // Nobody knows how far it came.
+                services[WorkerKey(session: session, step: step)] = ServiceOrder(service, isLeft: true)
+            case .shapeTraffic, .runWorker, .fillDisk, .signalProcesses, .stopContainer: break
+            }
+        }
+    }
+
     /// Takes a step back, whoever performed it and however far it came.
     ///
     /// - Parameter isOfThisBoot: Whether it was performed since the node was started. Of an earlier boot only what lies
@@ -286,7 +299,7 @@ package actor StepRunner {
         // Of an earlier engine's nobody knows whether it was sent.
         case .signalProcesses: .done(signalled.removeValue(forKey: key) == 0 ? .alreadyRestored : .irreversible)
         case .stopContainer: endStop(key)
-        case .stopService(let service): startService(service, as: key)
+        case .stopService: startService(as: key)
         case .restartService: .done(endRestart(key))
         }
     }

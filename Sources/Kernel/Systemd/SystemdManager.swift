@@ -75,12 +75,12 @@ package struct SystemdManager: Sendable {
         return found
     }
 
-    /// As text; nil for what is neither a text nor a number of 64 bits.
+    /// One of them that is no list.
     package func unitProperty(_ name: String, of unit: String) throws(SystemdError) -> String? {
-        try answer(to: .property(name, of: unit, as: "Unit")).text
+        try unitProperties([name], of: unit)[name]?.first
     }
 
-    /// The same of what only services have.
+    /// The same of what only services have; refused for what this systemd does not know.
     package func serviceProperty(_ name: String, of service: String) throws(SystemdError) -> String? {
         try answer(to: .property(name, of: service, as: "Service")).text
     }

@@ -1,5 +1,5 @@
 import Cgroups
-package import ChaosModel
+import ChaosModel
 import DeadMan
 import LinuxSystem
 import Systemd
@@ -245,19 +245,13 @@ extension StepRunner {
         }
     }
 
-    /// Learns what a session of an earlier engine may have done, before anything of any is undone: of what sessions do
-    /// together each has to know the others' part.
-    package func adopt(_ intents: [Intent], of session: SessionID) {
-        for (step, intent) in intents.enumerated() {
-            adoptService(intent, as: WorkerKey(session: session, step: step))
-        }
-        for case .lowerLimit(let layer, let facts) in intents {
-            let key = LimitKey(cgroup: facts, resource: layer.resource)
-            // What cannot be opened is told when it is to be undone.
-            guard let lowered = limits[key] ?? (try? reopen(key, base: layer.base)) else { continue }
-            limits[key] = lowered
-            lowered.layers[session] = .left(layer)
-        }
+    /// Of what sessions do together each has to know the others' part.
+    func adoptLimit(_ layer: LimitLayer, in facts: TargetFacts.Cgroup, of session: SessionID) {
+        let key = LimitKey(cgroup: facts, resource: layer.resource)
+        // What cannot be opened is told when it is to be undone.
+        guard let lowered = limits[key] ?? (try? reopen(key, base: layer.base)) else { return }
+        limits[key] = lowered
+        lowered.layers[session] = .left(layer)
     }
 
     /// Nil when the cgroup is gone.

@@ -28,7 +28,7 @@ extension StepRunner {
         let service: FoundService
         var obstacle: Obstacle?
         do throws(SystemdError) {
-            let found = try systemd.unitProperties(Self.asked + Self.startingIt, of: unit)
+            let found = try systemd.unitProperties(Self.askedBefore + Self.startingIt, of: unit)
             obstacle = Self.obstacle(to: found, of: unit)
             if obstacle == nil, found["CanStop"] == ["no"] { obstacle = Self.byHand(unit) }
             if obstacle == nil, staysStopped { obstacle = try obstacleToStaying(found, of: unit) }
@@ -36,7 +36,7 @@ extension StepRunner {
             service = FoundService(
                 unit: unit, run: found["InactiveExitTimestampMonotonic"]?.first ?? "", dependents: dependents)
             for one in dependents where obstacle == nil && dependents.count <= Self.mostDependents {
-                let found = try systemd.unitProperties(Self.asked, of: one)
+                let found = try systemd.unitProperties(Self.askedBefore, of: one)
                 obstacle = Self.obstacle(to: found, of: one) ?? (staysStopped ? Self.transient(found, one) : nil)
             }
         } catch {
@@ -58,7 +58,7 @@ extension StepRunner {
 
     private typealias Obstacle = (reason: String, hint: String)
 
-    private static let asked = [
+    private static let askedBefore = [
         "LoadState", "ActiveState", "FreezerState", "CanStart", "CanStop", "Transient", "Job",
         "InactiveExitTimestampMonotonic",
     ]
@@ -247,47 +247,12 @@ extension StepRunner {
     /// What says that somebody wants a unit never to be started.
     private static let neverToStart = ["UnitMasked", "NoSuchUnit"].map { "org.freedesktop.systemd1.\($0)" }
 
-    /// Of an earlier engine's nobody knows how far it came.
-    func adoptService(_ intent: Intent, as key: WorkerKey) {
-        switch intent {
-        case .stopService(let service), .restartService(let service):
-            services[key] = ServiceOrder(service, isLeft: true)
-        default: break
-        }
-    }
-
-    func startService(_ service: FoundService, as key: WorkerKey) -> UndoProgress {
+    func startService(as key: WorkerKey) -> UndoProgress {
         // It was never begun.
         guard let order = services[key] else { return .done(.alreadyRestored) }
+        let progress: UndoProgress
         do throws(SystemdError) {
-            guard order.isGiven || order.isLeft else { return .done(forget(key, .alreadyRestored)) }
-            guard let since = order.startingSince else {
-                if claim(order) {
-                    guard try startWhatIsStopped(order) else { return .done(forget(key, .alreadyRestored)) }
-                    letGo(order)
-                    order.startingSince = .now
-                }
-                return .unfinished(callAgainAfter: .milliseconds(1))
-            }
-            for unit in service.units where order.leftAlone[unit] == nil {
-                let now = try standing(of: unit)
-                if now.isActive { continue }
-                // It had nothing to do by now, and says that all is well: what depends on the service may be such.
-                if unit != service.unit, now.isInactive, !now.hasJob, order.started.contains(unit),
-                    try systemd.unitProperty("ConditionResult", of: unit) == "no"
-                {
-                    continue
-                }
-                let isOnItsWay = now.hasJob || !now.isInactive
-                if isOnItsWay, .now - since < Self.startPatience {
-                    return .unfinished(callAgainAfter: Self.servicePause)
-                }
-                order.startingSince = nil
-                return .done(
-                    .failed(
-                        isOnItsWay
-                            ? "\(unit) is still \(now.state) after \(Self.startPatience.text)" : notStarted(unit)))
-            }
+            progress = try start(order)
         } catch {
             let since = order.askedSince ?? .now
             order.askedSince = since
@@ -298,10 +263,48 @@ extension StepRunner {
             order.askedSince = nil
             return .done(.failed("\(error)"))
         }
+        order.askedSince = nil
+        switch progress {
+        case .done(.failed), .unfinished: break
+        case .done:
+            services[key] = nil
+            letGo(order)
+        }
+        return progress
+    }
+
+    private func start(_ order: ServiceOrder) throws(SystemdError) -> UndoProgress {
+        guard order.isGiven || order.isLeft else { return .done(.alreadyRestored) }
+        guard let since = order.startingSince else {
+            if claim(order) {
+                guard try startWhatIsStopped(order) else { return .done(.alreadyRestored) }
+                letGo(order)
+                order.startingSince = .now
+            }
+            return .unfinished(callAgainAfter: .milliseconds(1))
+        }
+        for unit in order.service.units where order.leftAlone[unit] == nil {
+            let now = try standing(of: unit)
+            if now.isActive { continue }
+            // It had nothing to do by now, and says that all is well: what depends on the service may be such.
+            if unit != order.service.unit, now.isInactive, !now.hasJob, order.started.contains(unit),
+                try systemd.unitProperty("ConditionResult", of: unit) == "no"
+            {
+                continue
+            }
+            let isOnItsWay = now.hasJob || !now.isInactive
+            if isOnItsWay, .now - since < Self.startPatience {
+                return .unfinished(callAgainAfter: Self.servicePause)
+            }
+            order.startingSince = nil
+            return .done(
+                .failed(
+                    isOnItsWay
+                        ? "\(unit) is still \(now.state) after \(Self.startPatience.text)" : notStarted(unit)))
+        }
         let found = order.leftAlone.values.sorted().joined(separator: "; ")
-        let outcome: UndoOutcome =
-            !found.isEmpty ? .drifted(found: found) : order.started.isEmpty ? .alreadyRestored : .restored
-        return .done(forget(key, outcome))
+        if !found.isEmpty { return .done(.drifted(found: found)) }
+        return .done(order.started.isEmpty ? .alreadyRestored : .restored)
     }
 
     /// - Returns: False when nothing had been stopped.
@@ -347,11 +350,6 @@ extension StepRunner {
         guard let order = services.removeValue(forKey: key) else { return .alreadyRestored }
         order.restart?.cancel()
         return order.isGiven || order.isLeft ? .irreversible : .alreadyRestored
-    }
-
-    private func forget(_ key: WorkerKey, _ outcome: UndoOutcome) -> UndoOutcome {
-        if let order = services.removeValue(forKey: key) { letGo(order) }
-        return outcome
     }
 }
 

@@ -14,6 +14,9 @@ package struct TrafficComposition: Hashable, Sendable {
         }.sorted { $0.precedes($1) }
     }
 
+    /// The numbers of those whose packets alone some of it is about.
+    var cgroups: Set<UInt64> { Set(classes.flatMap { $0.boxes.compactMap(\.cgroup?.id) }) }
+
     /// How many boxes the sessions of a network namespace may have together, with those in which they meet.
     private static let mostBoxes = 512
     /// How many filters: for each box one on each interface.

@@ -92,24 +92,21 @@ package struct TrafficBox: Hashable, Sendable {
     }
 
     /// The same, in a direction.
-    package func going(_ direction: Direction) -> TrafficBox {
-        TrafficBox(
-            direction: direction, family: family, cgroup: cgroup, interface: interface, destination: destination,
-            transport: transport, sourcePorts: sourcePorts, destinationPorts: destinationPorts)
-    }
-
-    /// Those of them that are of a cgroup's processes.
-    func of(_ cgroup: TargetFacts.Cgroup) -> TrafficBox {
-        TrafficBox(
-            direction: direction, family: family, cgroup: cgroup, interface: interface, destination: destination,
-            transport: transport, sourcePorts: sourcePorts, destinationPorts: destinationPorts)
-    }
+    package func going(_ direction: Direction) -> TrafficBox { with(direction: direction) }
 
     /// The same, to or from an address of the family.
-    func going(to destination: IPNetwork) -> TrafficBox {
+    func going(to destination: IPNetwork) -> TrafficBox { with(destination: destination) }
+
+    /// Those of them that are of a cgroup's processes.
+    func of(_ cgroup: TargetFacts.Cgroup) -> TrafficBox { with(cgroup: cgroup) }
+
+    private func with(
+        direction: Direction? = nil, cgroup: TargetFacts.Cgroup? = nil, destination: IPNetwork? = nil
+    ) -> TrafficBox {
         TrafficBox(
-            direction: direction, family: family, cgroup: cgroup, interface: interface, destination: destination,
-            transport: transport, sourcePorts: sourcePorts, destinationPorts: destinationPorts)
+            direction: direction ?? self.direction, family: family, cgroup: cgroup ?? self.cgroup, interface: interface,
+            destination: destination ?? self.destination, transport: transport, sourcePorts: sourcePorts,
+            destinationPorts: destinationPorts)
     }
 
     /// The packets that are in both; nil when there can be none.

@@ -105,7 +105,10 @@ package final class TrafficShaper {
         let composition = composition(of: layers)
         var hasBeenRefused = false
         for _ in 0..<Self.passes {
-            let plan = try plan(composition, over: base, givingUpDraining: giveUpDraining)
+            let state = try readState()
+            // Those of cgroups that no filter and no layer is about any more are free for others.
+            classifiers?.keep(only: state.cgroups.union(composition.cgroups))
+            let plan = try TrafficPlan(from: state, to: composition, over: base, givingUpDraining: giveUpDraining)
             if plan.changes.isEmpty, plan.removals.isEmpty {
                 return finish(composition, base, wait: plan.wait)
             }
@@ -198,7 +201,6 @@ package final class TrafficShaper {
         isDraining = wait != nil
         if let wait { return .draining(retryAfter: wait) }
         touched = Set(composition.classes)
-        classifiers?.keep(only: Set(composition.classes.flatMap { $0.boxes.compactMap(\.cgroup?.id) }))
         defer { drift = [] }
         return .settled(drift: drift)
     }
@@ -212,21 +214,13 @@ package final class TrafficShaper {
     }
 
     private func plan(
-        _ composition: TrafficComposition, over base: TrafficBase, givingUpDraining: Bool = false
+        _ composition: TrafficComposition, over base: TrafficBase
     ) throws(TrafficError) -> TrafficPlan {
-        try TrafficPlan(
-            from: try readState(), to: composition, over: base, givingUpDraining: givingUpDraining)
+        try TrafficPlan(from: try readState(), to: composition, over: base, givingUpDraining: false)
     }
 
     private func perform(_ change: TrafficChange) throws(NetlinkError) {
         if case .addClsact(let interface) = change { try awaitEmptyQueue(of: interface.index) }
-        if case .enter(let entrance, _, _) = change, let classifiers {
-            // What ended sessions had may be gone by now.
-            let present = try TrafficState(readingFrom: socket).ownFilters.compactMap(\.name)
-            let wanted = composed?.composition.classes.flatMap { $0.boxes.compactMap(\.cgroup?.id) } ?? []
-            classifiers.keep(
-                only: Set(present.compactMap(TrafficEntrance.cgroup)).union(wanted).union([entrance.cgroup.id]))
-        }
         try change.perform(through: socket, classifiers)
     }
 

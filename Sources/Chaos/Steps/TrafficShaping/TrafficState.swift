@@ -33,6 +33,8 @@ extension TrafficState {
 
     var ownIFBs: [Link] { links.filter(\.isOwnIFB) }
     var ownFilters: [Filter] { filters.filter(\.isOwn) }
+    /// The numbers of those whose packets are led into chains of their own.
+    var cgroups: Set<UInt64> { Set(ownFilters.compactMap(\.name).compactMap(TrafficEntrance.cgroup)) }
     /// Filters of others, without the entries that stand for a place where they are.
     func hasForeignFilters(_ interface: Int32) -> Bool {
         filters.contains { $0.place.interface == interface && $0.handle != 0 && !$0.isOwn }
@@ -52,25 +54,26 @@ extension Filter {
             && actions.contains { TrafficClass.isInterfaceName(String(decoding: $0.cookie, as: UTF8.self)) }
     }
 
-    var isOwnExclusion: Bool { kind == "flower" && actions.contains { $0.cookie == FilterAction.exclude.cookie } }
+    var isOwnExclusion: Bool { kind == "flower" && actions.contains { $0.cookie == FilterAction.ownCookie } }
 
-    var isOwnEntrance: Bool { kind == "bpf" && actions.contains { $0.cookie == FilterAction.catchAll.cookie } }
+    var isOwnEntrance: Bool { kind == "bpf" && actions.contains { $0.cookie == FilterAction.ownCookie } }
 
     var isCatchAll: Bool { kind == "matchall" && actions == [.catchAll] }
 }
 
 extension FilterAction {
+    /// Of whatever leads to no ifb.
+    static let ownCookie = Array("squall".utf8)
+
     /// What comes back from an ifb is marked to skip one action of traffic control. Where none of ours is left to be
     /// skipped, since its filter was deleted while packets waited in the ifb, the mark would stay with the packet and
     /// an action of its receiver would be skipped: so every packet meets an action that does nothing.
-    static let catchAll = FilterAction(.continue, cookie: Array("squall".utf8))
+    static let catchAll = FilterAction(.continue, cookie: ownCookie)
 
     /// What is excluded meets no filter of ours any more, and goes where it was going.
-    static let exclude = FilterAction(.pass, cookie: Array("squall".utf8))
+    static let exclude = FilterAction(.pass, cookie: ownCookie)
 
-    static func enter(_ chain: UInt32) -> FilterAction {
-        FilterAction(.enter(chain: chain), cookie: Array("squall".utf8))
-    }
+    static func enter(_ chain: UInt32) -> FilterAction { FilterAction(.enter(chain: chain), cookie: ownCookie) }
 
     static func redirect(to ifb: Link) -> FilterAction {
         FilterAction(.redirect(to: ifb.index), cookie: Array(ifb.name.utf8))

@@ -20,44 +20,31 @@ package final class CgroupClassifiers {
     /// - Throws: `EPERM` without `CAP_SYS_ADMIN` (or `CAP_BPF` and `CAP_NET_ADMIN`), `EINVAL` on a kernel that knows less.
     package init() throws(SystemCallError) {
         // Before 5.11 the kernel counts them as locked memory, of which hardly any is allowed.
-        let before = try Self.setLockedMemory(to: rlimit(rlim_cur: .max, rlim_max: .max))
-        defer { if let before { _ = try? Self.setLockedMemory(to: before) } }
-        let size = Self.most * Self.stride
+        (programs, memory) = try withoutLimitOfLockedMemory { () throws(SystemCallError) in try Self.load() }
+    }
+
+    private static func load() throws(SystemCallError) -> ([Int32], UnsafeMutableRawPointer) {
+        let size = most * stride
         let shared = OwnedDescriptor(
             adopting: try systemCall("bpf BPF_MAP_CREATE", on: "classifiers") {
                 clinux_classifier_memory(UInt32(size))
             })
         var programs: [Int32] = []
         do throws(SystemCallError) {
-            for index in 0..<Self.most {
+            for index in 0..<most {
                 programs.append(
                     try systemCall("bpf BPF_PROG_LOAD", on: "classifier") {
-                        clinux_classifier_program(shared.rawValue, UInt32(index * Self.stride))
+                        clinux_classifier_program(shared.rawValue, UInt32(index * stride))
                     })
             }
             guard let memory = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, shared.rawValue, 0),
                 memory != MAP_FAILED
             else { throw SystemCallError("mmap", on: "classifiers", errno: Errno(rawValue: errno)) }
-            self.memory = memory
+            return (programs, memory)
         } catch {
             for program in programs { close(program) }
             throw error
         }
-        self.programs = programs
-    }
-
-    /// - Returns: What it was; nil where it may not be raised, as without `CAP_SYS_RESOURCE`.
-    private static func setLockedMemory(to limit: rlimit) throws(SystemCallError) -> rlimit? {
-        let resource = __rlimit_resource_t(__RLIMIT_MEMLOCK.rawValue)
-        var (before, limit) = (rlimit(), limit)
-        try systemCall("getrlimit", on: "RLIMIT_MEMLOCK") { getrlimit(resource, &before) }
-        do throws(SystemCallError) {
-            try systemCall("setrlimit", on: "RLIMIT_MEMLOCK") { setrlimit(resource, &limit) }
-        } catch {
-            guard error.errno == .notPermitted else { throw error }
-            return nil
-        }
-        return before
     }
 
     deinit {

@@ -111,10 +111,8 @@ struct ExperimentRunCommand: ReportingCommand {
 
     /// Each target takes a connection or two.
     static func raiseFileLimit() {
-        var limit = rlimit()
-        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
-        limit.rlim_cur = limit.rlim_max
-        setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+        // As many as there are have to do.
+        try? raiseDescriptorLimit(to: nil)
     }
 
     private func status(of run: ExperimentRun, _ stop: StopSignal) -> ExitStatus {
