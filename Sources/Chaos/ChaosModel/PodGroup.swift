@@ -160,7 +160,12 @@ package enum InjectionTarget: Hashable, Sendable {
     }
 
     /// Whether something takes its place when it ends: a process or a cgroup by its number or path is gone for good.
-    package var isStartedAgain: Bool { targetClass != .host }
+    package var isStartedAgain: Bool {
+        switch targetClass {
+        case .container, .unit: true
+        case .partOfHost, .host: false
+        }
+    }
 
     /// Whether it names several, of which some are chosen.
     package var isGroup: Bool {

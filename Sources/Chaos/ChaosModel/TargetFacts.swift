@@ -66,9 +66,13 @@ package struct TargetFacts: Hashable, Sendable {
         self.cgroup = cgroup
     }
 
+    /// All of the node: every cgroup is below this one.
+    package var isHost: Bool { cgroup.path == "/" }
+
     package var targetClass: TargetClass {
         if container != nil { return .container }
-        return unit.map(TargetClass.unit) ?? .host
+        if isHost { return .host }
+        return unit.map(TargetClass.unit) ?? .partOfHost
     }
 
     /// As a person would name it.
@@ -78,6 +82,7 @@ package struct TargetFacts: Hashable, Sendable {
         }
         if let container { return "container \(container.id.prefix(12))" }
         if let unit { return "unit \(unit)" }
+        if isHost { return "the whole host" }
         return "cgroup \(cgroup.path)"
     }
 }

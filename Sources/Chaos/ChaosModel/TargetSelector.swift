@@ -12,6 +12,8 @@ package enum TargetSelector: Hashable, Sendable {
     case cgroup(String)
     /// A unit of systemd, by its name: whichever processes it has at the time.
     case unit(UnitName)
+    /// All of the node.
+    case host
 }
 
 extension TargetSelector {
@@ -19,18 +21,20 @@ extension TargetSelector {
         switch self {
         case .container, .pod: .container
         case .unit(let name): .unit(name)
-        case .process, .processNamed, .cgroup: .host
+        case .process, .processNamed, .cgroup: .partOfHost
+        case .host: .host
         }
     }
 
-    /// Reads `{"container": "…"}`, `{"pod": {"namespace": "…", "name": "…"}}`, `{"process": {"pid": 1, "startTime": 2}}` or with `name` and `user`, `{"cgroup": "/…"}` or `{"unit": "nginx.service"}`.
+    /// Reads `{"container": "…"}`, `{"pod": {"namespace": "…", "name": "…"}}`, `{"process": {"pid": 1, "startTime": 2}}` or with `name` and `user`, `{"cgroup": "/…"}`, `{"unit": "nginx.service"}`
+    /// or `{"host": true}`.
     package init(_ json: JSON, field: String = "target") throws(Problem) {
         guard let members = json.members else {
             throw Problem(.fieldInvalid, "a target is an object, not \(json.typeName)", field: field)
         }
         guard members.count == 1, let member = members.first else {
             throw Problem(
-                .fieldInvalid, "a target names exactly one of container, pod, pods, process, cgroup and unit",
+                .fieldInvalid, "a target names exactly one of container, pod, pods, process, cgroup, unit and host",
                 field: field)
         }
         let path = "\(field).\(member.name)"
@@ -75,9 +79,15 @@ extension TargetSelector {
                     .fieldInvalid, "a unit is a service or a scope of systemd, as nginx.service", field: path)
             }
             self = .unit(unit)
+        case "host":
+            guard member.value == true else {
+                throw Problem(.fieldInvalid, "the whole host is named by true", field: path)
+            }
+            self = .host
         default:
             throw Problem(
-                .fieldUnknown, "a target is a container, a pod, pods, a process, a cgroup or a unit", field: path)
+                .fieldUnknown, "a target is a container, a pod, pods, a process, a cgroup, a unit or the host",
+                field: path)
         }
     }
 
@@ -90,6 +100,7 @@ extension TargetSelector {
         case .processNamed(let name): ["process": name.json]
         case .cgroup(let path): ["cgroup": .string(path)]
         case .unit(let name): ["unit": .string("\(name)")]
+        case .host: ["host": true]
         }
     }
 

@@ -39,5 +39,6 @@ package enum TargetClass: Hashable, Sendable {
     case container
     case unit(UnitName)
     /// A process or a cgroup by its number or path.
+    case partOfHost
     case host
 }

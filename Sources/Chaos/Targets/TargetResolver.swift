@@ -98,6 +98,8 @@ package final class TargetResolver: TargetDirectory {
             return try cgroup(path)
         case .unit(let name):
             return try unit(name)
+        case .host:
+            return try host()
         }
     }
 
@@ -240,6 +242,24 @@ package final class TargetResolver: TargetDirectory {
                 container: nil, process: nil, network: networkFacts,
                 cgroup: TargetFacts.Cgroup(path: cgroup.path, id: cgroup.id)),
             cgroup: cgroup, cpuCount: try cpuCount(of: cgroup), isOnHostNetwork: isOnHostNetwork, process: nil,
+            network: consume network)
+    }
+
+    /// Everything that runs on the node, and its own network.
+    private func host() throws(Problem) -> ResolvedTarget {
+        let cgroup = try amongCgroups(cgroups.rootCgroup)
+        let network: NamespaceHandle
+        do {
+            network = try NamespaceHandle(.network, ofProcess: 1)
+        } catch {
+            throw Self.refusal(error, gone: "")
+        }
+        let facts = TargetFacts.NetworkNamespace(inode: network.inode, cookie: try cookie(of: network))
+        return ResolvedTarget(
+            facts: TargetFacts(
+                container: nil, process: nil, network: facts,
+                cgroup: TargetFacts.Cgroup(path: cgroup.path, id: cgroup.id)),
+            cgroup: cgroup, cpuCount: try cpuCount(of: cgroup), isOnHostNetwork: true, process: nil,
             network: consume network)
     }
 

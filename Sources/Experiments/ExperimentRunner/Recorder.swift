@@ -415,7 +415,8 @@ package final class Recorder: Sendable {
         }
         if let unit = target?["unit"]?.stringValue { return unit }
         if let pid = target?["process"]?["pid"]?.integerValue { return "process \(pid)" }
-        return target?["cgroup"]?["path"]?.stringValue ?? "the target"
+        let path = target?["cgroup"]?["path"]?.stringValue
+        return path == "/" ? "the whole host" : path ?? "the target"
     }
 }
 

@@ -12,8 +12,7 @@ package final class Cgroup: Sendable {
     /// Its directory in each hierarchy that has one at this path, the primary one first.
     private let directories: [CgroupDirectory]
 
-    fileprivate init(at path: String, in tree: CgroupTree) throws(CgroupOpeningError) {
-        let path = try Self.normalized(path)
+    fileprivate init(atNormalized path: String, in tree: CgroupTree) throws(CgroupOpeningError) {
         do throws(SystemCallError) {
             let own = CgroupDirectory(tree.primary, try tree.primary.directory(at: path))
             var directories = [own]
@@ -166,7 +165,7 @@ package final class Cgroup: Sendable {
         }
     }
 
-    private static func normalized(_ path: String) throws(CgroupOpeningError) -> String {
+    fileprivate static func normalized(_ path: String) throws(CgroupOpeningError) -> String {
         guard path.first == "/", !path.utf8.contains(0) else { throw .malformed(path: path) }
         let names = path.split(separator: "/")
         if names.first == ".." { throw .outsideNamespace(path: path) }
@@ -179,12 +178,17 @@ package final class Cgroup: Sendable {
 extension CgroupTree {
     /// Opens a cgroup by its path from the root of the hierarchy.
     package func cgroup(at path: String) throws(CgroupOpeningError) -> Cgroup {
-        try Cgroup(at: path, in: self)
+        try Cgroup(atNormalized: try Cgroup.normalized(path), in: self)
+    }
+
+    /// The one that every process of the machine is in or below: it has no limits, and few files.
+    package func rootCgroup() throws(CgroupOpeningError) -> Cgroup {
+        try Cgroup(atNormalized: "/", in: self)
     }
 
     /// Opens the cgroup that a process is in. Hold a `ProcessHandle` first, and see afterwards that it still runs.
     package func cgroup(ofProcess id: Int32) throws(CgroupOpeningError) -> Cgroup {
-        try Cgroup(at: try path(ofProcess: id), in: self)
+        try cgroup(at: try path(ofProcess: id))
     }
 
     private func path(ofProcess id: Int32) throws(CgroupOpeningError) -> String {

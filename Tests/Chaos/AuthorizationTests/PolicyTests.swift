@@ -37,14 +37,14 @@ struct PolicyTests {
             """)
         let guardrails = policy.guardrails
         #expect(guardrails.protectedNamespaces.map(\.text) == ["kube-system", "istio-*"])
-        #expect(!guardrails.requiresOptIn && guardrails.allowsHostNetwork && guardrails.allowsHost)
+        #expect(!guardrails.requiresOptIn && guardrails.allowsHostNetwork && guardrails.host == .parts)
         #expect(guardrails.longestDuration == .seconds(1800) && guardrails.sessions == 50)
         let grant = try #require(policy.tenants.first { $0.key.name == "shop" }).value
         #expect(
             grant.namespaces.map(\.text) == ["shop", "shop-*"]
                 && grant.faults.map(\.text) == ["network-*", "cpu-stress"])
         #expect(grant.tlsIdentities.map(\.text) == ["spiffe://example.org/ns/shop/sa/chaos", "chaos.shop.example"])
-        #expect(grant.mayHitHost && grant.longestDuration == .seconds(600))
+        #expect(grant.host == .parts && grant.longestDuration == .seconds(600))
         #expect(grant.sessions == 20 && grant.sessionsPerTarget == 3 && grant.containerShare == Percentage(30))
         #expect(grant.intensities["cpu-stress"]?["load"]?.most == 80)
         #expect(grant.intensities["network-rate-limit"]?["rate"]?.least == 1e6)
@@ -55,7 +55,7 @@ struct PolicyTests {
         #expect(policy.guardrails == Guardrails())
         #expect(policy.guardrails.protectedNamespaces.map(\.text) == ["kube-system"])
         #expect(
-            policy.guardrails.requiresOptIn && !policy.guardrails.allowsHost && !policy.guardrails.allowsHostNetwork)
+            policy.guardrails.requiresOptIn && policy.guardrails.host == .none && !policy.guardrails.allowsHostNetwork)
         #expect(policy.guardrails.longestDuration == .seconds(7200))
         #expect(Array(policy.tenants.values) == [Grant()])
     }
@@ -100,7 +100,10 @@ struct PolicyTests {
             "version: 1\ntenants:\n  shop: {faults: [], duration: 3h}",
             "line 3: tenants.shop.duration: a duration with its unit, 100ms to 2h"
         ),
-        ("version: 1\ntenants:\n  shop: {faults: [], host: yes}", "line 3: tenants.shop.host: allowed or refused"),
+        (
+            "version: 1\ntenants:\n  shop: {faults: [], host: yes}",
+            "line 3: tenants.shop.host: allowed or refused or whole"
+        ),
         (
             "version: 1\ntenants:\n  shop: {faults: [], containers: 0}",
             "line 3: tenants.shop.containers: a number of percent, above 0 and up to 100"
@@ -130,7 +133,7 @@ struct PolicyTests {
             "line 3: tenants.shop.intensity.cpu-stress.base: a list of words that are allowed, of cores, quota, node"
         ),
         ("version: 1\nguardrails: {optIn: false}\ntenants: {}", "line 2: guardrails.optIn: none or required"),
-        ("version: 1\nguardrails: {host: true}\ntenants: {}", "line 2: guardrails.host: allowed or refused"),
+        ("version: 1\nguardrails: {host: true}\ntenants: {}", "line 2: guardrails.host: allowed or refused or whole"),
     ])
     func `what is wrong is told with its line and place`(text: String, reason: String) {
         let error = #expect(throws: YAMLError.self) { try policy(text) }

@@ -55,11 +55,14 @@ struct TenantGateTests {
     }
 
     @Test func `the node itself is hit where guardrails and grant both say so`() throws {
-        for (guardrails, grant, isAllowed) in [
-            ("allowed", "allowed", true), ("allowed", "refused", false), ("refused", "allowed", false),
+        for (guardrails, grant, parts, whole) in [
+            ("allowed", "allowed", true, false), ("allowed", "refused", false, false),
+            ("refused", "allowed", false, false), ("whole", "allowed", true, false), ("allowed", "whole", true, false),
+            ("whole", "whole", true, true), ("refused", "whole", false, false),
         ] {
             let text = "guardrails: {host: \(guardrails)}\ntenants: {shop: {faults: [\"*\"], host: \(grant)}}"
-            #expect(try code(text, on: .host) == (isAllowed ? nil : .targetProtected))
+            #expect(try code(text, on: .partOfHost) == (parts ? nil : .targetProtected))
+            #expect(try code(text, on: .host) == (whole ? nil : .targetProtected))
             #expect(try code(text) == nil)
         }
     }
@@ -71,7 +74,7 @@ struct TenantGateTests {
         #expect(try code(allowed, on: unit("nginx")) == nil)
         #expect(try code(allowed, on: unit("nginx@two.service")) == nil)
         #expect(try code(allowed, on: unit("redis.service")) == .targetProtected)
-        #expect(try code(allowed, on: .host) == .targetProtected)
+        #expect(try code(allowed, on: .partOfHost) == .targetProtected)
         // Without it nobody could reach the node any more.
         #expect(try code(allowed, on: unit("ssh.service")) == .targetProtected)
         let host = "guardrails: {host: allowed}\ntenants: {shop: {faults: [\"*\"], units: [\"*\"]}}"

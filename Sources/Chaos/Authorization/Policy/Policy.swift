@@ -58,14 +58,34 @@ package struct Guardrails: Hashable, Sendable {
     package var requiresOptIn = true
     /// Whether pods on the node's own network may be hit.
     package var allowsHostNetwork = false
-    /// Whether processes and cgroups that are no pod's may be hit: the node itself.
-    package var allowsHost = false
+    /// How much of the node itself may be hit.
+    package var host = HostAccess.none
     package var longestDuration = InjectionRequest.durations.upperBound
     package var abortLine = AbortLine()
     /// Sessions at once, of all tenants; nil for no bound but the agent's own.
     package var sessions: Int?
 
     package init() {}
+}
+
+/// How much of the node itself may be hit, beside its containers. Each includes those before it.
+package enum HostAccess: Int, Comparable, CaseIterable, Sendable {
+    case none
+    /// Any unit, and processes and cgroups that are no pod's.
+    case parts
+    /// All of it at once.
+    case whole
+
+    /// As the policy has it.
+    package var word: String {
+        switch self {
+        case .none: "refused"
+        case .parts: "allowed"
+        case .whole: "whole"
+        }
+    }
+
+    package static func < (one: HostAccess, other: HostAccess) -> Bool { one.rawValue < other.rawValue }
 }
 
 /// What one tenant may do.
@@ -77,8 +97,8 @@ package struct Grant: Hashable, Sendable {
     package var faults: [NamePattern] = []
     /// Units of systemd that are its own.
     package var units: [NamePattern] = []
-    /// Whether it may name any unit, and processes and cgroups that are no pod's.
-    package var mayHitHost = false
+    /// How much of the node itself it may name.
+    package var host = HostAccess.none
     package var longestDuration: Duration?
     /// Requests a second, ten times as many at once.
     package var requestsPerSecond = 100

@@ -89,7 +89,7 @@ extension TenantGate {
         }
         // Before anything is looked at: who may not hit the node learns nothing of its processes.
         try admit(target)
-        if case .unit = target, !grant.mayHitHost {
+        if case .unit = target, grant.host < .parts {
             try refusePaths(in: parameters, of: known)
         }
     }
@@ -147,13 +147,19 @@ extension TenantGate {
         switch target {
         case .container: return
         case .unit(let name): try admit(unit: "\(name)")
-        case .host:
-            guard guardrails.allowsHost, grant.mayHitHost else {
+        case .partOfHost:
+            guard guardrails.host >= .parts, grant.host >= .parts else {
                 throw Problem(
                     .targetProtected,
                     "tenant \(tenant) may hit containers\(grant.units.isEmpty ? "" : " and units") only",
                     field: "target",
                     hint: "name a container; processes and cgroups of the node need \"host: allowed\" in the policy")
+            }
+        case .host:
+            guard guardrails.host == .whole, grant.host == .whole else {
+                throw Problem(
+                    .targetProtected, "tenant \(tenant) may not hit the whole host", field: "target",
+                    hint: "that needs \"host: whole\" in the policy's guardrails and in the tenant's grant")
             }
         }
     }
@@ -161,7 +167,7 @@ extension TenantGate {
     /// - Parameter name: Of a unit of systemd, of whatever kind.
     /// - Throws: `target-protected`.
     package func admit(unit name: String) throws(Problem) {
-        guard guardrails.allowsHost, grant.mayHitHost || grant.units.match(name) else {
+        guard guardrails.host >= .parts, grant.host >= .parts || grant.units.match(name) else {
             throw Problem(
                 .targetProtected, "unit \(name) is none of tenant \(tenant)'s", field: "target",
                 hint: "units need \"host: allowed\" in the policy's guardrails; allowed: \(Self.words(grant.units))")
@@ -207,6 +213,8 @@ extension TenantGate {
 
     /// A process or a cgroup by its number or path must not be a way round what is asked of pods.
     private func admitHost(_ target: TargetStanding) throws(Problem) {
+        // What it holds is what was asked for.
+        if target.facts.isHost { return }
         guard !Self.isOfPod(target.facts.cgroup.path) else {
             throw Problem(
                 .targetProtected, "cgroup \(target.facts.cgroup.path) is a container's, or holds some",

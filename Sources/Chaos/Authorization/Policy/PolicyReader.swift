@@ -49,7 +49,7 @@ extension Guardrails {
         protectedUnits = try section.take("protectedUnits")?.unitPatterns() ?? protectedUnits
         requiresOptIn = try section.choice("optIn", ["required": true, "none": false]) ?? requiresOptIn
         allowsHostNetwork = try section.permission("hostNetwork") ?? allowsHostNetwork
-        allowsHost = try section.permission("host") ?? allowsHost
+        host = try section.hostAccess() ?? host
         longestDuration = try section.duration("duration") ?? longestDuration
         sessions = try section.count("sessions") ?? sessions
         abortLine =
@@ -82,7 +82,7 @@ extension Grant {
             throw place.refusal("no fault is called \"\(pattern)\"")
         }
         units = try section.take("units")?.unitPatterns() ?? []
-        mayHitHost = try section.permission("host") ?? mayHitHost
+        host = try section.hostAccess() ?? host
         longestDuration = try section.duration("duration")
         sessions = try section.count("sessions")
         sessionsPerTarget = try section.count("sessionsPerTarget")
@@ -180,6 +180,10 @@ extension YAMLSection {
 
     fileprivate mutating func permission(_ name: String) throws(YAMLError) -> Bool? {
         try choice(name, ["allowed": true, "refused": false])
+    }
+
+    fileprivate mutating func hostAccess() throws(YAMLError) -> HostAccess? {
+        try choice("host", Dictionary(uniqueKeysWithValues: HostAccess.allCases.map { ($0.word, $0) }))
     }
 
     fileprivate mutating func duration(_ name: String) throws(YAMLError) -> Duration? {

@@ -47,8 +47,9 @@ extension Policy {
                             + Guardrails.optInAnnotation.value + "."),
                 ],
                 "hostNetwork": permission("Whether pods on the node's own network may be hit."),
-                "host": permission(
-                    "Whether units, processes and cgroups that are no pod's may be hit: the node itself."),
+                "host": hostAccess(
+                    "Whether units, processes and cgroups that are no pod's may be hit; or all of the node at once, too."
+                ),
                 "duration": duration("The longest that a session may last."),
                 "sessions": count("Sessions at once, of all tenants."),
                 "abort": [
@@ -88,8 +89,9 @@ extension Policy {
                 "faults": names("The faults that it may use.", nil),
                 "units": units(
                     "The tenant's units of systemd, as nginx.service; the guardrails have to allow the host.", []),
-                "host": permission(
-                    "Whether it may name any unit, and processes and cgroups; the guardrails have to allow it, too."),
+                "host": hostAccess(
+                    "Whether it may name any unit, and processes and cgroups; or the whole host, too. The guardrails have to allow it, as well."
+                ),
                 "duration": duration("The longest that its sessions may last."),
                 "sessions": count("Its sessions at once."),
                 "sessionsPerTarget": count("Its sessions at once on one container, or on one cgroup that is no pod's."),
@@ -187,6 +189,13 @@ extension Policy {
 
     private static func permission(_ description: String) -> JSON {
         ["enum": ["allowed", "refused"], "default": "refused", "description": .string(description)]
+    }
+
+    private static func hostAccess(_ description: String) -> JSON {
+        [
+            "enum": .array(HostAccess.allCases.map { .string($0.word) }), "default": .string(HostAccess.none.word),
+            "description": .string(description),
+        ]
     }
 
     private static func duration(_ description: String) -> JSON {

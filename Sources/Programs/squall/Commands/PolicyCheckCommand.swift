@@ -26,7 +26,7 @@ struct PolicyCheckCommand: ReportingCommand {
         }
         let policy = read.policy
         let tenants = policy.tenants.sorted { $0.key.name < $1.key.name }
-        if !policy.guardrails.allowsHost {
+        if policy.guardrails.host == .none {
             for (tenant, grant) in tenants where !grant.units.map(\.text).isEmpty {
                 output.note("tenant \(tenant.name) can hit none of its units: the guardrails refuse the host")
             }
@@ -61,7 +61,7 @@ extension Grant {
             ("namespaces", .array(namespaces.map { .string($0.text) })),
             ("units", .array(units.map { .string($0.text) })),
             ("faults", .array(faults.map { .string($0.text) })),
-            ("host", mayHitHost ? "allowed" : "refused"),
+            ("host", .string(host.word)),
             ("duration", longestDuration.map { .string($0.text) }),
             ("sessions", sessions.map { .integer(Int64($0)) }),
             ("sessionsPerTarget", sessionsPerTarget.map { .integer(Int64($0)) }),

@@ -45,6 +45,9 @@ struct TargetOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The unit of systemd, as nginx.service.", valueName: "name"))
     var unit: String?
 
+    @Flag(help: "All of the host, where the policy lets the tenant hit it as a whole.")
+    var host = false
+
     private var namesPod: Bool { [namespace, pod, podUid, labels, containerName].contains { $0 != nil } }
 
     var selector: TargetSelector {
@@ -62,12 +65,14 @@ struct TargetOptions: ParsableArguments {
     var document: JSON {
         get throws(Failure) {
             guard
-                [container != nil, namesPod, pid != nil, process != nil, cgroup != nil, unit != nil]
+                [container != nil, namesPod, pid != nil, process != nil, cgroup != nil, unit != nil, host]
                     .count(where: { $0 }) == 1
             else {
                 throw Failure(
                     .invalid, "exactly one target is to be named", field: "target",
-                    hint: "give --namespace with --pod, or one of --container, --unit, --process, --pid and --cgroup")
+                    hint:
+                        "give --namespace with --pod, or one of --container, --unit, --process, --pid, --cgroup and --host"
+                )
             }
             guard startTime == nil || pid != nil else {
                 throw Failure(
@@ -78,7 +83,7 @@ struct TargetOptions: ParsableArguments {
             }
             var named: [(String, JSON?)] = [
                 ("container", container.map(JSON.string)), ("cgroup", cgroup.map(JSON.string)),
-                ("unit", unit.map(JSON.string)),
+                ("unit", unit.map(JSON.string)), ("host", host ? true : nil),
             ]
             if namesPod { named.append(("pod", try podNamed)) }
             if let pid {
