@@ -35,21 +35,25 @@ struct AgentConnection: ~Copyable {
 
     /// - Parameter timeout: How long it may take; nil for as long as it takes.
     init(to endpoint: AgentEndpoint, timeout: Duration?) throws(ClientError) {
+        let deadline = timeout.map { BootInstant.now + $0 }
+        stream = try Self.connected(to: endpoint, timeout: timeout)
         name = "\(endpoint)"
-        deadline = timeout.map { .now + $0 }
+        self.deadline = deadline
+    }
+
+    private static func connected(to endpoint: AgentEndpoint, timeout: Duration?) throws(ClientError) -> Stream {
         switch endpoint {
         case .socket(let path):
             do throws(SystemCallError) {
-                stream = .unix(try UnixStream(connectingTo: path, timeout: timeout))
+                return .unix(try UnixStream(connectingTo: path, timeout: timeout))
             } catch {
                 throw ClientError(socket: path, .notConnected(error))
             }
         case .tls(let host, let port, let trust):
             do throws(HTTPError) {
-                stream = .tcp(
-                    try TCPStream(to: host, port: port, trust: trust, until: .now + (timeout ?? Self.patience)))
+                return .tcp(try TCPStream(to: host, port: port, trust: trust, until: .now + (timeout ?? patience)))
             } catch {
-                throw ClientError(socket: name, .notReached(error.reason))
+                throw ClientError(socket: "\(endpoint)", .notReached(error.reason))
             }
         }
     }

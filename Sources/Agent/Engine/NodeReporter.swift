@@ -140,7 +140,7 @@ actor NodeReporter {
         return statuses
     }
 
-    private func askRuntimes() async -> [RuntimeStatus] {
+    private nonisolated func askRuntimes() async -> [RuntimeStatus] {
         await withCheckedContinuation { continuation in
             questions.async { [runtimes] in
                 do throws(RuntimeFailure) {

@@ -144,7 +144,7 @@ package final class Journal: Sendable {
             .map { .tokenTaken($0) }
         let bytes =
             JournalLine.header + lines([.clockSeen] + (halt.map { [.halted($0)] } ?? []))
-            + pastLines.reversed().joined() + lines(rest)
+            + Array(pastLines.reversed().joined()) + lines(rest)
         let result: Result<Void, JournalError> = await withCheckedContinuation { continuation in
             queue.async { [self] in continuation.resume(returning: writer.replace(with: bytes)) }
         }

@@ -162,7 +162,7 @@ extension Scheduler {
         }
     }
 
-    func pause(_ duration: Duration) async {
+    nonisolated func pause(_ duration: Duration) async {
         await withCheckedContinuation { continuation in
             executor.queue.asyncAfter(deadline: .now() + duration.seconds) { continuation.resume() }
         }

@@ -110,8 +110,8 @@ package actor Scheduler {
     package func use(_ policy: Policy, signers: Set<Signer>) {
         self.policy = policy
         self.signers = signers
-        for session in live.values where session.nextInstant != nil && !isTrusted(session) {
-            session.post(.end(.revoked))
+        for session in live.values where session.nextInstant != nil {
+            if !isTrusted(session) { session.post(.end(.revoked)) }
         }
     }
 

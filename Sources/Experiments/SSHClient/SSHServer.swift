@@ -46,6 +46,6 @@ package enum ShellWords {
         // By bytes, as the shell reads it: to Swift a quote with an accent on it would be another character.
         let quote = UInt8(ascii: "'")
         let parts = word.utf8.split(separator: quote, omittingEmptySubsequences: false)
-        return String(decoding: [quote] + parts.joined(separator: Array("'\\''".utf8)) + [quote], as: UTF8.self)
+        return String(decoding: [quote] + Array(parts.joined(separator: Array("'\\''".utf8))) + [quote], as: UTF8.self)
     }
 }

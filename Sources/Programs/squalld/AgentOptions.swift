@@ -204,13 +204,15 @@ extension AgentOptions {
         configuration.tlsAddress = tlsAddress
         configuration.probeAddress = probeAddress
         configuration.logFormat = logFormat
-        configuration.engineArguments =
-            [
-                "--node-name", nodeName, "--state-directory", stateDirectory, "--private-directory", privateDirectory,
-                "--tenants-directory", tenantsDirectory, "--policy", policyFile, "--gateway-user", "\(gatewayUser)",
-            ] + limitArguments + (ownNamespace.map { ["--namespace", $0.text] } ?? [])
-            + (apiServer.map { ["--api-server", "\($0)"] } ?? [])
-            + excluded.flatMap { ["--exclude", "\($0)"] } + tlsArguments
+        var arguments = [
+            "--node-name", nodeName, "--state-directory", stateDirectory, "--private-directory", privateDirectory,
+            "--tenants-directory", tenantsDirectory, "--policy", policyFile, "--gateway-user", "\(gatewayUser)",
+        ]
+        arguments += limitArguments
+        if let ownNamespace { arguments += ["--namespace", ownNamespace.text] }
+        if let apiServer { arguments += ["--api-server", "\(apiServer)"] }
+        for endpoint in excluded { arguments += ["--exclude", "\(endpoint)"] }
+        configuration.engineArguments = arguments + tlsArguments
         return configuration
     }
 

@@ -245,15 +245,15 @@ extension StepRunner {
         let lookups = Lookups(timer, for: target, news: news)
         timer.schedule(
             deadline: .now() + Self.lookupInterval.seconds, repeating: Self.lookupInterval.seconds, leeway: .seconds(1))
-        nonisolated(unsafe) weak let held = lookups
-        nonisolated(unsafe) weak let shaped = network
-        timer.setEventHandler { [weak self] in
-            self?.assumeIsolated { runner in
-                guard let lookups = held, let network = shaped, !lookups.isUnderWay else { return }
-                lookups.pause -= 1
-                if lookups.pause > 0 { return }
-                lookups.isUnderWay = true
-                Task { await runner.lookUpAgain(for: session, in: network, lookups) }
+        timer.setEventHandler { [weak self, weak lookups, weak network] in
+            guard let self, let lookups, let network else { return }
+            nonisolated(unsafe) let (held, shaped) = (lookups, network)
+            assumeIsolated { runner in
+                if held.isUnderWay { return }
+                held.pause -= 1
+                if held.pause > 0 { return }
+                held.isUnderWay = true
+                Task { await runner.lookUpAgain(for: session, in: shaped, held) }
             }
         }
         timer.resume()

@@ -33,7 +33,7 @@ struct RecoverCommand: ParsableCommand {
         let directory = own.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
         // Beside this one, as in the image, or where the package for hosts has it.
         let places = ["\(directory)/squalld", "\(directory)/../lib/squall/squalld"]
-        let program = places.first { access($0, X_OK) == 0 } ?? places[0]
+        let program: String = places.first(where: { access($0, X_OK) == 0 }) ?? places[0]
         let words = [program, "recover", "--state-directory", journal.stateDirectory]
         var arguments = words.map { strdup($0) } + [nil]
         execv(program, &arguments)
