@@ -127,6 +127,19 @@ extension TargetFacts {
     }
 }
 
+extension TargetFacts {
+    /// Of what `json` wrote, or of a part of it, in a word for tables: `shop/web-0/app`, `nginx.service`; nil where it says nothing.
+    package static func word(_ json: JSON?) -> String? {
+        if let container = json?["container"] {
+            return ["namespace", "pod", "name"].compactMap { container[$0]?.stringValue }.joined(separator: "/")
+        }
+        if let unit = json?["unit"]?.stringValue { return unit }
+        if let pid = json?["process"]?["pid"]?.integerValue { return "process \(pid)" }
+        let path = json?["cgroup"]?["path"]?.stringValue
+        return path == "/" ? "the whole host" : path
+    }
+}
+
 /// Inodes and cookies are written as text: they may exceed what other readers of JSON keep exactly.
 extension TargetFacts.NetworkNamespace {
     package var json: JSON { ["inode": .string(String(inode)), "cookie": .string(String(cookie))] }

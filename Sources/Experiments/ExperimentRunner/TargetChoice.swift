@@ -24,8 +24,8 @@ package struct ChosenTarget: Sendable {
     }
 
     package var node: String { agent.name }
-    package var name: String { Recorder.words(plan["target"]) }
-    package var words: String { "\(Recorder.words(plan["target"])) on \(agent.name)" }
+    package var name: String { TargetFacts.word(plan["target"]) ?? "the target" }
+    package var words: String { "\(name) on \(agent.name)" }
 }
 
 /// A fault whose templates have values.
