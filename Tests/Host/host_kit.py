@@ -12,7 +12,7 @@ POLICY = """
 version: 1
 guardrails: {host: allowed}
 tenants:
-  shop: {units: [nginx.service, "postgresql@*", ssh.service], faults: ["*"]}
+  shop: {units: [nginx.service, "postgresql@*", ssh.service], containerNames: ["shop-*"], faults: ["*"]}
   root: {host: allowed, faults: ["*"]}
 """
 

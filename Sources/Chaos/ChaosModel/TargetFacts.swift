@@ -32,6 +32,8 @@ package struct TargetFacts: Hashable, Sendable {
         }
     }
 
+    /// A pod's, or one that Docker or Podman runs by itself: then nothing is said of a pod, and the name is its own on
+    /// this node.
     package struct Container: Hashable, Sendable {
         package let id: String
         package let name: String
@@ -46,6 +48,13 @@ package struct TargetFacts: Hashable, Sendable {
             self.namespace = namespace
             self.podUID = podUID
         }
+
+        package init(id: String, standaloneNamed name: String) {
+            self.init(id: id, name: name, pod: "", namespace: "", podUID: "")
+        }
+
+        /// Whether it is no pod's.
+        package var isStandalone: Bool { pod.isEmpty && namespace.isEmpty && podUID.isEmpty }
     }
 
     package let container: Container?
@@ -70,7 +79,7 @@ package struct TargetFacts: Hashable, Sendable {
     package var isHost: Bool { cgroup.path == "/" }
 
     package var targetClass: TargetClass {
-        if container != nil { return .container }
+        if let container { return container.isStandalone ? .standalone(container.name) : .container }
         if isHost { return .host }
         return unit.map(TargetClass.unit) ?? .partOfHost
     }
@@ -80,7 +89,9 @@ package struct TargetFacts: Hashable, Sendable {
         if let container, !container.pod.isEmpty {
             return "container \(container.name) of pod \(container.namespace)/\(container.pod)"
         }
-        if let container { return "container \(container.id.prefix(12))" }
+        if let container {
+            return "container \(container.isStandalone ? container.name : "\(container.id.prefix(12))")"
+        }
         if let unit { return "unit \(unit)" }
         if isHost { return "the whole host" }
         return "cgroup \(cgroup.path)"
@@ -92,10 +103,11 @@ extension TargetFacts {
         .object([
             (
                 "container",
-                container.map {
-                    [
-                        "id": .string($0.id), "name": .string($0.name), "pod": .string($0.pod),
-                        "namespace": .string($0.namespace), "podUID": .string($0.podUID),
+                container.map { container in
+                    if container.isStandalone { return ["id": .string(container.id), "name": .string(container.name)] }
+                    return [
+                        "id": .string(container.id), "name": .string(container.name), "pod": .string(container.pod),
+                        "namespace": .string(container.namespace), "podUID": .string(container.podUID),
                     ]
                 }
             ),

@@ -95,7 +95,7 @@ struct FaultRequest: Sendable {
                 guard found.count <= 1 else {
                     throw StepFailure("its target is on several nodes: \(found.map(\.words).joined(separator: ", "))")
                 }
-            case .process, .processNamed, .cgroup, .unit, .host:
+            case .containerNamed, .process, .processNamed, .cgroup, .unit, .host:
                 guard found.count <= 1 || namesAgents else {
                     throw StepFailure(
                         "its target is on several nodes: name them by \"agents\": \(found.map(\.words).joined(separator: ", "))"

@@ -89,6 +89,25 @@ struct TenantGateTests {
         #expect(try code(none, on: unit("ssh.service")) == nil)
     }
 
+    @Test func `a tenant owns containers that are no pod's by their names`() throws {
+        let own = "{faults: [\"*\"], namespaces: [\"*\"], containerNames: [\"shop-*\", Web_1.a]}"
+        let allowed = "guardrails: {host: allowed}\ntenants: {shop: \(own)}"
+        let host = "guardrails: {host: allowed}\ntenants: {shop: {faults: [\"*\"], host: allowed}}"
+        for (name, text, isAllowed) in [
+            ("shop-db", allowed, true), ("Web_1.a", allowed, true), ("bank-db", allowed, false), ("", allowed, false),
+            ("shop-db", "tenants: {shop: \(own)}", false), ("bank-db", host, true), ("shop-db", all, false),
+            ("shop-db", "guardrails: {host: allowed}\n\(all)", false),
+        ] {
+            let expected: ProblemCode? = isAllowed ? nil : .targetProtected
+            #expect(try code(text, on: .standalone(name)) == expected, "\(name) \(text)")
+            let facts = TargetFacts(
+                container: TargetFacts.Container(id: "c1", standaloneNamed: name), process: nil, network: nil,
+                cgroup: TargetFacts.Cgroup(path: "/system.slice/docker-c1.scope", id: 1))
+            let standing = TargetStanding(facts: facts, annotations: [:], isOnHostNetwork: true)
+            #expect(try admission(standing, text) == expected, "\(name) \(text)")
+        }
+    }
+
     @Test func `a unit is not the host's files`() throws {
         let unit = TargetClass.unit(try #require(UnitName("nginx")))
         let own = "guardrails: {host: allowed}\ntenants: {shop: {faults: [\"*\"], units: [nginx]}}"

@@ -85,6 +85,28 @@ struct TargetSelectorTests {
         #expect(try TargetSelector(JSON(parsing: selector.json.text)) == selector)
     }
 
+    @Test(arguments: ["shop-db", "db", "shop_web-1.a", "4f6b1c2d3e4", "container-of-mine"])
+    func `takes a container's name`(name: String) throws {
+        let selector = try TargetSelector(["container": .string(name)])
+        #expect(selector == .containerNamed(try #require(ContainerName(name))))
+        #expect(selector.targetClass == .standalone(name))
+        #expect(try TargetSelector(selector.json) == selector)
+    }
+
+    @Test(arguments: ["a", "-a", ".a", "a/b", "a b", "4f6b1c2d3e4f", "\u{E9}a", String(repeating: "a-", count: 65)])
+    func `refuses what no container is called, or may be an identifier`(name: String) {
+        #expect(ContainerName(name) == nil)
+    }
+
+    @Test func `a container that is no pod's is told as such, and read back`() throws {
+        let facts = TargetFacts(
+            container: TargetFacts.Container(id: Self.id, standaloneNamed: "shop-db"), process: nil, network: nil,
+            cgroup: TargetFacts.Cgroup(path: "/system.slice/docker-\(Self.id).scope", id: 7))
+        #expect(facts.json["container"] == ["id": .string(Self.id), "name": "shop-db"])
+        #expect(TargetFacts(facts.json) == facts)
+        #expect((facts.summary, facts.targetClass) == ("container shop-db", .standalone("shop-db")))
+    }
+
     @Test func `takes a container's identifier as Kubernetes writes it`() throws {
         #expect(try TargetSelector(["container": .string("containerd://\(Self.id)")]) == .container(Self.id))
     }

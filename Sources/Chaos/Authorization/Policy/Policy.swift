@@ -71,7 +71,7 @@ package struct Guardrails: Hashable, Sendable {
 /// How much of the node itself may be hit, beside its containers. Each includes those before it.
 package enum HostAccess: Int, Comparable, CaseIterable, Sendable {
     case none
-    /// Any unit, and processes and cgroups that are no pod's.
+    /// Any unit, and containers, processes and cgroups that are no pod's.
     case parts
     /// All of it at once.
     case whole
@@ -97,6 +97,8 @@ package struct Grant: Hashable, Sendable {
     package var faults: [NamePattern] = []
     /// Units of systemd that are its own.
     package var units: [NamePattern] = []
+    /// Names of its containers that are no pod's.
+    package var containerNames: [NamePattern] = []
     /// How much of the node itself it may name.
     package var host = HostAccess.none
     package var longestDuration: Duration?

@@ -82,6 +82,7 @@ extension Grant {
             throw place.refusal("no fault is called \"\(pattern)\"")
         }
         units = try section.take("units")?.unitPatterns() ?? []
+        containerNames = try section.take("containerNames")?.containerPatterns() ?? []
         host = try section.hostAccess() ?? host
         longestDuration = try section.duration("duration")
         sessions = try section.count("sessions")
@@ -163,6 +164,13 @@ extension YAMLPlace {
             "units of systemd, as [nginx.service, \"shop-*\"]",
             of: "a unit's name is letters, digits and any of : - _ . @ \\, and may have up to four '*'",
             NamePattern.init(unit:))
+    }
+
+    fileprivate func containerPatterns() throws(YAMLError) -> [NamePattern] {
+        try list(
+            "names of containers, as [shop-db, \"shop-*\"]",
+            of: "a container's name is letters, digits and any of - _ ., and may have up to four '*'",
+            NamePattern.init(container:))
     }
 
     fileprivate func identities() throws(YAMLError) -> [PeerIdentity] {

@@ -48,7 +48,7 @@ extension Policy {
                 ],
                 "hostNetwork": permission("Whether pods on the node's own network may be hit."),
                 "host": hostAccess(
-                    "Whether units, processes and cgroups that are no pod's may be hit; or all of the node at once, too."
+                    "Whether units, containers, processes and cgroups that are no pod's may be hit; or all of the node at once, too."
                 ),
                 "duration": duration("The longest that a session may last."),
                 "sessions": count("Sessions at once, of all tenants."),
@@ -89,8 +89,15 @@ extension Policy {
                 "faults": names("The faults that it may use.", nil),
                 "units": units(
                     "The tenant's units of systemd, as nginx.service; the guardrails have to allow the host.", []),
+                "containerNames": names(
+                    [
+                        "type": "string", "pattern": "^(?!(.*\\*){5})[A-Za-z0-9_.*-]{1,128}$",
+                        "examples": ["shop-db", "shop-*"],
+                    ],
+                    "Names of the tenant's containers that are no pod's, which Docker or Podman runs; the guardrails have to allow the host.",
+                    []),
                 "host": hostAccess(
-                    "Whether it may name any unit, and processes and cgroups; or the whole host, too. The guardrails have to allow it, as well."
+                    "Whether it may name any unit, any container that is no pod's, and processes and cgroups; or the whole host, too. The guardrails have to allow it, as well."
                 ),
                 "duration": duration("The longest that its sessions may last."),
                 "sessions": count("Its sessions at once."),
