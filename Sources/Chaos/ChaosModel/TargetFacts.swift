@@ -30,6 +30,9 @@ package struct TargetFacts: Hashable, Sendable {
             self.path = path
             self.id = id
         }
+
+        /// Every process of the machine is in it or below.
+        package var isRoot: Bool { path == "/" }
     }
 
     package struct Container: Hashable, Sendable {
@@ -67,7 +70,7 @@ package struct TargetFacts: Hashable, Sendable {
     }
 
     /// All of the node: every cgroup is below this one.
-    package var isHost: Bool { cgroup.path == "/" }
+    package var isHost: Bool { cgroup.isRoot }
 
     package var targetClass: TargetClass {
         if container != nil { return .container }
