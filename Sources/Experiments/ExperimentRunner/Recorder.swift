@@ -414,9 +414,10 @@ package final class Recorder: Sendable {
             return names.joined(separator: "/")
         }
         if let unit = target?["unit"]?.stringValue { return unit }
-        if let pid = target?["process"]?["pid"]?.integerValue { return "process \(pid)" }
         let path = target?["cgroup"]?["path"]?.stringValue
-        return path == "/" ? "the whole host" : path ?? "the target"
+        if path == "/" { return "the whole host" }
+        if let pid = target?["process"]?["pid"]?.integerValue { return "process \(pid)" }
+        return path ?? "the target"
     }
 }
 
