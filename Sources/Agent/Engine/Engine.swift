@@ -193,7 +193,9 @@ package final class Engine: Sendable {
         let runner = foundation.runner
         var features = [FeatureReport.unifiedCgroups(foundation.cgroups)]
         do {
-            await runner.use(endpoints: try NodeEndpoints(configuration.excluded, on: foundation.thread))
+            await runner.use(
+                endpoints: try NodeEndpoints(
+                    configuration.excluded, sparing: configuration.sparedPorts, on: foundation.thread))
             features += await prepareTraffic(configuration, on: foundation)
         } catch {
             features.append(

@@ -30,6 +30,9 @@ package struct TargetFacts: Hashable, Sendable {
             self.path = path
             self.id = id
         }
+
+        /// Every process of the machine is in it or below.
+        package var isRoot: Bool { path == "/" }
     }
 
     /// A pod's, or one that Docker or Podman runs by itself: then nothing is said of a pod, and the name is its own on
@@ -76,7 +79,7 @@ package struct TargetFacts: Hashable, Sendable {
     }
 
     /// All of the node: every cgroup is below this one.
-    package var isHost: Bool { cgroup.path == "/" }
+    package var isHost: Bool { cgroup.isRoot }
 
     package var targetClass: TargetClass {
         if let container { return container.isStandalone ? .standalone(container.name) : .container }
@@ -146,9 +149,9 @@ extension TargetFacts {
             return ["namespace", "pod", "name"].compactMap { container[$0]?.stringValue }.joined(separator: "/")
         }
         if let unit = json?["unit"]?.stringValue { return unit }
-        if let pid = json?["process"]?["pid"]?.integerValue { return "process \(pid)" }
         let path = json?["cgroup"]?["path"]?.stringValue
-        return path == "/" ? "the whole host" : path
+        if path == "/" { return "the whole host" }
+        return json?["process"]?["pid"]?.integerValue.map { "process \($0)" } ?? path
     }
 }
 

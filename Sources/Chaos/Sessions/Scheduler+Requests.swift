@@ -315,7 +315,7 @@ extension Scheduler {
     ) async throws(Problem) -> Plan {
         try gate.admit(target.standing)
         let observation = try observe(target)
-        let steps = try fault.plan(for: observation)
+        let steps = try fault.steps(for: observation)
         let intents = try await runner.prepare(steps, on: target)
         try refuseBesideStuck(intents)
         for unit in intents.flatMap(\.stoppedBeside) {
@@ -350,21 +350,12 @@ extension Scheduler {
             hint: "an operator sees it, and why, with `squall session list` on the node")
     }
 
-    /// `/proc/meminfo`; nil where it does not say.
     private static func nodeMemory() throws(CgroupFileError) -> NodeMemory? {
-        let text: String
         do throws(SystemCallError) {
-            text = try TextFile.read("/proc/meminfo")
+            return try NodeMemory.current()
         } catch {
             throw .system(error)
         }
-        func bytes(_ name: String) -> ByteCount? {
-            let line = text.utf8.split(separator: 0x0A).first { $0.starts(with: "\(name):".utf8) }
-            let digits = line?.drop { !(0x30...0x39).contains($0) }.prefix { (0x30...0x39).contains($0) }
-            return digits.flatMap { Int64(Substring($0)) }.map { ByteCount($0 * 1024) }
-        }
-        guard let total = bytes("MemTotal"), let available = bytes("MemAvailable") else { return nil }
-        return NodeMemory(total: total, available: available)
     }
 
     func observe(_ target: ResolvedTarget) throws(Problem) -> TargetObservation {

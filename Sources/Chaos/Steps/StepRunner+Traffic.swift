@@ -128,7 +128,7 @@ extension StepRunner {
                 .fieldInvalid, "\(named.network) is \(named.role.words), which no fault hits",
                 field: "parameters.destinationIPs", hint: "leave it out, and whatever lies in it")
         }
-        let layer = try await found(asked, excluding: base, on: target)
+        let layer = try await found(try sparing(asked, on: target), excluding: base, on: target)
         let stray: String?
         do throws(StepError) {
             stray = try strayInterface(of: layer, base, on: target)
@@ -152,6 +152,28 @@ extension StepRunner {
                 hint: "name other packets, or wait until the other session has ended")
         }
         return .shapeTraffic(layer, in: facts, base: base)
+    }
+
+    /// On the node's own network a layer that is about no single cgroup's packets is about everybody's: it spares those by
+    /// which the node and the agent are reached.
+    ///
+    /// - Throws: `field-invalid` for a filter that is about them.
+    private func sparing(_ layer: TrafficLayer, on target: ResolvedTarget) throws(Problem) -> TrafficLayer {
+        guard target.isOnHostNetwork, layer.filter.cgroup == nil else { return layer }
+        guard let spared = endpoints?.spared else {
+            throw Problem(.targetRefused, "nobody knows who must not be hit", field: "target")
+        }
+        let boxes = layer.filter.anywhere
+        for each in spared where !each.use.canBeNamed {
+            guard let named = boxes.first(where: each.contains) else { continue }
+            throw Problem(
+                .fieldInvalid,
+                "\(Set([each]).words(among: [named]).joined()) is never hit with the whole host: it could be reached no more",
+                field: each.box.destinationPorts == nil || named.destinationPorts == nil
+                    ? "parameters.sourcePorts" : "parameters.destinationPorts",
+                hint: "leave it out")
+        }
+        return layer.sparing(spared.filter { !$0.use.canBeNamed || !$0.isNamed(by: layer.filter) })
     }
 
     /// - Throws: `fault-unsupported` where packets of one cgroup cannot be told from others, `limit-exceeded` when those of

@@ -263,21 +263,29 @@ package final class TargetResolver: TargetDirectory {
             network: consume network)
     }
 
-    /// Everything that runs on the node, and its own network.
+    /// Everything that runs on the node, its own network, and the files that its first process sees.
     private func host() throws(Problem) -> ResolvedTarget {
         let cgroup = try amongCgroups(cgroups.rootCgroup)
+        let first: ProcessHandle
+        do {
+            first = try ProcessHandle(openingProcess: 1)
+        } catch {
+            throw Self.refusal(error, gone: "there is no process 1")
+        }
+        let startTime: UInt64
         let network: NamespaceHandle
         do {
+            startTime = try ProcessFacts(ofProcess: 1).startTime
             network = try NamespaceHandle(.network, ofProcess: 1)
         } catch {
-            throw Self.refusal(error, gone: "")
+            throw Self.refusal(error, gone: "there is no process 1")
         }
         let facts = TargetFacts.NetworkNamespace(inode: network.inode, cookie: try cookie(of: network))
         return ResolvedTarget(
             facts: TargetFacts(
-                container: nil, process: nil, network: facts,
+                container: nil, process: TargetFacts.Process(id: 1, startTime: startTime), network: facts,
                 cgroup: TargetFacts.Cgroup(path: cgroup.path, id: cgroup.id)),
-            cgroup: cgroup, cpuCount: try cpuCount(of: cgroup), isOnHostNetwork: true, process: nil,
+            cgroup: cgroup, cpuCount: try cpuCount(of: cgroup), isOnHostNetwork: true, process: consume first,
             network: consume network)
     }
 

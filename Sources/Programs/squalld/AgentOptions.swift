@@ -37,6 +37,7 @@ struct AgentOptions {
     let logFormat: LogFormat
     private let apiServer: IPNetwork?
     private let excluded: [IPNetwork]
+    private let sparedPorts: [SparedPort]
     private let tlsAddress: InternetAddress?
     private let probeAddress: InternetAddress?
     private let tlsFiles: TLSFiles.Paths
@@ -58,8 +59,9 @@ struct AgentOptions {
             role == .keeper ? arguments[...] : arguments.dropFirst(),
             options: Set([
                 "node-name", "state-directory", "run-directory", "private-directory", "tenants-directory", "policy",
-                "namespace", "gateway-user", "runtime-socket", "api-server", "exclude", "tls-bind-address",
-                "probe-bind-address", "tls-cert-file", "tls-private-key-file", "client-ca-file", "log-format",
+                "namespace", "gateway-user", "runtime-socket", "api-server", "exclude", "spare-port",
+                "tls-bind-address", "probe-bind-address", "tls-cert-file", "tls-private-key-file", "client-ca-file",
+                "log-format",
             ]).union(Self.limitNames),
             flags: ["recover-only", "help", "version"])
         if given.has("help") { throw UsageError(Self.help, status: 0) }
@@ -88,6 +90,9 @@ struct AgentOptions {
         var excluded: [IPNetwork] = []
         for text in given.all("exclude") { excluded.append(try Self.network(text, option: "exclude")) }
         self.excluded = excluded
+        var sparedPorts: [SparedPort] = []
+        for text in given.all("spare-port") { sparedPorts.append(try Self.sparedPort(text)) }
+        self.sparedPorts = sparedPorts
         tlsAddress = try Self.address(given, option: "tls-bind-address")
         probeAddress = try Self.address(given, option: "probe-bind-address")
         tlsFiles = TLSFiles.Paths(
@@ -128,6 +133,8 @@ struct AgentOptions {
           --api-server ADDRESS       Kubernetes' API server, which no fault on the network hits
                                      (default: $KUBERNETES_SERVICE_HOST)
           --exclude NETWORK          another address or network that none hits; may be repeated
+          --spare-port PORT[/udp]    another port, beside 22 and the agent's own, that none hits whose target is the
+                                     whole host; of TCP unless told; may be repeated
           --tls-bind-address ADDRESS:PORT    serve the API by mutual TLS 1.3 (default: not at all)
           --tls-cert-file FILE       the server's certificate and those above it (default: /etc/squall/tls/tls.crt)
           --tls-private-key-file FILE        (default: /etc/squall/tls/tls.key)
@@ -168,6 +175,15 @@ struct AgentOptions {
             throw UsageError("--\(option) is an address or a network, as 10.0.0.1 or 10.1.0.0/16")
         }
         return network
+    }
+
+    private static func sparedPort(_ text: String) throws(UsageError) -> SparedPort {
+        let words = text.split(separator: "/", omittingEmptySubsequences: false)
+        guard let port = words.first.flatMap({ UInt16($0) }), port > 0, words.count <= 2,
+            let transport = words.count == 1 ? .tcp : TrafficBox.Transport(rawValue: String(words[1])),
+            transport.hasPorts
+        else { throw UsageError("--spare-port is a port, as 2222, 2222/tcp or 51820/udp") }
+        return SparedPort(port, transport, for: .configured)
     }
 
     private static func address(_ given: ProgramArguments, option: String) throws(UsageError) -> InternetAddress? {
@@ -211,7 +227,9 @@ extension AgentOptions {
                 "--tenants-directory", tenantsDirectory, "--policy", policyFile, "--gateway-user", "\(gatewayUser)",
             ] + limitArguments + (ownNamespace.map { ["--namespace", $0.text] } ?? [])
             + (apiServer.map { ["--api-server", "\($0)"] } ?? [])
-            + excluded.flatMap { ["--exclude", "\($0)"] } + tlsArguments
+            + excluded.flatMap { ["--exclude", "\($0)"] }
+            + sparedPorts.flatMap { ["--spare-port", "\($0.number)/\($0.transport.rawValue)"] }
+            + (probeAddress.map { ["--probe-bind-address", "\($0)"] } ?? []) + tlsArguments
         return configuration
     }
 
@@ -238,6 +256,9 @@ extension AgentOptions {
         configuration.excluded =
             (apiServer.map { [ExcludedEndpoint($0, .apiServer)] } ?? [])
             + excluded.map { ExcludedEndpoint($0, .configured) }
+        configuration.sparedPorts =
+            [.ssh] + [tlsAddress, probeAddress].compactMap(\.self).map { SparedPort($0.port, for: .agent) }
+            + sparedPorts
         return configuration
     }
 }

@@ -17,6 +17,13 @@ private let service = TargetObservation(
         cgroup: .init(path: "/system.slice/nginx.service", id: 3)),
     cpuCount: 4, isOnHostNetwork: true, memoryLimit: nil, diesTogether: false)
 
+private let host = TargetObservation(
+    facts: TargetFacts(
+        container: nil, process: .init(id: 1, startTime: 2), network: .init(inode: 1, cookie: 2),
+        cgroup: .init(path: "/", id: 1)),
+    cpuCount: 4, isOnHostNetwork: true, memoryLimit: nil,
+    nodeMemory: NodeMemory(total: ByteCount(4 << 30), available: ByteCount(3072 << 20)), diesTogether: false)
+
 struct FaultCatalogueTests {
     @Test func `every fault has a name of its own, in lower case with dashes`() {
         let kinds = FaultCatalogue.all.map { $0.kind }
@@ -217,6 +224,63 @@ struct FaultCatalogueTests {
         }
         #expect(problem.code == code)
         #expect(problem.field == field)
+    }
+
+    @Test(arguments: FaultCatalogue.all.map { $0.kind })
+    func `all of the host can have some, and the others say so`(kind: String) throws {
+        let type = try FaultCatalogue.fault(of: kind)
+        for example in type.examples {
+            let (fault, _) = try FaultCatalogue.fault(of: kind, parameters: example.parameters)
+            if type.canHitHost {
+                // Where it asks for a share of a limit, it is told that there is none.
+                guard example.parameters["percent"] == nil || kind != "memory-stress" else { continue }
+                #expect(!(try fault.steps(for: host).isEmpty))
+                #expect(fault.reach(on: host) == .node)
+            } else {
+                let problem = try #require(throws: Problem.self) { try fault.steps(for: host) }
+                #expect((problem.code, problem.field) == (.targetRefused, "target"))
+                #expect(problem.message == "\(kind) hits a part of the host, and never all of it")
+            }
+        }
+        let some = FaultCatalogue.all.filter { $0.canHitHost }.map { $0.kind }
+        #expect(
+            some == [
+                "cpu-stress", "memory-stress", "disk-fill", "io-stress", "network-latency", "network-loss",
+                "network-partition", "network-corruption", "network-duplication", "network-reorder",
+                "network-rate-limit",
+            ])
+    }
+
+    @Test(
+        arguments: [
+            ("cpu-stress", ["workers": 5], "parameters.workers"),
+            ("memory-stress", ["size": "64MiB", "oomScoreAdj": 0], "parameters.oomScoreAdj"),
+            ("memory-stress", ["percent": 50], "parameters.percent"),
+            ("memory-stress", ["percent": 95, "of": "node"], "parameters.percent"),
+            // A tenth of 4 GiB is more than a quarter of one.
+            ("memory-stress", ["size": "2663MiB"], "parameters.size"),
+        ] as [(String, JSON, String)])
+    func `a reserve of the host stays`(kind: String, parameters: JSON, field: String) throws {
+        let (fault, _) = try FaultCatalogue.fault(of: kind, parameters: parameters)
+        let problem = try #require(throws: Problem.self) { try fault.steps(for: host) }
+        #expect((problem.code, problem.field) == (.fieldInvalid, field))
+        #expect(NodeMemory(total: ByteCount(1 << 30), available: ByteCount(0)).hostReserve == ByteCount(256 << 20))
+        let (most, _) = try FaultCatalogue.fault(of: "memory-stress", parameters: ["size": "2662MiB"])
+        #expect(try most.steps(for: host).count == 1)
+    }
+
+    @Test func `of all of the host, packets both ways are hit, and nobody's in particular`() throws {
+        for direction in ["egress", "ingress", "both"] {
+            let (fault, _) = try FaultCatalogue.fault(
+                of: "network-latency", parameters: ["direction": .string(direction), "interfaces": ["eth1"]])
+            guard case .shapeTraffic(let layer) = try fault.steps(for: host).first else {
+                Issue.record("no layer")
+                return
+            }
+            #expect(layer.direction.rawValue == direction)
+            #expect(layer.boxes.allSatisfy { $0.cgroup == nil && $0.interface == "eth1" })
+            #expect(fault.notes(on: host).contains { $0.contains("containers") })
+        }
     }
 
     @Test(arguments: FaultCatalogue.all.filter { $0.reach == .pod }.map { $0.kind })

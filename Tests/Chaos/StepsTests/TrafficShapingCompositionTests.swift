@@ -112,6 +112,61 @@ struct TrafficShapingCompositionTests {
         #expect(hits > 1000)
     }
 
+    /// Of some ports that random packets have.
+    private static let spared = SparedPackets.all(with: [SparedPort(443, for: .ssh), SparedPort(400, for: .agent)])
+
+    @Test func `what sessions spare falls to those that do not, and else to nobody`() {
+        var random = SystemRandomNumberGenerator()
+        var (hits, escapes) = (0, 0)
+        for _ in 0..<300 {
+            let choices: [Set<SparedPackets>] = [[], Self.spared, Self.spared.filter { $0.use != .dns }]
+            let layers = Dictionary(
+                uniqueKeysWithValues: (0..<Int.random(in: 1...4, using: &random)).map { _ in
+                    let boxes = Set((0..<Int.random(in: 1...3, using: &random)).map { _ in Self.randomBox(&random) })
+                    let filter = Bool.random(using: &random) ? .everything : TrafficFilter(boxes: boxes)
+                    return (
+                        SessionID.random(),
+                        TrafficLayer(
+                            direction: .both, filter: filter,
+                            impairment: TrafficImpairment(latency: .milliseconds(1)),
+                            spared: choices.randomElement(using: &random) ?? [])
+                    )
+                })
+            let composition = TrafficComposition(layers)
+            #expect(composition.classes.allSatisfy { !$0.sessions.isEmpty })
+            #expect(Set(composition.classes.map(\.sessions)).count == composition.classes.count)
+            let filters = composition.filters
+            for _ in 0..<50 {
+                let packet = Self.randomPacket(&random).going(Bool.random(using: &random) ? .egress : .ingress)
+                let met = layers.filter { $1.boxes.contains { $0.contains(packet) } }
+                let wanted = Set(met.filter { !$1.spared.contains { $0.contains(packet) } }.keys)
+                let taking = filters.filter { $0.ranked.box.contains(packet) }
+                let first = taking.filter { $0.ranked.preference == taking.first?.ranked.preference }
+                let found = Set(first.map { Set($0.class?.sessions ?? []) })
+                #expect(found == [wanted] || wanted.isEmpty && found.isEmpty, "\(packet) of \(layers)")
+                hits += wanted.isEmpty ? 0 : 1
+                escapes += wanted.count < met.count ? 1 : 0
+            }
+        }
+        #expect(hits > 1000 && escapes > 300)
+    }
+
+    @Test func `a host and its units have room beside each other`() {
+        func layer(_ filter: TrafficFilter, _ spared: Set<SparedPackets>) -> TrafficLayer {
+            TrafficLayer(
+                direction: spared.isEmpty ? .egress : .both, filter: filter,
+                impairment: TrafficImpairment(latency: .milliseconds(1)), spared: spared)
+        }
+        let units = (1...3).map { layer(.everything.of(.init(path: "/\($0)", id: $0)), []) }
+        let host = layer(.everything, Self.spared)
+        #expect(TrafficComposition.obstacle(to: units + [host, host], interfaces: 8) == nil)
+        #expect(TrafficComposition.obstacle(to: [host], interfaces: 32) == nil)
+        guard case .limit? = TrafficComposition.obstacle(to: [host], interfaces: 64) else {
+            Issue.record("so many filters are too many")
+            return
+        }
+    }
+
     @Test func `boxes meet as sets do`() {
         var random = SystemRandomNumberGenerator()
         for _ in 0..<2000 {

@@ -97,7 +97,10 @@ struct TrafficShapingKernelTests {
             [TrafficLayer(direction: .ingress, filter: ipv6, impairment: .init(latency: .milliseconds(9)))]
         ),
         ([.latency(5), .latency(7, ipv4.of(sender))], [.latency(5), .latency(9, .everything.of(otherSender))]),
+        ([.latency(5, ipv4.of(sender))], [.latency(5, ipv4.of(sender)), .latency(7).sparing(ssh)]),
     ]
+
+    private static let ssh = SparedPackets.all(with: [.ssh]).filter { $0.use == .ssh }
 
     @Test(arguments: transitions.indices)
     func `whatever message a process is killed before, its successor puts all right`(index: Int) throws {
@@ -174,6 +177,67 @@ struct TrafficShapingKernelTests {
         }
         try world.settle(shaper, to: [:], from: base)
         #expect(try shaper.verify([:], base: base) == [])
+        #expect(try world.dump() == before)
+    }
+
+    /// Of both namespaces nobody listens anywhere: the answer to a connection is a reset, which is hit like the rest.
+    @Test func `what a host is reached by is spared, and units of it are hit as they were`() throws {
+        let world = try TrafficShapingWorld()
+        let before = try world.dump()
+        let spared = SparedPackets.all(with: [.ssh, SparedPort(9443, for: .agent)])
+        var shaper = try world.shaper()
+        let base = try shaper.observe()
+        let (host, naming, unit) = (SessionID.random(), SessionID.random(), SessionID.random())
+        let sender = try world.makeCgroup("/unit")
+        func layer(_ filter: TrafficFilter, _ spared: Set<SparedPackets>) -> TrafficLayer {
+            TrafficLayer(
+                direction: spared.isEmpty ? .egress : .both, filter: filter,
+                impairment: TrafficImpairment(latency: .milliseconds(1)), spared: spared)
+        }
+        let dns = TrafficFilter(
+            boxes: Set(
+                TrafficBox.Family.allCases.map {
+                    TrafficBox(family: $0, transport: .tcp, destinationPorts: PortBlock(text: "53"))
+                }))
+        let all = [
+            host: layer(.everything, spared), naming: layer(dns, spared.filter { $0.use != .dns }),
+            unit: layer(.everything.of(sender), []),
+        ]
+        /// Of each session, how many packets a connection comes to.
+        func hit(_ layers: [SessionID: TrafficLayer], _ connect: () throws -> Void) throws -> [SessionID: Int] {
+            func counts() throws -> [SessionID: Int] {
+                var sums: [SessionID: Int] = [:]
+                for count in try shaper.counts(of: layers) {
+                    for session in count.sessions { sums[session, default: 0] += Int(count.packets) }
+                }
+                return sums
+            }
+            let earlier = try counts()
+            try connect()
+            return try counts().merging(earlier, uniquingKeysWith: -).filter { $0.value > 0 }
+        }
+        for layers in [all.filter { $0.key == host }, all.filter { $0.key != unit }, all] {
+            try world.settle(shaper, to: layers, from: base)
+            shaper = try world.shaper()
+            #expect(try shaper.verify(layers, base: base) == [])
+            for address in TrafficShapingWorld.addresses {
+                for (port, isSpared) in [(80, false), (22, true), (53, true), (853, true), (9443, false)] {
+                    for cgroup in [nil, sender] {
+                        let found = try hit(layers) { try world.connect(to: address, port: port, from: cgroup) }
+                        // The first packet, and the answer.
+                        var expected = isSpared ? [:] : [host: 2]
+                        if port == 53, layers[naming] != nil { expected[naming] = 2 }
+                        if cgroup != nil, layers[unit] != nil { expected[unit] = 1 }
+                        #expect(found == expected, "to port \(port) of \(address) from \(cgroup?.path ?? "elsewhere")")
+                    }
+                }
+            }
+            for (port, isSpared) in [(80, false), (22, true), (9443, true), (53, false)] {
+                let found = try hit(layers) { try world.connectBack(port: port) }
+                #expect(found == (isSpared ? [:] : [host: 2]), "to port \(port) of the host")
+            }
+        }
+        try world.settle(shaper, to: [:], from: base)
         #expect(try world.dump() == before)
     }
 

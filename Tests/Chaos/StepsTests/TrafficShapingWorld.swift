@@ -126,6 +126,18 @@ final class TrafficShapingWorld {
             """)
     }
 
+    /// Asks for a connection, which is refused.
+    func connect(to address: String, port: Int, from cgroup: TargetFacts.Cgroup? = nil) throws {
+        let enter = cgroup.map { "echo $$ > /sys/fs/cgroup\($0.path)/cgroup.procs && " } ?? ""
+        let ask = "ip netns exec \(target) bash -c '(exec 3<>/dev/tcp/\(address)/\(port)) 2> /dev/null || true'"
+        try shell("sh -c \"\(enter)exec \(ask)\"")
+    }
+
+    /// The same, from the peer to the target.
+    func connectBack(port: Int) throws {
+        try shell("ip netns exec \(peer) bash -c '(exec 3<>/dev/tcp/10.9.1.1/\(port)) 2> /dev/null || true'")
+    }
+
     /// The least of three round-trip times, in milliseconds; of more, as long as a busy machine delays them further.
     func roundTrip(_ address: String, below limit: Double, from cgroup: TargetFacts.Cgroup? = nil) throws -> Double {
         var least = try roundTrip(address, from: cgroup)

@@ -17,6 +17,7 @@ package struct IOStress: Fault {
     package static let reach = Reach.node
     package static let needs: [NodeFeature] = [.workers]
     package static let makesFiles = true
+    package static let canHitHost = true
     package static let parameters = [
         Parameter("path", .path, standard: "/tmp", meaning: "the directory, as the target sees it"),
         Parameter(

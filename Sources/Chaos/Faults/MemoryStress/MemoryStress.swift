@@ -20,11 +20,14 @@ package struct MemoryStress: Fault {
         there are hit, and a reserve stays free: once a second the file shrinks by what others took of it. The event \
         `worker-reached` says what is in the file, the effect how much of that is in the cache. \
         The path is followed inside the target's root, and nowhere else; on a tmpfs, whose files are \
-        memory that cannot be taken back, it is refused. The kernel frees file and cache when everything of the agent's dies.
+        memory that cannot be taken back, it is refused. The kernel frees file and cache when everything of the agent's dies. \
+        Of the whole host's memory a tenth, and 256 MiB at the least, stays available when the session begins, so that \
+        somebody can still log in; when others have taken half of that, the process is ended, and the session with it.
         """
     package static let reach = Reach.container
     package static let needs: [NodeFeature] = [.workers]
     package static let makesFiles = true
+    package static let canHitHost = true
     package static let parameters = [
         Parameter(
             "kind", .choice(Kind.allCases.map(\.rawValue)), standard: .string(Kind.anonymous.rawValue),
@@ -148,6 +151,8 @@ package struct MemoryStress: Fault {
             hint: "leave it out, or say kind=page-cache")
     }
 
+    package func reach(on target: TargetObservation) -> Reach { target.facts.isHost ? .node : reach }
+
     package var reach: Reach {
         switch backing {
         case .anonymous: .container
@@ -182,7 +187,10 @@ package struct MemoryStress: Fault {
         if let limit = target.memoryLimit, let size, size >= limit {
             notes.append("\(size) is not below the target's limit of \(limit): memory will run out")
         }
-        if target.memoryLimit == nil {
+        if let node = target.nodeMemory, target.facts.isHost {
+            notes.append(
+                "\(node.hostReserve) of memory stay available; when others have taken half of that, the session ends")
+        } else if target.memoryLimit == nil {
             notes.append("the target has no memory limit: what it holds is missing on the whole node")
         }
         if target.facts.unit != nil {
@@ -224,7 +232,12 @@ package struct MemoryStress: Fault {
         guard let size = bytes(for: target) else {
             throw Problem(
                 .fieldInvalid, "the target has no memory limit that a percentage could be a share of",
-                field: "parameters.percent", hint: "ask for a size, as size=256MiB")
+                field: "parameters.percent", hint: "ask for a size, as size=256MiB, or say of=node")
+        }
+        if target.facts.isHost, case .anonymous(let score) = backing, score != Self.firstToGo {
+            throw Problem(
+                .fieldInvalid, "what holds memory of the whole host is what the kernel kills first",
+                field: "parameters.oomScoreAdj", hint: "leave it out")
         }
         try refuseToStarveTheNode(size, target)
         let rampNanoseconds = Int64(ramp / .nanoseconds(1))
@@ -259,7 +272,8 @@ package struct MemoryStress: Fault {
     private func refuseToStarveTheNode(_ size: ByteCount, _ target: TargetObservation) throws(Problem) {
         guard let node = target.nodeMemory else { return }
         let taken = min(size, target.memoryLimit ?? size)
-        let reserve = Int64(Double(node.total.value) * Self.nodeReserve)
+        let reserve =
+            target.facts.isHost ? node.hostReserve.value : Int64(Double(node.total.value) * Self.nodeReserve)
         let most = max(0, node.available.value - reserve)
         if taken.value > most {
             throw Problem(

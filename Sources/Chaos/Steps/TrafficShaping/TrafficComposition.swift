@@ -5,17 +5,29 @@ package import ChaosModel
 package struct TrafficComposition: Hashable, Sendable {
     /// Largest set of sessions first: the order in which their filters must be asked.
     package let classes: [TrafficClass]
+    /// What every session that wants it spares.
+    package let letGo: [RankedBox]
 
     package init(_ layers: [SessionID: TrafficLayer]) {
         let own = layers.mapValues(\.boxes)
-        let bySessions = Self.grouped(Self.closed(own.values), by: own)
-        classes = bySessions.map { sessions, boxes in
-            TrafficClass(layers: layers.filter { sessions.contains($0.key) }, boxes: boxes)
+        let wanted = Self.grouped(Self.closed(own.values), by: own)
+        let left = Self.left(of: wanted, by: own, sparing: layers.mapValues(\.spared))
+        classes = Self.sets(wanted, left).map { sessions in
+            TrafficClass(
+                layers: layers.filter { sessions.contains($0.key) }, boxes: wanted[sessions] ?? [],
+                leftover: left[sessions] ?? [])
         }.sorted { $0.precedes($1) }
+        letGo = (left[[]] ?? []).sorted()
     }
 
     /// The numbers of those whose packets alone some of it is about.
-    var cgroups: Set<UInt64> { Set(classes.flatMap { $0.boxes.compactMap(\.cgroup?.id) }) }
+    var cgroups: Set<UInt64> { Set(filters.compactMap(\.ranked.box.cgroup?.id)) }
+
+    /// In the order in which they are asked, and to whom each leads; nil for what is let go.
+    package var filters: [(ranked: RankedBox, class: TrafficClass?)] {
+        (letGo.map { ($0, nil) } + classes.flatMap { each in each.filters.map { ($0, each) } })
+            .sorted { $0.ranked < $1.ranked }
+    }
 
     /// How many boxes the sessions of a network namespace may have together, with those in which they meet.
     private static let mostBoxes = 512
@@ -40,13 +52,24 @@ package struct TrafficComposition: Hashable, Sendable {
 
     /// Nil when all of these can be together.
     package static func obstacle(to layers: [TrafficLayer], interfaces: Int) -> Obstacle? {
+        if layers.count > RankedBox.mostSessions {
+            return .limit("\(layers.count) sessions, and \(RankedBox.mostSessions) are the most")
+        }
         let most = min(mostBoxes, mostFilters / max(interfaces, 1))
         let own = Dictionary(uniqueKeysWithValues: layers.enumerated().map { ($0.offset, $0.element.boxes) })
-        let boxes = closed(own.values)
-        let entrances = TrafficEntrance.all(of: boxes)
-        let filters = boxes.reduce(entrances.count) { $0 + entrances.ways(to: $1).count }
-        if filters > most { return .limit("more than \(most) filters on each interface") }
-        let sets = grouped(boxes, by: own).keys
+        let closed = closed(own.values)
+        let entrances = TrafficEntrance.all(of: closed)
+        func filters(of boxes: some Sequence<TrafficBox>) -> Int {
+            boxes.reduce(0) { $0 + entrances.ways(to: $1).count }
+        }
+        let ordinary = filters(of: closed) + entrances.count
+        let tooMany = Obstacle.limit("more than \(most) filters on each interface")
+        if ordinary > most { return tooMany }
+        let wanted = grouped(closed, by: own)
+        let spared = Dictionary(uniqueKeysWithValues: layers.enumerated().map { ($0.offset, $0.element.spared) })
+        let left = left(of: wanted, by: own, sparing: spared)
+        if ordinary + filters(of: left.values.joined().map(\.box)) > most { return tooMany }
+        let sets = sets(wanted, left)
         if sets.count > mostClasses {
             return .limit("\(sets.count) different sets of packets, and \(mostClasses) are the most")
         }
@@ -61,6 +84,36 @@ package struct TrafficComposition: Hashable, Sendable {
         _ boxes: Set<TrafficBox>, by own: [Owner: Set<TrafficBox>]
     ) -> [Set<Owner>: [TrafficBox]] {
         Dictionary(grouping: boxes) { box in Set(own.filter { $1.contains { $0.contains(box) } }.keys) }
+    }
+
+    /// Of boxes that sessions want of which some spare a part, these parts, by the sessions that want them all the same. What
+    /// some spare of the packets of a box it has alone, none of a smaller box: so each part meets every box, and the parts
+    /// need not meet each other.
+    private static func left<Owner>(
+        of wanted: [Set<Owner>: [TrafficBox]], by own: [Owner: Set<TrafficBox>],
+        sparing: [Owner: Set<SparedPackets>]
+    ) -> [Set<Owner>: [RankedBox]] {
+        var parts: [TrafficBox: RankedBox.Tier] = [:]
+        for (owners, boxes) in wanted {
+            for spared in owners.reduce(into: Set<SparedPackets>(), { $0.formUnion(sparing[$1] ?? []) }) {
+                let tier: RankedBox.Tier = spared.use.canBeNamed ? .sparedUnlessNamed : .spared
+                for part in boxes.compactMap(spared.meet) { parts[part] = max(parts[part] ?? tier, tier) }
+            }
+        }
+        var left: [Set<Owner>: [RankedBox]] = [:]
+        for (part, tier) in parts {
+            let owners = own.filter { $1.contains { $0.contains(part) } }.keys
+            let others = owners.filter { owner in !(sparing[owner] ?? []).contains { $0.contains(part) } }
+            left[Set(others), default: []].append(RankedBox(part, ofSessions: owners.count, tier))
+        }
+        return left
+    }
+
+    /// Those to whom something is done.
+    private static func sets<Owner>(
+        _ wanted: [Set<Owner>: [TrafficBox]], _ left: [Set<Owner>: [RankedBox]]
+    ) -> Set<Set<Owner>> {
+        Set(wanted.keys).union(left.keys).subtracting([[]])
     }
 
     /// All boxes, and those in which they meet. When they are more than may be it is not all of them.

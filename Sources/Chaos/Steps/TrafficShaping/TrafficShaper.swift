@@ -17,8 +17,8 @@ package final class TrafficShaper {
     private var composed: (layers: [SessionID: TrafficLayer], composition: TrafficComposition)?
     private var isDraining = false
     private var drift: [String] = []
-    /// All classes of which something may still be in the kernel.
-    private var touched: Set<TrafficClass> = []
+    /// All of which something may still be in the kernel.
+    private var touched: (classes: Set<TrafficClass>, letGo: Set<RankedBox>) = ([], [])
 
     /// Enough for every change to be seen through, and to lose a race or two.
     private static let passes = 12
@@ -146,8 +146,11 @@ package final class TrafficShaper {
     package func teardown(
         including layers: [SessionID: TrafficLayer], base: TrafficBase
     ) -> DeadMansProgram {
-        touched.formUnion(composition(of: layers).classes)
-        return DeadMansProgram(removing: touched, from: base, resetsQueueLengths: established == nil)
+        let composition = composition(of: layers)
+        touched.classes.formUnion(composition.classes)
+        touched.letGo.formUnion(composition.letGo)
+        return DeadMansProgram(
+            removing: touched.classes, sparing: touched.letGo, from: base, resetsQueueLengths: established == nil)
     }
 
     /// Somebody else who acts for us has taken everything out: that is no drift.
@@ -200,7 +203,7 @@ package final class TrafficShaper {
         established = (composition, base)
         isDraining = wait != nil
         if let wait { return .draining(retryAfter: wait) }
-        touched = Set(composition.classes)
+        touched = (Set(composition.classes), Set(composition.letGo))
         defer { drift = [] }
         return .settled(drift: drift)
     }

@@ -244,6 +244,7 @@ extension StepRunner {
             self?.assumeIsolated { runner in
                 guard let running = runner.workers[key], !running.hasEnded else { return }
                 if let effect = try? runner.measure(running) { running.effect = effect }
+                if running.cgroup.isRoot, runner.leaveReserve(running) { return }
                 // The kernel counts a kill before the victim is gone: what is counted now is told with the next look, if
                 // this worker still runs then, for its own death is told by its own watch.
                 let kills = runner.kills(in: running)
@@ -255,6 +256,16 @@ extension StepRunner {
         }
         timer.resume()
         running.memoryWatch = timer
+    }
+
+    /// Of a worker that holds memory of the whole host: where others need what it left to them, it goes.
+    private func leaveReserve(_ running: RunningWorker) -> Bool {
+        // What cannot be read now is read in a second.
+        guard let memory = try? NodeMemory.current(), memory.isSpent else { return false }
+        running.complaint =
+            "the host has only \(memory.available) of memory left, of the \(memory.hostReserve) in reserve"
+        _ = try? running.worker.process.send(signal: SIGKILL)
+        return true
     }
 
     private func kills(in running: RunningWorker) -> Int64? {
@@ -353,7 +364,7 @@ extension StepRunner {
     private func endLeftWorkers(of session: SessionID, in facts: TargetFacts.Cgroup) -> UndoProgress {
         let cgroup: Cgroup
         do throws(CgroupOpeningError) {
-            cgroup = try cgroups.cgroup(at: facts.path)
+            cgroup = try facts.isRoot ? cgroups.rootCgroup() : cgroups.cgroup(at: facts.path)
         } catch {
             if case .system(let error) = error, error.errno == .noEntry { return .done(.alreadyRestored) }
             return .done(.failed("\(error)"))
