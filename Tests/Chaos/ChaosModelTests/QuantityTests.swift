@@ -21,6 +21,15 @@ struct QuantityTests {
         #expect(Duration(text: text) == nil)
     }
 
+    @Test(
+        arguments: [
+            ("-1h", .seconds(-3600)), ("+90s", .seconds(90)), ("90s", .seconds(90)), ("-8760h", .seconds(-8760 * 3600)),
+            ("--1h", nil), ("-", nil), ("- 1h", nil), ("-1", nil), ("100001h", nil),
+        ] as [(String, Duration?)])
+    func `reads a length of time with a sign`(text: String, duration: Duration?) {
+        #expect(Duration(signedText: text) == duration)
+    }
+
     @Test func `writes durations that are read back as the same`() {
         for exponent in 0..<15 {
             for factor in [1, 3, 999] as [Int64] {
