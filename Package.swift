@@ -263,7 +263,8 @@ let package = Package(
         tests(
             of: "Journal", in: .chaos,
             imports: [
-                "Journal", "Authorization", "Steps", "Cgroups", "ChaosModel", "LinuxSystem", "WorkerProtocol",
+                "Journal", "Authorization", "Steps", "Cgroups", "ChaosModel", "DeadMan", "LinuxSystem",
+                "WorkerProtocol",
                 "TestKit",
             ]),
         tests(of: "Audit", in: .chaos, imports: ["Audit", "ChaosModel", "Signatures", "LinuxSystem"]),

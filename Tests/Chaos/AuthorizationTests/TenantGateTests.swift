@@ -67,6 +67,28 @@ struct TenantGateTests {
         }
     }
 
+    @Test func `nobody takes the host down unless the guardrails let somebody`() throws {
+        let tenants = "tenants: {shop: {faults: [\"*\"], host: whole}}"
+        for (guardrails, isAllowed) in [
+            ("host: whole", false), ("host: whole, power: refused", false), ("host: whole, power: allowed", true),
+        ] {
+            let gate = try gate("guardrails: {\(guardrails)}\n\(tenants)")
+            #expect((problem { try gate.admitPower() } == nil) == isAllowed)
+        }
+    }
+
+    @Test func `what is for hosts is allowed where somebody may hit the whole host`() throws {
+        for (guardrails, grant, isAllowed) in [
+            ("whole", "whole", true), ("allowed", "whole", false), ("whole", "allowed", false),
+        ] {
+            let text =
+                "version: 1\nguardrails: {host: \(guardrails)}\ntenants: {shop: {faults: [\"*\"], host: \(grant)}}"
+            let policy = try Policy(yaml: Array(text.utf8), faults: FaultCatalogue.parameters)
+            #expect(policy.allows("clock-skew", isOfHost: true) == isAllowed)
+            #expect(policy.allows("cpu-stress", isOfHost: false))
+        }
+    }
+
     @Test func `a tenant owns units as it owns namespaces`() throws {
         let own = "{faults: [\"*\"], units: [\"nginx*\", \"ssh.service\"]}"
         let allowed = "guardrails: {host: allowed}\ntenants: {shop: \(own)}"

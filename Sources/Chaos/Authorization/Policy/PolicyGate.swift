@@ -175,6 +175,17 @@ extension TenantGate {
         }
     }
 
+    /// For what takes the host down.
+    ///
+    /// - Throws: `fault-denied`.
+    package func admitPower() throws(Problem) {
+        guard guardrails.allowsPower else {
+            throw Problem(
+                .faultDenied, "nobody may restart this host or switch it off", field: "fault",
+                hint: "that needs \"power: allowed\" in the policy's guardrails, beside a grant of the fault")
+        }
+    }
+
     /// - Parameter name: Of a unit of systemd, of whatever kind.
     /// - Throws: `target-protected`.
     package func admit(unit name: String) throws(Problem) {

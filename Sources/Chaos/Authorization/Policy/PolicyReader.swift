@@ -50,6 +50,7 @@ extension Guardrails {
         requiresOptIn = try section.choice("optIn", ["required": true, "none": false]) ?? requiresOptIn
         allowsHostNetwork = try section.permission("hostNetwork") ?? allowsHostNetwork
         host = try section.hostAccess() ?? host
+        allowsPower = try section.permission("power") ?? allowsPower
         longestDuration = try section.duration("duration") ?? longestDuration
         sessions = try section.count("sessions") ?? sessions
         abortLine =

@@ -50,6 +50,7 @@ extension Policy {
                 "host": hostAccess(
                     "Whether units, containers, processes and cgroups that are no pod's may be hit; or all of the node at once, too."
                 ),
+                "power": permission("Whether anybody may restart the host, or switch it off."),
                 "duration": duration("The longest that a session may last."),
                 "sessions": count("Sessions at once, of all tenants."),
                 "abort": [
@@ -126,7 +127,7 @@ extension Policy {
             "properties": .object(
                 parameters.filter(\.canBeBounded).map { parameter in
                     switch parameter.kind {
-                    case .duration: JSON.Member(parameter.name, ["$ref": "#/$defs/duration"])
+                    case .duration, .offset: JSON.Member(parameter.name, ["$ref": "#/$defs/duration"])
                     case .bytes: JSON.Member(parameter.name, ["$ref": "#/$defs/bytes"])
                     case .rate: JSON.Member(parameter.name, ["$ref": "#/$defs/rate"])
                     case .endpoint:
