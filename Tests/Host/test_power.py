@@ -92,15 +92,18 @@ def test_one_session_at_a_time(agent):
 @pytest.mark.parametrize("fault, word, target", FAULTS)
 def test_it_is_off_unless_the_guardrails_say_so(agent, fault, word, target):
     policy = Path("/etc/squall/policy.yaml")
+
+    def is_refused_for(words):
+        # In no case is it done: the session is too short.
+        return words in agent.operator.inject(fault, "delay=10s", target=HOST, duration="6s", check=False).stderr
+
+    assert is_refused_for("is over before the delay")
     try:
         policy.write_text(POLICY.replace("power: allowed", "power: refused"))
-        wait_until(lambda: "power: allowed" in agent.operator.inject(fault, target=HOST, duration="6s", check=False).stderr,
-                   what="the policy is in force")  # fmt: skip
+        wait_until(lambda: is_refused_for("power: allowed"), what="the policy is in force")
     finally:
         policy.write_text(POLICY)
-    # It is again.
-    wait_until(lambda: "parameters.delay" in agent.operator.inject(
-        fault, "delay=10s", target=HOST, duration="6s", check=False).stderr, what="the policy is in force")  # fmt: skip
+    wait_until(lambda: is_refused_for("is over before the delay"), what="the one before is in force again")
 
 
 @pytest.mark.parametrize("fault, word, target", FAULTS)
