@@ -52,12 +52,12 @@ class TestTheRequest:
         assert result.stderr.startswith(error(message, field, hint).rstrip("\n"))
 
     @pytest.mark.parametrize("words, message, field, hint", [
-        ([], "exactly one target is to be named", "target", "give --namespace with --pod, or one of --container, --unit, --process, --pid and --cgroup"),
+        ([], "exactly one target is to be named", "target", "give --namespace with --pod, or one of --container, --unit, --process, --pid, --cgroup and --host"),
         (["--pid", "4711", "--user", "a"], "a user is a process's", "--user", "give --process with it"),
         (["--process", "a/b"], "a program is named by its file's name, without its folder", "target.process.name", None),
         (["--process", "a", "--user", "b:c"], "a user is a name or a number", "target.process.user", None),
         (["--pid", "4711", "--cgroup", "/x"], "exactly one target is to be named", "target",
-         "give --namespace with --pod, or one of --container, --unit, --process, --pid and --cgroup"),
+         "give --namespace with --pod, or one of --container, --unit, --process, --pid, --cgroup and --host"),
         (["--cgroup", "/x", "--start-time", "5"], "a start time is a process's", "--start-time", "give --pid with it"),
         (["--container", "../x"],
          "a container is named by its identifier, 12 to 128 letters, digits, '-', '_' or '.'", "target.container",
