@@ -154,8 +154,8 @@ let package = Package(
         module(
             "CRI", in: .agent,
             imports: [
-                "ContainerRuntimes", "AgentAPI", "ChaosModel", "LinuxSystem", nioCore, nioPosix, nioHTTP2, nioHPACK,
-                protobuf,
+                "ContainerRuntimes", "AgentAPI", "ChaosModel", "LinuxSystem", nioCore, nioPosix, nioHTTP1, nioHTTP2,
+                nioHPACK, protobuf,
             ], excluding: ["Protos/runtime.proto"]),
         module(
             "Engine", in: .agent,
@@ -263,7 +263,8 @@ let package = Package(
         tests(
             of: "Journal", in: .chaos,
             imports: [
-                "Journal", "Authorization", "Steps", "Cgroups", "ChaosModel", "LinuxSystem", "WorkerProtocol",
+                "Journal", "Authorization", "Steps", "Cgroups", "ChaosModel", "DeadMan", "LinuxSystem",
+                "WorkerProtocol",
                 "TestKit",
             ]),
         tests(of: "Audit", in: .chaos, imports: ["Audit", "ChaosModel", "Signatures", "LinuxSystem"]),
@@ -281,7 +282,8 @@ let package = Package(
         tests(
             of: "CRI", in: .agent,
             imports: [
-                "CRI", "ContainerRuntimes", "AgentAPI", "LinuxSystem", nioCore, nioPosix, nioHTTP2, nioHPACK, protobuf,
+                "CRI", "ContainerRuntimes", "AgentAPI", "ChaosModel", "LinuxSystem", nioCore, nioPosix, nioHTTP1,
+                nioHTTP2, nioHPACK, protobuf,
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
             ]),
         tests(of: "Gateway", in: .agent, imports: ["Gateway", "AgentAPI", "ChaosModel", "LinuxSystem"]),

@@ -89,6 +89,17 @@ def test_a_database_has_an_outage(agent):
     assert database.told("select 1") == "1\n"
 
 
+def test_the_experiment_of_the_catalogue(agent, tmp_path):
+    experiment = SHARE / "daemonset/experiments/catalogue/lost-service/1.0.0/experiment.yaml"
+    inputs = {"unit": PostgreSQL().unit, "url": "http://127.0.0.1/", "duration": "5s"}
+    report = tmp_path / "report.json"
+    sh("squall", "experiment", "run", experiment, "--key", agent.key, "--report", report,
+       *(word for input in inputs.items() for word in ("--set", "=".join(input))))  # fmt: skip
+    result = json.loads(report.read_text())
+    assert (result["verdict"], result["score"]) == ("Pass", 100), result
+    assert [session["revertVerified"] for session in result["sessions"]] == [True], result
+
+
 def test_a_killed_agent_has_it_started_when_it_is_back(agent):
     id = begin(agent)
     kill_agent()

@@ -11,7 +11,7 @@ export PATH=/usr/bin:$PATH
 # What the build links, and what the tests look with.
 debian_packages=(
     libnl-3-dev libnl-route-3-dev libcap-dev libseccomp-dev libssl-dev libssh2-1-dev libyaml-dev pkg-config
-    python3 python3-venv python3-pytest python3-jwt python3-cryptography python3-yaml python3-jsonschema python3-prometheus-client
+    python3 python3-venv python3-pytest python3-pytest-rerunfailures python3-jwt python3-cryptography python3-yaml python3-jsonschema python3-prometheus-client
     curl iproute2 iputils-ping util-linux
 )
 

@@ -1,7 +1,8 @@
 package import ChaosModel
 
 /// One of the node's pods in a list, with its containers that run: enough to choose one, and then to ask for it by its
-/// identifier. A pod whose sandbox was made anew is there twice for a while.
+/// identifier. A pod whose sandbox was made anew is there twice for a while. Containers that are no pod's are those of one
+/// without a uid.
 package struct RuntimePod: Hashable, Sendable {
     package struct Container: Hashable, Sendable {
         package let id: String

@@ -8,6 +8,9 @@ import Processes
 ///
 /// One thread, no Dispatch: children die with the thread that made them, and this one never ends before the process.
 package final class Keeper {
+    /// How the runtimes process says that its user is not let in.
+    private static let shutOut: Int32 = 77
+
     private let configuration: KeeperConfiguration
     private var children: [Child]
     private let lock: OwnedDescriptor
@@ -22,6 +25,8 @@ package final class Keeper {
     private var isStopping = false
     /// The engine has taken everything back and ended.
     private var engineIsDone = false
+    /// A socket of Docker's or Podman's lets nobody else in.
+    private var runtimesNeedRoot = false
 
     /// Takes the node's lock (waiting for an earlier agent to be done), then the sockets.
     ///
@@ -121,8 +126,8 @@ package final class Keeper {
                 executable: executable,
                 arguments: ["squall-runtimes", "--socket-fd", "3"]
                     + configuration.runtimeSockets.flatMap { ["--runtime-socket", $0] })
-            // Runtimes let root's group in; nothing else of root's is open to this user.
-            order.user = .init(user: configuration.gatewayUser + 1, group: 0)
+            // Runtimes let root's group in; nothing else of root's is open to this user. Root itself has no capability here.
+            order.user = .init(user: runtimesNeedRoot ? 0 : configuration.gatewayUser + 1, group: 0)
             order.descriptors = [.init(source: runtimesSocket.descriptor.rawValue, target: 3)]
         }
         order.arguments += ["--log-format", configuration.logFormat.rawValue]
@@ -158,6 +163,7 @@ package final class Keeper {
             guard let index = children.firstIndex(where: { $0.process == ended.id }) else { continue }
             let role = children[index].role
             children[index].ended()
+            if role == .runtimes, ended.exit == .exited(Self.shutOut) { runtimesNeedRoot = true }
             if isStopping {
                 if role == .engine, ended.exit == .exited(0) { engineStopped() }
             } else {

@@ -17,6 +17,8 @@ package protocol Fault: Sendable {
     static var canHitHost: Bool { get }
     /// False for what cannot be taken back.
     static var isReversible: Bool { get }
+    /// Whether the node's power guardrail is asked, too.
+    static var takesHostDown: Bool { get }
     static var parameters: [Parameter] { get }
     static var examples: [FaultExample] { get }
 
@@ -56,6 +58,8 @@ extension Fault {
 
     package static var isReversible: Bool { true }
 
+    package static var takesHostDown: Bool { false }
+
     package var reach: Reach { Self.reach }
 
     package func reach(on target: TargetObservation) -> Reach { reach }
@@ -91,6 +95,8 @@ package enum Reach: String, Sendable {
     case pod
     /// What the target shares with others on the node, as its disk.
     case node
+    /// All of the host. Nothing else can be its target.
+    case host
 }
 
 package struct FaultExample: Sendable {
@@ -148,5 +154,16 @@ extension TargetObservation {
                 hint: "name one by --unit, as nginx.service")
         }
         return unit
+    }
+}
+
+extension TargetObservation {
+    /// - Throws: `target-refused` for anything but the whole host.
+    func requireWholeHost() throws(Problem) {
+        guard facts.isHost else {
+            throw Problem(
+                .targetRefused, "this fault hits the whole host, and not \(facts.summary) alone", field: "target",
+                hint: "name the host by --host")
+        }
     }
 }

@@ -499,6 +499,7 @@ extension TenantGate {
     func authorize(
         _ fault: any Fault, _ parameters: JSON, for duration: Duration, on target: TargetClass
     ) throws(Problem) {
+        if type(of: fault).takesHostDown { try admitPower() }
         let implied = fault.implied
         let told = (parameters.members ?? []).filter { told in !implied.contains { $0.name == told.name } }
         try authorize(

@@ -146,6 +146,7 @@ extension Scheduler {
                 session.tell("recovering", "the agent was restarted and takes the session back")
             } else {
                 session.tell("rebooted", "the node was restarted: only what lies on a disk can be left")
+                session.noteEndOfBoot()
             }
         }
         for session in all where session.record.bootID == bootID {
@@ -159,7 +160,7 @@ extension Scheduler {
     package func remember(_ sessions: [PastSession], halt: Halt?, journalLength: Int) {
         self.halt = halt
         self.journalLength = journalLength
-        past = sessions.suffix(limits.remembered).map { LiveSession($0) } + past
+        past = sessions.suffix(limits.remembered).map { LiveSession($0.told(inBoot: bootID)) } + past
     }
 }
 

@@ -1,3 +1,4 @@
+package import ChaosModel
 package import WorkerProtocol
 
 /// One change, as a fault plans it. The set is closed: recovery, dry run and `squall journal show`
@@ -21,6 +22,10 @@ package enum Step: Hashable, Sendable {
     case stopService(String)
     /// A service that systemd restarts, which cannot be taken back.
     case restartService(String)
+    /// The host's wall clock, set ahead by so much or back.
+    case skewClock(by: Duration)
+    /// The host, which systemd takes down after a while; that cannot be taken back.
+    case shutDown(HostShutdown, after: Duration)
 }
 
 /// What a node must be able to do for a step.

@@ -14,6 +14,7 @@
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/seccomp.h>
+#include <linux/timex.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -77,7 +78,7 @@ struct message_header {
 struct control_header { size_t length; int level, type; };
 struct poll_file { int file; short events, returned; };
 struct signal_action { void *handler; unsigned long flags; void *restorer; uint64_t mask; };
-enum { CLOCK_BOOT = 7, TIMER_ABSOLUTE = 1, LEVEL_SOCKET = 1, PASS_RIGHTS = 1, CLOSE_ON_EXEC = 0x40000000 };
+enum { CLOCK_WALL = 0, CLOCK_BOOT = 7, TIMER_ABSOLUTE = 1, LEVEL_SOCKET = 1, PASS_RIGHTS = 1, CLOSE_ON_EXEC = 0x40000000 };
 enum { POLL_IN = 1, SIGNAL_KILL = 9, SIGNAL_CHILD = 17, SET_DUMPABLE = 4, SET_NAME = 15 };
 enum { UNIX_FAMILY = 1, STREAM = 1, WAIT_FOR_ALL = 0x100, NO_SIGNAL = 0x4000 };
 enum { REMOVE_DIRECTORY = 0x200, WRITE_ONLY = 1, SHARED = 1, READ_WRITE = 3 };
@@ -261,6 +262,32 @@ static long call_systemd(const unsigned char *call, size_t length) {
     return result;
 }
 
+// Of a clock that somebody else has set meanwhile nothing is changed.
+static long step_clock_back(const deadman_clock *clock, size_t length) {
+    if (length != sizeof *clock) return -EINVAL;
+    int64_t lead = 0, shortest = INT64_MAX;
+    // Whoever is interrupted between the clocks is so for long: of a few attempts the quickest counts.
+    for (int attempt = 0; attempt < 8; attempt++) {
+        struct timespec64 wall;
+        int64_t before = now();
+        CALL(clock_gettime, CLOCK_WALL, &wall, 0, 0, 0, 0);
+        int64_t time = now() - before;
+        if (time >= shortest) continue;
+        shortest = time;
+        lead = wall.seconds * second + wall.nanoseconds - (before + time / 2);
+    }
+    if (deadman_clock_state(clock, lead) != DEADMAN_CLOCK_IS_STEPPED) return 0;
+    static struct __kernel_timex change;
+    change.modes = ADJ_SETOFFSET | ADJ_NANO;
+    change.time.tv_sec = -clock->offset / second;
+    change.time.tv_usec = -clock->offset % second;
+    // The second part counts forward.
+    if (change.time.tv_usec < 0) change.time.tv_sec--, change.time.tv_usec += second;
+    // What it answers else is how the clock fares.
+    long result = CALL(clock_adjtime, CLOCK_WALL, &change, 0, 0, 0, 0);
+    return result < 0 ? result : 0;
+}
+
 static int perform(const deadman_action *action, int file, int *skip) {
     const unsigned char *data = (const unsigned char *)(action + 1);
     long result;
@@ -275,6 +302,7 @@ static int perform(const deadman_action *action, int file, int *skip) {
     case DEADMAN_EMPTY: result = CALL(ftruncate, file, 0, 0, 0, 0, 0); break;
     case DEADMAN_RESTORE: result = restore(file, (const char *)data, action->length); break;
     case DEADMAN_CALL_SYSTEMD: result = call_systemd(data, action->length); break;
+    case DEADMAN_STEP_CLOCK_BACK: result = step_clock_back((const deadman_clock *)data, action->length); break;
     case DEADMAN_UNLINK: result = CALL(unlinkat, file, data, 0, 0, 0, 0); break;
     default: result = -ENOSYS;
     }
@@ -296,7 +324,7 @@ static int run_program(unsigned index) {
             skip--;
             continue;
         }
-        int takes_file = action->kind != DEADMAN_CALL_SYSTEMD;
+        int takes_file = action->kind != DEADMAN_CALL_SYSTEMD && action->kind != DEADMAN_STEP_CLOCK_BACK;
         if (takes_file && (action->file >= DEADMAN_MOST_FILES || !files[index][action->file])) return -EBADF;
         int error = perform(action, takes_file ? files[index][action->file] - 1 : -1, &skip);
         if (error) worst = error;
@@ -511,6 +539,8 @@ static long allow_nothing_else(void) {
         ALLOW(sendto), ALLOW(recvfrom), ALLOW(recvmsg), ALLOW(close), ALLOW(close_range),
         ALLOW(pidfd_send_signal), ALLOW(ftruncate), ALLOW(unlinkat), ALLOW(pread64), ALLOW(pwrite64), ALLOW(write), ALLOW(clone),
         ALLOW(connect), ALLOW(rt_sigreturn), ALLOW(exit_group),
+        // Without CAP_SYS_TIME it only tells.
+        ALLOW(clock_adjtime),
         // Of sockets those to processes of this node.
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_socket, 0, 3),
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),

@@ -7,10 +7,12 @@ import LinuxSystem
 enum SquallRuntimes {
     private static let help = """
         squall-runtimes: asks the node's container runtimes what the engine wants to know.
-        Started by squalld, which binds and keeps its socket.
+        Started by squalld, which binds and keeps its socket. It ends with status 77 when a socket of Docker's lets only root in,
+        and is then started as root.
 
           --socket-fd NUMBER       the inherited listening socket (default: 3)
-          --runtime-socket PATH    a container runtime's socket; may be repeated (default: where they usually listen)
+          --runtime-socket PATH    a container runtime's CRI socket, or docker:PATH for Docker's API; may be repeated
+                                   (default: where they usually listen)
           --log-format FORMAT      text or json (default: text)
           --help
         """
@@ -40,7 +42,11 @@ enum SquallRuntimes {
             log("cannot give up capabilities: \(error)")
             exit(71)
         }
-        QuestionServer.run(listeningSocket: listeningSocket, runtimeSockets: runtimeSockets, log: Self.log) { outcome in
+        if RuntimeDirectory.isShutOut(of: runtimeSockets) { endAsShutOut() }
+        QuestionServer.run(
+            listeningSocket: listeningSocket, runtimeSockets: runtimeSockets, log: Self.log,
+            whenShutOut: endAsShutOut
+        ) { outcome in
             do {
                 try outcome.get()
                 try SystemCallFilter.runtimes.load()
@@ -50,6 +56,12 @@ enum SquallRuntimes {
                 _exit(1)
             }
         }
+    }
+
+    /// Whom not even root's rights let in is told so.
+    @Sendable private static func endAsShutOut() {
+        // EX_NOPERM of sysexits.h.
+        if geteuid() != 0 { _exit(77) }
     }
 
     private static func log(_ line: String) {

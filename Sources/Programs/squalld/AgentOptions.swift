@@ -128,7 +128,8 @@ struct AgentOptions {
           --tenants-directory DIR    the tenants' public keys, NAME.jwks.json (default: /etc/squall/tenants)
           --policy FILE              which tenant may do what (default: /etc/squall/policy.yaml)
           --namespace NAME           the agent's own namespace, which no fault hits (default: $POD_NAMESPACE)
-          --runtime-socket PATH      a container runtime's CRI socket; may be repeated (default: the usual places)
+          --runtime-socket PATH      a container runtime's CRI socket, or docker:PATH for Docker's API; may be repeated
+                                     (default: the usual places of both)
           --api-server ADDRESS       Kubernetes' API server, which no fault on the network hits
                                      (default: $KUBERNETES_SERVICE_HOST)
           --exclude NETWORK          another address or network that none hits; may be repeated

@@ -6,7 +6,8 @@ import Testing
 struct RuntimeExchangeTests {
     @Test(arguments: [
         RuntimeQuestion.container("4f6b1c2d3e4f"), .list, .status, .stop("4f6b1c2d3e4f", graceSeconds: 0),
-        .stop("4f6b1c2d3e4f", graceSeconds: 3600), .find(PodSelector(namespace: "shop", name: "web-0")),
+        .stop("4f6b1c2d3e4f", graceSeconds: 3600), .named(exampleName),
+        .find(PodSelector(namespace: "shop", name: "web-0")),
         .find(
             PodSelector(namespace: "shop", uid: "u", labels: ["app": "shop", "example.org/tier": ""], container: "c")),
     ])
@@ -17,6 +18,7 @@ struct RuntimeExchangeTests {
 
     @Test(arguments: [
         "", "list", "{}", #"{"ask":"all"}"#, #"{"ask":"container"}"#, #"{"ask":"container","id":4}"#,
+        #"{"ask":"container","name":"a/b"}"#, #"{"ask":"container","id":"4f6b1c2d3e4f","name":"shop-db"}"#,
         #"{"ask":"find"}"#, #"{"ask":"find","pod":{"namespace":"shop"}}"#, #"{"ask":"find","pod":{"name":"web-0"}}"#,
         #"{"ask":"list","id":"4f6b1c2d3e4f"}"#, #"{"ask":"status","more":true}"#,
         #"{"ask":"stop","id":"4f6b1c2d3e4f"}"#, #"{"ask":"stop","graceSeconds":0}"#,
@@ -37,9 +39,12 @@ struct RuntimeExchangeTests {
                 sandbox: RuntimeSandbox(
                     id: "s", processID: nil, podName: "", podNamespace: "", podUID: "", labels: [:], annotations: [:],
                     usesHostNetwork: true))),
+        .container(
+            RuntimeContainer(id: "c", name: "n", processID: 2, cgroupsPath: nil, createdAt: nil, sandbox: nil)),
         .list([]),
         .list([
             RuntimePod(uid: "uid-1", containers: [.init(id: "c", name: "web")]),
+            RuntimePod(uid: "", containers: [.init(id: "e", name: "shop-db")]),
             RuntimePod(uid: "uid-2", containers: [.init(id: "d", name: "init", isRunning: false)]),
         ]),
         .status([
@@ -52,6 +57,8 @@ struct RuntimeExchangeTests {
         .failure(.unreachable(reason: "connection refused")),
         .failure(.refused(reason: "status 12: unknown service")),
         .failure(.unconfirmed(reason: "no answer in time")),
+        .failure(.ambiguous),
+        .failure(.unserved(reason: "unknown service")),
         .stopped(exitCode: 137),
         .stopped(exitCode: nil),
     ])
@@ -72,7 +79,9 @@ struct RuntimeExchangeTests {
     }
 
     @Test(arguments: [
-        #"{"container":{}}"#, #"{"pods":[{"uid":"u"}]}"#, #"{"pods":[{"uid":"u","containers":[{"id":"c"}]}]}"#,
+        #"{"container":{}}"#, #"{"container":{"id":"c","name":"n","pid":2,"sandbox":{}}}"#,
+        #"{"container":{"id":"c","name":"n","pid":2,"createdAt":"now"}}"#, #"{"pods":[{"uid":"u"}]}"#,
+        #"{"pods":[{"uid":"u","containers":[{"id":"c"}]}]}"#,
         #"{"runtimes":{}}"#, #"{"stopped":[]}"#, #"{"stopped":{"exitCode":"137"}}"#,
         #"{"stopped":{"exitCode":4294967296}}"#,
         #"{"failure":{"kind":"notRunning","state":"running"}}"#, #"{"failure":{"kind":"gone"}}"#, #"{}"#, "[]",

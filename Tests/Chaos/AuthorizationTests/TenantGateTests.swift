@@ -67,6 +67,28 @@ struct TenantGateTests {
         }
     }
 
+    @Test func `nobody takes the host down unless the guardrails let somebody`() throws {
+        let tenants = "tenants: {shop: {faults: [\"*\"], host: whole}}"
+        for (guardrails, isAllowed) in [
+            ("host: whole", false), ("host: whole, power: refused", false), ("host: whole, power: allowed", true),
+        ] {
+            let gate = try gate("guardrails: {\(guardrails)}\n\(tenants)")
+            #expect((problem { try gate.admitPower() } == nil) == isAllowed)
+        }
+    }
+
+    @Test func `what is for hosts is allowed where somebody may hit the whole host`() throws {
+        for (guardrails, grant, isAllowed) in [
+            ("whole", "whole", true), ("allowed", "whole", false), ("whole", "allowed", false),
+        ] {
+            let text =
+                "version: 1\nguardrails: {host: \(guardrails)}\ntenants: {shop: {faults: [\"*\"], host: \(grant)}}"
+            let policy = try Policy(yaml: Array(text.utf8), faults: FaultCatalogue.parameters)
+            #expect(policy.allows("clock-skew", isOfHost: true) == isAllowed)
+            #expect(policy.allows("cpu-stress", isOfHost: false))
+        }
+    }
+
     @Test func `a tenant owns units as it owns namespaces`() throws {
         let own = "{faults: [\"*\"], units: [\"nginx*\", \"ssh.service\"]}"
         let allowed = "guardrails: {host: allowed}\ntenants: {shop: \(own)}"
@@ -87,6 +109,25 @@ struct TenantGateTests {
         #expect(try code("guardrails: {host: allowed}\n\(all)", on: unit("redis.service")) == nil)
         let none = "guardrails: {host: allowed, protectedUnits: []}\ntenants: {shop: \(own)}"
         #expect(try code(none, on: unit("ssh.service")) == nil)
+    }
+
+    @Test func `a tenant owns containers that are no pod's by their names`() throws {
+        let own = "{faults: [\"*\"], namespaces: [\"*\"], containerNames: [\"shop-*\", Web_1.a]}"
+        let allowed = "guardrails: {host: allowed}\ntenants: {shop: \(own)}"
+        let host = "guardrails: {host: allowed}\ntenants: {shop: {faults: [\"*\"], host: allowed}}"
+        for (name, text, isAllowed) in [
+            ("shop-db", allowed, true), ("Web_1.a", allowed, true), ("bank-db", allowed, false), ("", allowed, false),
+            ("shop-db", "tenants: {shop: \(own)}", false), ("bank-db", host, true), ("shop-db", all, false),
+            ("shop-db", "guardrails: {host: allowed}\n\(all)", false),
+        ] {
+            let expected: ProblemCode? = isAllowed ? nil : .targetProtected
+            #expect(try code(text, on: .standalone(name)) == expected, "\(name) \(text)")
+            let facts = TargetFacts(
+                container: TargetFacts.Container(id: "c1", standaloneNamed: name), process: nil, network: nil,
+                cgroup: TargetFacts.Cgroup(path: "/system.slice/docker-c1.scope", id: 1))
+            let standing = TargetStanding(facts: facts, annotations: [:], isOnHostNetwork: true)
+            #expect(try admission(standing, text) == expected, "\(name) \(text)")
+        }
     }
 
     @Test func `a unit is not the host's files`() throws {

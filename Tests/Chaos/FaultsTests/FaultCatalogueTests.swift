@@ -24,6 +24,15 @@ private let host = TargetObservation(
     cpuCount: 4, isOnHostNetwork: true, memoryLimit: nil,
     nodeMemory: NodeMemory(total: ByteCount(4 << 30), available: ByteCount(3072 << 20)), diesTogether: false)
 
+/// What every fault of this reach can be planned for.
+private func target(within reach: Reach) -> TargetObservation {
+    switch reach {
+    case .service: service
+    case .host: host
+    case .container, .pod, .node: pod
+    }
+}
+
 struct FaultCatalogueTests {
     @Test func `every fault has a name of its own, in lower case with dashes`() {
         let kinds = FaultCatalogue.all.map { $0.kind }
@@ -39,7 +48,7 @@ struct FaultCatalogueTests {
         #expect(!type.examples.isEmpty)
         for example in type.examples {
             let (fault, parameters) = try FaultCatalogue.fault(of: kind, parameters: example.parameters)
-            #expect(!(try fault.plan(for: type.reach == .service ? service : pod).isEmpty))
+            #expect(!(try fault.plan(for: target(within: type.reach)).isEmpty))
             #expect(!fault.summary.isEmpty)
             // In the order of the fault's list, without those that nobody gave and that have no standard value.
             let named = type.parameters.filter { $0.standard != nil || example.parameters[$0.name] != nil }
@@ -101,6 +110,15 @@ struct FaultCatalogueTests {
                 "parameters.correlation"
             ),
             ("network-latency", ["delay": "1s"], .fieldUnknown, "parameters.delay"),
+            ("clock-skew", [:], .fieldMissing, "parameters.offset"),
+            ("clock-skew", ["offset": "0s"], .fieldInvalid, "parameters.offset"),
+            ("clock-skew", ["offset": "-9ms"], .fieldInvalid, "parameters.offset"),
+            ("clock-skew", ["offset": "8761h"], .fieldInvalid, "parameters.offset"),
+            ("clock-skew", ["offset": "-8761h"], .fieldInvalid, "parameters.offset"),
+            ("clock-skew", ["offset": "--1h"], .fieldInvalid, "parameters.offset"),
+            ("clock-skew", ["offset": 3600], .fieldInvalid, "parameters.offset"),
+            ("host-reboot", ["delay": "0s"], .fieldInvalid, "parameters.delay"),
+            ("host-power-off", ["delay": "2h"], .fieldInvalid, "parameters.delay"),
             ("cpu-throttle", [:], .fieldMissing, "parameters.percent"),
             ("cpu-throttle", ["percent": 100], .fieldInvalid, "parameters.percent"),
             ("cpu-throttle", ["percent": 0.5], .fieldInvalid, "parameters.percent"),
@@ -235,7 +253,7 @@ struct FaultCatalogueTests {
                 // Where it asks for a share of a limit, it is told that there is none.
                 guard example.parameters["percent"] == nil || kind != "memory-stress" else { continue }
                 #expect(!(try fault.steps(for: host).isEmpty))
-                #expect(fault.reach(on: host) == .node)
+                #expect(fault.reach(on: host) == (type.reach == .host ? .host : .node))
             } else {
                 let problem = try #require(throws: Problem.self) { try fault.steps(for: host) }
                 #expect((problem.code, problem.field) == (.targetRefused, "target"))
@@ -247,7 +265,7 @@ struct FaultCatalogueTests {
             some == [
                 "cpu-stress", "memory-stress", "disk-fill", "io-stress", "network-latency", "network-loss",
                 "network-partition", "network-corruption", "network-duplication", "network-reorder",
-                "network-rate-limit",
+                "network-rate-limit", "clock-skew", "host-reboot", "host-power-off",
             ])
     }
 
@@ -431,6 +449,40 @@ struct FaultCatalogueTests {
             cpuCount: 4, isOnHostNetwork: true, memoryLimit: nil, diesTogether: false)
         for fault in [stop, restart] {
             for target in [pod, scope] {
+                let problem = try #require(throws: Problem.self) { try fault.plan(for: target) }
+                #expect((problem.code, problem.field) == (.targetRefused, "target"))
+            }
+        }
+    }
+
+    @Test(arguments: [("-1h", -3600), ("+90s", 90), ("1m30s", 90)] as [(String, Int)])
+    func `clock-skew goes either way`(offset: String, seconds: Int) throws {
+        let (fault, _) = try FaultCatalogue.fault(of: "clock-skew", parameters: ["offset": .string(offset)])
+        #expect(try fault.plan(for: host) == [.skewClock(by: .seconds(seconds))])
+        #expect(fault.summary.contains(seconds < 0 ? "back by 1h" : "ahead by 1m30s") && type(of: fault).isReversible)
+    }
+
+    @Test func `how far a clock is set is the same either way`() throws {
+        let offset = try #require(FaultCatalogue.parameters["clock-skew"]?.first)
+        #expect(offset.magnitude(of: "-1h") == 3600e9 && offset.magnitude(of: "1h") == 3600e9)
+        #expect(offset.canBeBounded)
+    }
+
+    @Test(arguments: [("host-reboot", HostShutdown.reboot), ("host-power-off", .powerOff)])
+    func `a host goes down after a while, and for good`(kind: String, how: HostShutdown) throws {
+        let (fault, _) = try FaultCatalogue.fault(of: kind, parameters: ["delay": "30s"])
+        #expect(try fault.plan(for: host) == [.shutDown(how, after: .seconds(30))])
+        #expect(!type(of: fault).isReversible && type(of: fault).takesHostDown)
+        #expect(fault.notes(on: host).first?.hasPrefix("this cannot be taken back") == true)
+        try fault.refuseTooShort(.seconds(31))
+        let problem = #expect(throws: Problem.self) { try fault.refuseTooShort(.seconds(30)) }
+        #expect(problem?.field == "parameters.delay")
+    }
+
+    @Test func `what is for hosts hits the whole host, and nothing else`() throws {
+        for type in FaultCatalogue.all where type.reach == .host {
+            let (fault, _) = try FaultCatalogue.fault(of: type.kind, parameters: type.examples[0].parameters)
+            for target in [pod, service] {
                 let problem = try #require(throws: Problem.self) { try fault.plan(for: target) }
                 #expect((problem.code, problem.field) == (.targetRefused, "target"))
             }

@@ -30,6 +30,14 @@ package struct Policy: Hashable, Sendable {
         self.tenants = tenants
     }
 
+    /// - Parameter isOfHost: Its target is the whole host, and nothing else.
+    /// - Returns: Whether somebody may use a fault.
+    package func allows(_ fault: String, isOfHost: Bool) -> Bool {
+        tenants.values.contains { grant in
+            grant.allows(fault) && (!isOfHost || min(guardrails.host, grant.host) == .whole)
+        }
+    }
+
     /// The same, with one more namespace that is never hit.
     package func protecting(_ namespace: NamePattern?) -> Policy {
         var guardrails = guardrails
@@ -60,6 +68,8 @@ package struct Guardrails: Hashable, Sendable {
     package var allowsHostNetwork = false
     /// How much of the node itself may be hit.
     package var host = HostAccess.none
+    /// Whether anybody may restart the host, or switch it off.
+    package var allowsPower = false
     package var longestDuration = InjectionRequest.durations.upperBound
     package var abortLine = AbortLine()
     /// Sessions at once, of all tenants; nil for no bound but the agent's own.
@@ -71,7 +81,7 @@ package struct Guardrails: Hashable, Sendable {
 /// How much of the node itself may be hit, beside its containers. Each includes those before it.
 package enum HostAccess: Int, Comparable, CaseIterable, Sendable {
     case none
-    /// Any unit, and processes and cgroups that are no pod's.
+    /// Any unit, and containers, processes and cgroups that are no pod's.
     case parts
     /// All of it at once.
     case whole
@@ -97,6 +107,8 @@ package struct Grant: Hashable, Sendable {
     package var faults: [NamePattern] = []
     /// Units of systemd that are its own.
     package var units: [NamePattern] = []
+    /// Names of its containers that are no pod's.
+    package var containerNames: [NamePattern] = []
     /// How much of the node itself it may name.
     package var host = HostAccess.none
     package var longestDuration: Duration?

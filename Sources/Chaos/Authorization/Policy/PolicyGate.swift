@@ -146,6 +146,7 @@ extension TenantGate {
     private func admit(_ target: TargetClass) throws(Problem) {
         switch target {
         case .container: return
+        case .standalone(let name): try admit(standalone: name)
         case .unit(let name): try admit(unit: "\(name)")
         case .partOfHost:
             guard guardrails.host >= .parts, grant.host >= .parts else {
@@ -161,6 +162,27 @@ extension TenantGate {
                     .targetProtected, "tenant \(tenant) may not hit the whole host", field: "target",
                     hint: "that needs \"host: whole\" in the policy's guardrails and in the tenant's grant")
             }
+        }
+    }
+
+    /// - Parameter name: Of a container that is no pod's.
+    private func admit(standalone name: String) throws(Problem) {
+        guard guardrails.host >= .parts, grant.host >= .parts || grant.containerNames.match(name) else {
+            throw Problem(
+                .targetProtected, "container \(name) is none of tenant \(tenant)'s", field: "target",
+                hint: "containers that are no pod's need \"host: allowed\" in the policy's guardrails; allowed: "
+                    + Self.words(grant.containerNames))
+        }
+    }
+
+    /// For what takes the host down.
+    ///
+    /// - Throws: `fault-denied`.
+    package func admitPower() throws(Problem) {
+        guard guardrails.allowsPower else {
+            throw Problem(
+                .faultDenied, "nobody may restart this host or switch it off", field: "fault",
+                hint: "that needs \"power: allowed\" in the policy's guardrails, beside a grant of the fault")
         }
     }
 
@@ -197,6 +219,7 @@ extension TenantGate {
     /// - Throws: `target-protected`, `namespace-denied`, `opt-in-missing`.
     package func admit(_ target: TargetStanding) throws(Problem) {
         guard let container = target.facts.container else { return try admitHost(target) }
+        if container.isStandalone { return try admit(standalone: container.name) }
         try admit(namespace: container.namespace)
         guard guardrails.allowsHostNetwork || !target.isOnHostNetwork else {
             throw Problem(
@@ -267,8 +290,11 @@ extension TenantGate {
 }
 
 extension TargetFacts.Container {
-    /// The container, or whichever takes its place in its pod.
-    fileprivate var place: [String] { podUID.isEmpty ? [id] : [podUID, name] }
+    /// The container, or whichever takes its place in its pod, or under its name.
+    fileprivate var place: [String] {
+        if isStandalone { return ["", name] }
+        return podUID.isEmpty ? [id] : [podUID, name]
+    }
 }
 
 extension TargetFacts {

@@ -232,7 +232,7 @@ extension StepRunner {
         return "systemd could not start \(unit) again\(result.map { ": the result is \($0)" } ?? "")"
     }
 
-    private func pause(_ duration: Duration) async {
+    func pause(_ duration: Duration) async {
         await withCheckedContinuation { continuation in
             executor.queue.asyncAfter(deadline: .now() + duration.seconds) { continuation.resume() }
         }

@@ -43,8 +43,10 @@ typedef struct {
 enum { DEADMAN_SEND = 1, DEADMAN_SKIP_IF_LISTED = 2, DEADMAN_KILL = 3, DEADMAN_EMPTY = 4, DEADMAN_UNLINK = 5 };
 // Its data: what a line of a file held, then all that we may have put there, each with a zero at its end.
 enum { DEADMAN_RESTORE = 6 };
-// Its data: a call of systemd's, as it is on the wire (D-Bus specification). The only one that takes none of the slot's files.
+// Its data: a call of systemd's, as it is on the wire (D-Bus specification). Takes none of the slot's files.
 enum { DEADMAN_CALL_SYSTEMD = 7 };
+// Its data: a deadman_clock. Steps the wall clock back, if it is as that says. Takes none of the slot's files either.
+enum { DEADMAN_STEP_CLOCK_BACK = 8 };
 
 // A program is a row of these, each followed by its data and filled up to a multiple of four bytes.
 typedef struct {
@@ -53,6 +55,27 @@ typedef struct {
     uint8_t skip;     // SKIP_IF_LISTED: how many of the actions that follow
     uint32_t length;  // of the data
 } deadman_action;
+
+// A wall clock that was stepped. In nanoseconds.
+typedef struct {
+    int64_t offset;  // by so much
+    int64_t lead;    // and was so far ahead of CLOCK_BOOTTIME before
+} deadman_clock;
+
+enum {
+    DEADMAN_CLOCK_IS_BACK = 0,     // as far ahead as before
+    DEADMAN_CLOCK_IS_STEPPED = 1,  // as the step has left it
+    DEADMAN_CLOCK_IS_SET = 2,      // otherwise: by somebody else
+};
+
+// What has become of it, now that it is so far ahead. A leap second and what a time service sets right by the way change nothing.
+static inline int deadman_clock_state(const deadman_clock *clock, int64_t lead) {
+    int64_t size = clock->offset < 0 ? -clock->offset : clock->offset;
+    int64_t most = size / 4 < INT64_C(2000000000) ? size / 4 : INT64_C(2000000000);
+    int64_t moved = lead - clock->lead, left = moved - clock->offset;
+    if (-most <= left && left <= most) return DEADMAN_CLOCK_IS_STEPPED;
+    return -most <= moved && moved <= most ? DEADMAN_CLOCK_IS_BACK : DEADMAN_CLOCK_IS_SET;
+}
 
 enum { DEADMAN_HOLD = 1, DEADMAN_LET_GO = 2, DEADMAN_LEAVE = 3, DEADMAN_WAKE = 4 };
 

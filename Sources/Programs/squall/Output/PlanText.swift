@@ -97,6 +97,7 @@ extension Reach {
         case .service: "the processes of this service, and of those that are stopped with it"
         case .pod: "every container of the pod: they share one network namespace"
         case .node: "what the target shares with others on the node"
+        case .host: "all of the host, and whatever runs on it"
         }
     }
 
@@ -106,6 +107,7 @@ extension Reach {
         case .service: "all other units, containers, and the node itself"
         case .pod: "all other pods, and the node's own network"
         case .node: "what on the node the target does not share"
+        case .host: "nothing on this host"
         }
     }
 }
