@@ -2,6 +2,7 @@
 
 import pytest
 from host_kit import *
+from services import PostgreSQL
 
 ADDRESS, PEER = "10.77.0.1", "10.77.0.2"
 PORT = 8077
@@ -124,7 +125,7 @@ def test_without_an_agent_it_ends_at_its_deadline(agent):
         wait_until(lambda: sh("squall", "doctor", check=False).returncode == 0, what="doctor is content")
 
 
-@pytest.mark.parametrize("target", [lambda: NGINX, database], ids=["nginx", "postgresql"])
+@pytest.mark.parametrize("target", [lambda: NGINX, lambda: PostgreSQL().target], ids=["nginx", "postgresql"])
 @pytest.mark.parametrize(
     "fault, parameters",
     [

@@ -180,7 +180,6 @@ struct TrafficShapingKernelTests {
         #expect(try world.dump() == before)
     }
 
-    /// Of both namespaces nobody listens anywhere: the answer to a connection is a reset, which is hit like the rest.
     @Test func `what a host is reached by is spared, and units of it are hit as they were`() throws {
         let world = try TrafficShapingWorld()
         let before = try world.dump()
@@ -189,52 +188,64 @@ struct TrafficShapingKernelTests {
         let base = try shaper.observe()
         let (host, naming, unit) = (SessionID.random(), SessionID.random(), SessionID.random())
         let sender = try world.makeCgroup("/unit")
-        func layer(_ filter: TrafficFilter, _ spared: Set<SparedPackets>) -> TrafficLayer {
-            TrafficLayer(
-                direction: spared.isEmpty ? .egress : .both, filter: filter,
+        // What the kernel itself sends now and then is no TCP.
+        func layer(
+            _ spared: Set<SparedPackets>, to port: String? = nil, of cgroup: TargetFacts.Cgroup? = nil
+        ) -> TrafficLayer {
+            let boxes = TrafficBox.Family.allCases.map {
+                TrafficBox(
+                    family: $0, cgroup: cgroup, transport: .tcp, destinationPorts: port.flatMap { PortBlock(text: $0) })
+            }
+            return TrafficLayer(
+                direction: spared.isEmpty ? .egress : .both, filter: TrafficFilter(boxes: Set(boxes)),
                 impairment: TrafficImpairment(latency: .milliseconds(1)), spared: spared)
         }
-        let dns = TrafficFilter(
-            boxes: Set(
-                TrafficBox.Family.allCases.map {
-                    TrafficBox(family: $0, transport: .tcp, destinationPorts: PortBlock(text: "53"))
-                }))
         let all = [
-            host: layer(.everything, spared), naming: layer(dns, spared.filter { $0.use != .dns }),
-            unit: layer(.everything.of(sender), []),
+            host: layer(spared), naming: layer(spared.filter { $0.use != .dns }, to: "53"), unit: layer([], of: sender),
         ]
-        /// Of each session, how many packets a connection comes to.
-        func hit(_ layers: [SessionID: TrafficLayer], _ connect: () throws -> Void) throws -> [SessionID: Int] {
-            func counts() throws -> [SessionID: Int] {
-                var sums: [SessionID: Int] = [:]
-                for count in try shaper.counts(of: layers) {
-                    for session in count.sessions { sums[session, default: 0] += Int(count.packets) }
-                }
-                return sums
+        func counts(_ layers: [SessionID: TrafficLayer]) throws -> [SessionID: UInt32] {
+            var sums: [SessionID: UInt32] = [:]
+            for count in try shaper.counts(of: layers) {
+                for session in count.sessions { sums[session, default: 0] += count.packets }
             }
-            let earlier = try counts()
-            try connect()
-            return try counts().merging(earlier, uniquingKeysWith: -).filter { $0.value > 0 }
+            return sums
+        }
+        /// Whose packets a connection has some of: nobody listens, so it is one and the answer that it is refused. On a busy
+        /// machine there are late ones of others among them.
+        func hit(
+            _ layers: [SessionID: TrafficLayer], _ expected: Set<SessionID>, _ connect: () throws -> Void
+        ) throws -> Set<SessionID> {
+            var found: Set<SessionID> = []
+            for _ in 0..<5 {
+                let earlier = try counts(layers)
+                try connect()
+                found = Set(try counts(layers).filter { $0.value > earlier[$0.key] ?? 0 }.keys)
+                if found == expected { break }
+            }
+            return found
         }
         for layers in [all.filter { $0.key == host }, all.filter { $0.key != unit }, all] {
             try world.settle(shaper, to: layers, from: base)
             shaper = try world.shaper()
             #expect(try shaper.verify(layers, base: base) == [])
-            for address in TrafficShapingWorld.addresses {
+            for address in ["10.9.1.2", "fd09:2::2"] {
                 for (port, isSpared) in [(80, false), (22, true), (53, true), (853, true), (9443, false)] {
                     for cgroup in [nil, sender] {
-                        let found = try hit(layers) { try world.connect(to: address, port: port, from: cgroup) }
-                        // The first packet, and the answer.
-                        var expected = isSpared ? [:] : [host: 2]
-                        if port == 53, layers[naming] != nil { expected[naming] = 2 }
-                        if cgroup != nil, layers[unit] != nil { expected[unit] = 1 }
+                        var expected: Set<SessionID> = isSpared ? [] : [host]
+                        if port == 53, layers[naming] != nil { expected.insert(naming) }
+                        if cgroup != nil, layers[unit] != nil { expected.insert(unit) }
+                        let found = try hit(layers, expected) {
+                            try world.connect(to: address, port: port, from: cgroup)
+                        }
                         #expect(found == expected, "to port \(port) of \(address) from \(cgroup?.path ?? "elsewhere")")
                     }
                 }
             }
             for (port, isSpared) in [(80, false), (22, true), (9443, true), (53, false)] {
-                let found = try hit(layers) { try world.connectBack(port: port) }
-                #expect(found == (isSpared ? [:] : [host: 2]), "to port \(port) of the host")
+                let expected: Set<SessionID> = isSpared ? [] : [host]
+                #expect(
+                    try hit(layers, expected) { try world.connectBack(port: port) } == expected,
+                    "to port \(port) of the host")
             }
         }
         try world.settle(shaper, to: [:], from: base)

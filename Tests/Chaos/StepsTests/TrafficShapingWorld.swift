@@ -129,8 +129,8 @@ final class TrafficShapingWorld {
     /// Asks for a connection, which is refused.
     func connect(to address: String, port: Int, from cgroup: TargetFacts.Cgroup? = nil) throws {
         let enter = cgroup.map { "echo $$ > /sys/fs/cgroup\($0.path)/cgroup.procs && " } ?? ""
-        let ask = "ip netns exec \(target) bash -c '(exec 3<>/dev/tcp/\(address)/\(port)) 2> /dev/null || true'"
-        try shell("sh -c \"\(enter)exec \(ask)\"")
+        let ask = "ip netns exec \(target) bash -c \"(exec 3<>/dev/tcp/\(address)/\(port)) 2> /dev/null || true\""
+        try shell("sh -c '\(enter)exec \(ask)'")
     }
 
     /// The same, from the peer to the target.
