@@ -184,10 +184,11 @@ struct DockerSocketTests {
     // MARK: Stopping
 
     private func stopping(
-        _ answers: [String: FakeDocker.Answer], _ body: (FakeDocker, RuntimeDirectory) async throws -> Void
+        _ answers: [String: FakeDocker.Answer], patience: TimeAmount = .seconds(10),
+        _ body: (FakeDocker, RuntimeDirectory) async throws -> Void
     ) async throws {
         try await withDocker(
-            patience: .seconds(1),
+            patience: patience,
             { request in
                 let last = request.split(separator: "/").last.map(String.init) ?? ""
                 return answers[last] ?? inspection()
@@ -245,9 +246,9 @@ struct DockerSocketTests {
 
     @Test func `a container may take longer to stop than any other question, and the order is taken back`() async throws
     {
-        try await stopping(["stop?t=60": .silence]) { docker, runtimes in
+        try await stopping(["stop?t=60": .silence], patience: .seconds(3)) { docker, runtimes in
             let stopping = Task { await runtimes.answer(.stop(id, graceSeconds: 60)) }
-            try await Task.sleep(for: .seconds(2))
+            try await Task.sleep(for: .seconds(4))
             #expect(docker.openConnections == 1)
             stopping.cancel()
             _ = await stopping.value
