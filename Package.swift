@@ -209,6 +209,8 @@ let package = Package(
                 .unsafeFlags([
                     "-Wall", "-Wextra", "-Werror", "-Os", "-ffreestanding", "-fno-stack-protector", "-fno-pic",
                     "-fno-strict-aliasing", "-fno-asynchronous-unwind-tables",
+                    // On arm64 an atomic access would be a call of the compiler's runtime; elsewhere there is no such option.
+                    "-mno-outline-atomics", "-Wno-option-ignored",
                 ]),
             ],
             linkerSettings: [
