@@ -193,11 +193,11 @@ let package = Package(
         program(
             "squalld",
             imports: [
-                "Keeper", "Engine", "Sessions", "Steps", "Faults", "Authorization", "Audit", "AgentAPI", "ChaosModel",
-                "Journal", "Hardening", "Namespaces", "LinuxSystem",
+                "Keeper", "Engine", "ContainerRuntimes", "Sessions", "Steps", "Faults", "Authorization", "Audit",
+                "AgentAPI", "ChaosModel", "Journal", "Hardening", "Namespaces", "LinuxSystem",
             ]),
         program("squall-gateway", imports: ["Gateway", "Hardening", "LinuxSystem"]),
-        program("squall-runtimes", imports: ["CRI", "Hardening", "LinuxSystem"]),
+        program("squall-runtimes", imports: ["CRI", "ContainerRuntimes", "Hardening", "LinuxSystem"]),
         program(
             "squall-worker",
             imports: ["WorkerProtocol", "NameResolution", "WorkerFilter", "Filesystems", "LinuxSystem"]),

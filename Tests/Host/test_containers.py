@@ -4,6 +4,8 @@ import contextlib
 import os
 import re
 import signal
+import subprocess
+import sys
 
 import pytest
 from host_kit import *
@@ -113,7 +115,8 @@ def containers(engine, agent):
         return container
 
     yield make
-    for container in made:
+    # Who has joined another's network goes first.
+    for container in reversed(made):
         engine("rm", "--force", container.name, check=False)
 
 
@@ -150,6 +153,84 @@ def test_nobody_but_root_is_let_in_and_the_process_has_no_capability(agent, engi
     status = dict(line.split(":\t", 1) for line in Path(f"/proc/{process}/status").read_text().splitlines() if ":\t" in line)
     assert {status[name] for name in ("CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}, status
     assert status["Seccomp"] == "2" and status["NoNewPrivs"] == "1" and status["Uid"].split()[0] == "0"
+
+
+def user_of_runtimes():
+    found = sh("pgrep", "-x", "squall-runtimes", check=False).stdout.split()
+    if len(found) != 1:
+        return None
+    status = Path(f"/proc/{found[0]}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in status if line.startswith("Uid:"))
+
+
+def restart_agent():
+    main = int(unit_property("squalld", "MainPID"))
+    systemctl("restart", "squalld")
+    wait_for_another_agent(main)
+
+
+def test_it_is_root_only_where_there_is_a_socket(agent, engine):
+    """Behind a folder that only root enters nobody else sees whether there is one."""
+    if engine.program != "podman":
+        pytest.skip("Docker's socket is in a folder that everybody enters")
+    folder = Path(engine.socket).parent
+    systemctl("stop", *SERVICES["podman"])
+    try:
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o700)
+        for socket in SOCKETS.values():
+            Path(socket).unlink(missing_ok=True)
+        restart_agent()
+        sh("squall", "doctor")
+        wait_until(lambda: user_of_runtimes() == 65533, what="its own user again")
+        # It is not started again and again.
+        process = sh("pgrep", "-x", "squall-runtimes").stdout
+        sh("squall", "doctor")
+        time.sleep(3)
+        sh("squall", "doctor")
+        assert sh("pgrep", "-x", "squall-runtimes").stdout == process
+    finally:
+        systemctl("start", "podman.socket")
+        folder.chmod(0o700)
+    # What comes later is found all the same.
+    wait_until(lambda: user_of_runtimes() == 0, 40, "root, for the socket")
+    wait_until(lambda: re.search(r"podman \d", sh("squall", "doctor", check=False).stdout), what="it is found")
+
+
+LISTENER = """
+import os, socket, sys, time
+os.setuid(65534)
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+listener.listen()
+print("listens", flush=True)
+time.sleep(1000)
+"""
+
+
+def test_nobody_else_is_believed_at_its_socket(agent, engine):
+    """Whoever listens there would say whose a container is."""
+    other = SOCKETS["podman" if engine.program == "docker" else "docker"]
+    Path(other).parent.mkdir(exist_ok=True)
+    Path(other).unlink(missing_ok=True)
+    folder = Path("/run/squall-listener")
+    folder.mkdir(exist_ok=True)
+    os.chown(folder, 65534, 65534)
+    made = folder / "made.sock"
+    listener = subprocess.Popen([sys.executable, "-c", LISTENER, made], stdout=subprocess.PIPE, text=True)
+    try:
+        assert listener.stdout.readline() == "listens\n"
+        made.rename(other)
+        doctor = wait_until(
+            lambda: (told := sh("squall", "doctor", check=False).stdout) and "user 65534 listens there" in told and told,
+            what="it is told",
+        )
+        assert re.search(rf"{engine.program} \d", doctor), doctor
+    finally:
+        Path(other).unlink(missing_ok=True)
+        made.unlink(missing_ok=True)
+        listener.kill()
+        listener.wait()
 
 
 def test_it_is_named_by_name_and_identifier(agent, engine, containers):
@@ -230,6 +311,37 @@ def test_on_the_hosts_network_only_what_it_sends_is_hit(agent, containers):
     assert seconds(8088) < 0.3
 
 
+def test_a_network_that_others_are_in_is_not_its_own(agent, engine, containers):
+    bank = containers("bank-db", command=("httpd", "-f", "-p", "80", "-h", "/"))
+    client = containers("shop-client")
+    sidecar = containers("shop-sidecar", "--network", "container:bank-db")
+    wait_until(lambda: client.get(bank.address).stdout == "ok\n", what="it answers")
+    for fault, *parameters in (("network-partition",), ("network-stress", f"sink={client.address}:9")):
+        done = agent.inject(fault, *parameters, target=sidecar.target, check=False)
+        assert done.returncode and "network namespace is shared with cgroup" in done.stderr, done.stderr
+        assert bank.id in done.stderr, done.stderr
+    # What it has by itself is hit as ever.
+    with hit(agent, sidecar, "cpu-throttle", "percent=50"):
+        assert client.get(bank.address, "--max-time", 2).stdout == "ok\n"
+    # Nor is it hit by its owner, with whoever is beside it, but by who may hit the whole host.
+    with hit(agent.operator, sidecar, "network-partition"):
+        assert client.get(bank.address, "--max-time", 2).returncode == 28
+    assert client.get(bank.address).stdout == "ok\n"
+
+
+def test_a_network_that_others_are_in_is_not_followed_into(agent, engine, containers):
+    containers("bank-db")
+    alone = containers("shop-sidecar")
+    id = begun(agent, "network-latency", "latency=100ms", target=[*alone.target, "--on-restart", "reinject"])
+    engine("rm", "--force", "shop-sidecar")
+    containers("shop-sidecar", "--network", "container:bank-db")
+    time.sleep(5)
+    assert session(id)["state"] == "waiting", session(id)
+    assert agent.end(id)["revertVerified"]
+    events = sh("squall", "session", "watch", id, "--key", agent.key, "--output", "json", check=False).stdout
+    assert "not-reinjected" in events and "network namespace is shared with cgroup" in events, events
+
+
 @pytest.mark.parametrize("grace, code", [("0s", 137), ("20s", 0)], ids=["at once", "with time"])
 def test_it_is_stopped(agent, engine, containers, grace, code):
     script = "trap 'exit 0' TERM; while :; do /bin/busybox sleep 0.2; done"
@@ -276,7 +388,10 @@ def test_a_tenant_hits_its_own_only(agent, containers):
     assert "is none of tenant shop's" in refusal(agent, "bank-db")
     # Nor does it learn whether there is one.
     assert refusal(agent, "bank-none").replace("bank-none", "bank-db") == refusal(agent, "bank-db")
-    assert "container bank-db is none of" in refusal(agent, container.id)
+    # Nor, by its identifier, what it is called.
+    for words in (container.id, container.id[:12]):
+        told = refusal(agent, words)
+        assert "the container is none of tenant shop's" in told and "bank-db" not in told, told
     assert "name the container" in refusal_of_cgroup(agent.operator, container)
     assert "knows the container" in refusal(agent, "shop-none")
     id = begun(agent.operator, "cpu-throttle", "percent=50", target=container.target)

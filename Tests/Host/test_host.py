@@ -169,6 +169,24 @@ def test_all_is_late_but_what_it_is_reached_by(root):
     assert asked(ADDRESS, PORT) < 0.2
 
 
+def test_of_many_interfaces_one_can_be_named(root):
+    names = [f"many{number}" for number in range(30)]
+    for number, name in enumerate(names):
+        sh("ip", "link", "add", name, "type", "veth", "peer", "name", name, "netns", "peer")
+        sh("ip", "addr", "add", f"10.79.{number}.1/24", "dev", name)
+        sh("ip", "link", "set", name, "up")
+    try:
+        # What the agent knows of the host's addresses is some seconds old.
+        time.sleep(11)
+        done = root.inject("network-latency", "latency=300ms", "direction=both", target=HOST, check=False)
+        assert done.returncode and "name one of the interfaces" in done.stderr, done.stderr
+        with hit(root, "network-latency", "latency=300ms", "direction=both", "interfaces=lan"):
+            assert asked(ADDRESS, PORT) >= 1.2 and asked(OTHER_ADDRESS, PORT) < 0.2 and asked(ADDRESS, 22) < 0.2
+    finally:
+        for name in names:
+            sh("ip", "link", "del", name)
+
+
 def test_dns_is_hit_where_it_is_named(root):
     with hit(root, "network-latency", "latency=300ms", "destinationPorts=53"):
         assert asks(PEER, 53, "udp") >= 0.3 and asks(PEER, 53) >= 0.3
@@ -245,9 +263,10 @@ def test_a_killed_agent_takes_it_back(root):
     assert session(id)["revertVerified"] and network() == before and asked(ADDRESS, PORT) < 0.2
 
 
-def test_without_an_agent_it_ends_at_its_deadline(root):
+@pytest.mark.parametrize("parameters", [[], ["interfaces=lan", "direction=both"]], ids=["all", "lan"])
+def test_without_an_agent_it_ends_at_its_deadline(root, parameters):
     before = network()
-    root.inject("network-latency", "latency=300ms", target=HOST, duration="20s")
+    root.inject("network-latency", "latency=300ms", *parameters, target=HOST, duration="20s")
     systemctl("mask", "--runtime", "squalld")
     try:
         sh("systemctl", "kill", "--signal=KILL", "--kill-whom=all", "squalld")
@@ -302,6 +321,139 @@ def test_memory_is_given_back_when_others_need_it(root):
         del held
 
 
+def kills():
+    """Of processes, for want of memory, on all of the machine."""
+    return int(dict(line.split() for line in Path("/proc/vmstat").read_text().splitlines())["oom_kill"])
+
+
+def test_who_ended_it_is_told_whoever_else_the_kernel_killed(root):
+    opened = root.inject("memory-stress", f"size={(memory() - reserve()) // MIB - 64}MiB", target=HOST)
+    held = bytearray()
+    try:
+        wait_until(lambda: session(opened["id"])["state"] == "active", what="it is in effect")
+        before = kills()
+        sh("systemd-run", "--wait", "--property", "MemoryMax=24M", "--property", "MemorySwapMax=0",
+           "python3", "-c", "len(b'x' * (64 << 20))", check=False)  # fmt: skip
+        assert kills() > before
+        while session(opened["id"])["state"] != "ended" and len(held) < 2 * reserve():
+            held += b"x" * (32 * MIB)
+            time.sleep(0.2)
+        report = session(opened["id"])
+        assert report["state"] == "ended" and report["ending"] == "fault-ended", report
+        events = sh("squall", "session", "watch", opened["id"], "--key", root.key, "--output", "json", check=False).stdout
+        assert "worker-ended" in events and "in reserve" in events and "worker-oom-killed" not in events, events
+    finally:
+        del held
+
+
+@contextlib.contextmanager
+def running_unit(name, *properties):
+    sh("systemd-run", "--unit", name, *(word for each in properties for word in ("--property", each)), "sleep", "infinity")
+    try:
+        yield ["--unit", name]
+    finally:
+        systemctl("stop", name, check=False)
+
+
+def test_a_unit_without_a_limit_leaves_the_same_reserve(root):
+    with running_unit("boundless") as target:
+        size = (memory() - reserve()) // MIB + 64
+        done = root.inject("memory-stress", f"size={size}MiB", target=target, check=False)
+        assert done.returncode and "would leave less than" in done.stderr, done.stderr
+        done = root.inject("memory-stress", "size=8MiB", "oomScoreAdj=0", target=target, check=False)
+        assert done.returncode and "the kernel kills first" in done.stderr, done.stderr
+    with running_unit("bounded", "MemoryMax=64M") as target:
+        with hit(root, "memory-stress", "size=8MiB", "oomScoreAdj=0", target=target):
+            pass
+
+
+def test_memory_of_a_unit_without_a_limit_is_given_back_when_others_need_it(root):
+    with running_unit("boundless") as target:
+        opened = root.inject("memory-stress", f"size={(memory() - reserve()) // MIB - 64}MiB", target=target)
+        held = bytearray()
+        try:
+            while session(opened["id"])["state"] != "ended" and len(held) < 2 * reserve():
+                held += b"x" * (32 * MIB)
+                time.sleep(0.2)
+            report = session(opened["id"])
+            assert report["state"] == "ended" and report["ending"] == "fault-ended", report
+            assert is_active("boundless")
+        finally:
+            del held
+
+
+@pytest.fixture
+def in_memory():
+    """A tmpfs that says it has as much room as the host has memory."""
+    folder = Path("/mnt/in-memory")
+    folder.mkdir(exist_ok=True)
+    sh("mount", "-t", "tmpfs", "-o", f"size={memory('MemTotal')}", "none", folder)
+    yield folder
+    sh("umount", folder)
+    folder.rmdir()
+
+
+def test_files_in_memory_leave_its_reserve(root, in_memory):
+    parameters = [f"path={in_memory}", "reserve=1", "visible=true"]
+    with running_unit("boundless") as unit:
+        for target in (HOST, unit):
+            done = root.inject("disk-fill", "percent=95", *parameters, target=target, check=False)
+            assert done.returncode and "would leave less than" in done.stderr, done.stderr
+            with hit(root, "disk-fill", "size=64MiB", *parameters, target=target) as id:
+                wait_until(lambda: session(id)["steps"][0].get("effect", {}).get("diskBytes", 0) >= 64 * MIB, what="it is filled")
+            assert not list(in_memory.iterdir())
+
+
+def test_a_ramfs_is_not_filled(root, tmp_path):
+    sh("mount", "-t", "ramfs", "none", tmp_path)
+    try:
+        done = root.inject("disk-fill", f"path={tmp_path}", "size=1MiB", target=HOST, check=False)
+        assert done.returncode and "no size that would bound it" in done.stderr, done.stderr
+    finally:
+        sh("umount", tmp_path)
+
+
+def test_files_in_memory_go_when_others_need_it(root, in_memory):
+    size = (memory() - reserve()) // MIB - 64
+    opened = root.inject("disk-fill", f"path={in_memory}", f"size={size}MiB", "reserve=1", "visible=true", target=HOST)
+    held = bytearray()
+    try:
+        while session(opened["id"])["state"] != "ended" and len(held) < 2 * reserve():
+            held += b"x" * (32 * MIB)
+            time.sleep(0.2)
+        report = session(opened["id"])
+        assert report["state"] == "ended" and report["ending"] == "fault-ended" and report["revertVerified"], report
+        assert not list(in_memory.iterdir())
+    finally:
+        del held
+
+
+@pytest.mark.parametrize("fault", ["disk-fill", "io-stress"])
+def test_a_part_of_the_host_fills_no_container_s_files(root, fault):
+    volume = Path("/var/lib/kubelet/pods/0/volumes/data")
+    new = next(folder for folder in reversed([volume, *volume.parents]) if not folder.exists())
+    volume.mkdir(parents=True)
+    link, mount = Path("/srv/linked"), Path("/srv/mounted")
+    link.symlink_to(volume)
+    mount.mkdir()
+    sh("mount", "--bind", volume, mount)
+    try:
+        with running_unit("neighbour") as target:
+            for path in (volume, link, mount, "/var/lib/squall"):
+                done = root.inject(fault, "size=1MiB", f"path={path}", target=target, check=False)
+                assert done.returncode and "of containers or of the agent" in done.stderr, (path, done.stderr)
+            with hit(root, fault, "size=1MiB", "path=/srv", target=target):
+                pass
+        # All of the host is all of it.
+        with hit(root, fault, "size=1MiB", f"path={volume}"):
+            pass
+    finally:
+        sh("umount", mount)
+        mount.rmdir()
+        link.unlink()
+        sh("rm", "-r", new)
+
+
 def workers(id):
     found = []
     for process in Path("/proc").glob("[0-9]*"):
@@ -334,6 +486,17 @@ def test_every_cpu_is_busy_and_somebody_can_log_in(root):
     assert done.returncode and "would leave the rest of the host too little" in done.stderr, done.stderr
 
 
+def test_all_sessions_together_have_a_thread_for_each_cpu(root):
+    with hit(root, "cpu-stress", "load=10"):
+        done = root.inject("cpu-stress", "load=10", "workers=1", target=HOST, check=False)
+        assert done.returncode and "burn CPU time of the whole host already" in done.stderr, done.stderr
+        # Its own share of the CPUs bounds a part of the host.
+        with running_unit("part") as target, hit(root, "cpu-stress", "load=5", "workers=1", target=target, alone=False):
+            pass
+    with hit(root, "cpu-stress", "load=10", "workers=1"):
+        pass
+
+
 def test_a_killed_agent_leaves_no_worker(root):
     id = root.inject("cpu-stress", "load=50", target=HOST)["id"]
     wait_until(lambda: workers(id), what="it works")
@@ -350,7 +513,7 @@ def test_a_disk_is_filled_but_for_a_reserve(root):
     done = root.inject("disk-fill", "path=/var/tmp", "percent=99", target=HOST, check=False)
     assert done.returncode and "stay free" in done.stderr, done.stderr
     with hit(root, "io-stress", "path=/var/tmp", "size=16MiB") as id:
-        wait_until(lambda: session(id)["steps"][0].get("effect", {}).get("writes", 1), what="it works")
+        wait_until(lambda: session(id)["steps"][0].get("effect", {}).get("writeOps"), what="it works")
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,18 @@ def test_it_is_off_unless_the_guardrails_say_so(agent, fault, word, target):
     wait_until(lambda: is_refused_for("is over before the delay"), what="the one before is in force again")
 
 
+@pytest.mark.parametrize("change", [("power: allowed", "power: refused"), ("host: whole", "host: allowed")])
+def test_what_is_refused_meanwhile_is_not_ordered(agent, change):
+    policy = Path("/etc/squall/policy.yaml")
+    id = begin(agent, "host-reboot", "20s")
+    try:
+        policy.write_text(POLICY.replace(*change))
+        report = ended(id)
+    finally:
+        policy.write_text(POLICY)
+    assert outcome(report) == ("revoked", "already-restored", None), report
+
+
 @pytest.mark.parametrize("fault, word, target", FAULTS)
 def test_only_the_whole_host_goes_down(agent, fault, word, target):
     done = agent.operator.inject(fault, target=NGINX, check=False)

@@ -21,7 +21,8 @@ package struct RuntimeClient: Sendable {
     /// The running container with exactly this identifier; of one that is no pod's its beginning is enough.
     package func container(_ id: String) throws(RuntimeFailure) -> RuntimeContainer {
         guard case .container(let container) = try ask(.container(id)),
-            container.id == id || container.sandbox == nil && container.id.hasPrefix(id)
+            container.sandbox == nil
+                ? ContainerName.isWholeIdentifier(container.id) && container.id.hasPrefix(id) : container.id == id
         else { throw .refused(reason: "the answer is not about container \(id)") }
         return container
     }
@@ -29,7 +30,7 @@ package struct RuntimeClient: Sendable {
     /// The running container that is no pod's and is called so.
     package func container(named name: ContainerName) throws(RuntimeFailure) -> RuntimeContainer {
         guard case .container(let container) = try ask(.named(name)), container.sandbox == nil,
-            container.name == "\(name)"
+            container.name == "\(name)", ContainerName.isWholeIdentifier(container.id)
         else { throw .refused(reason: "the answer is not about container \(name)") }
         return container
     }

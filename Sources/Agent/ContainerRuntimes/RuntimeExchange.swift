@@ -84,7 +84,7 @@ package enum RuntimeAnswer: Hashable, Sendable {
             guard let container = RuntimeContainer(member.value) else { return nil }
             self = .container(container)
         case "pods":
-            guard let pods = Self.values(of: member.value, as: { RuntimePod($0) }) else { return nil }
+            guard let pods = RuntimePod.list(member.value) else { return nil }
             self = .list(pods)
         case "runtimes":
             guard let statuses = Self.values(of: member.value, as: { RuntimeStatus($0) }) else { return nil }

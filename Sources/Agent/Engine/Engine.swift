@@ -65,6 +65,7 @@ package final class Engine: Sendable {
         let foundation = try await takeBack(configuration)
         let (runner, scheduler) = (foundation.runner, foundation.scheduler)
         await runner.use(stopper: RuntimeContainerStopper(client: foundation.runtimes))
+        await runner.use(stateDirectory: configuration.stateDirectory)
         let features = await prepareFeatures(configuration, on: foundation)
         let unworkable = try FeatureReport.unworkable(features, without: configuration.givenUp)
         await scheduler.refuse(unworkable)

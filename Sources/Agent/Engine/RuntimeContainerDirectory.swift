@@ -135,8 +135,13 @@ final class RuntimeContainerDirectory: ContainerDirectory {
         do throws(RuntimeFailure) {
             // A new pod with the old one's name is another one.
             let pods = try pods().filter { $0.uid == container.podUID }
-            // A container that was removed may be made anew.
-            if pods.isEmpty { return container.isStandalone ? .notYet : .never }
+            guard !pods.isEmpty else {
+                // A daemon that tells of no container tells that, too; only one that does not answer is left out.
+                if container.isStandalone {
+                    throw .unreachable(reason: "neither Docker nor Podman tells of its containers")
+                }
+                return .never
+            }
             let candidates = pods.flatMap(\.containers).filter {
                 ($0.id != container.id || container.isStandalone) && $0.name == container.name
                     && TargetSelector.containerIdentifier($0.id) == $0.id
@@ -153,6 +158,7 @@ final class RuntimeContainerDirectory: ContainerDirectory {
                     throw error
                 }
             }
+            // A container that was removed may be made anew.
             return .notYet
         } catch {
             throw error.problem

@@ -56,13 +56,14 @@ package struct RequestVerifier: Sendable {
     /// - Parameters:
     ///   - now: Seconds since 1970, by the right clock.
     ///   - lead: How many seconds the wrong one is ahead; below zero when it is behind.
+    ///   - rest: For how many seconds it is still wrong, at the most; nil when nobody knows.
     package func verify(
         _ envelope: SignedEnvelope, with keys: TenantKeys, for operation: Operation, on scope: SessionScope?,
-        now: Int64, wrongClockAheadBy lead: Int64
+        now: Int64, wrongClockAheadBy lead: Int64, for rest: Int64?
     ) throws(Problem) -> VerifiedRequest {
         do throws(Problem) {
             let request = try verify(envelope, with: keys, for: operation, on: scope, now: now)
-            return request.remembered(whileAheadBy: lead, expiring: request.expires, now: now)
+            return request.remembered(whileAheadBy: lead, for: rest, expiring: request.expires, now: now)
         } catch {
             guard [.tokenExpired, .tokenNotYetValid].contains(error.code) else { throw error }
             // Why it is no good by the wrong clock either says no more.
@@ -70,7 +71,7 @@ package struct RequestVerifier: Sendable {
                 request.isAboutSession
             {
                 return request.signed(ahead: lead).remembered(
-                    whileAheadBy: lead, expiring: request.expires, now: now)
+                    whileAheadBy: lead, for: rest, expiring: request.expires, now: now)
             }
             throw Problem(
                 error.code, error.message, field: error.field,

@@ -61,16 +61,20 @@ extension VerifiedRequest {
         return request
     }
 
-    /// To be remembered for as long as either clock takes its token for a new one, but no longer than the session can last that
-    /// it is about.
+    /// To be remembered for as long as either clock takes its token for a new one, if it would do something then: a session that is
+    /// ended twice, or read, is no different for it.
     ///
     /// - Parameters:
+    ///   - rest: For how many seconds that may be; nil for as long as any session may last.
     ///   - own: When it expires as its signer has it.
     ///   - now: Seconds since 1970, by the right clock.
-    func remembered(whileAheadBy error: Int64, expiring own: Int64, now: Int64) -> VerifiedRequest {
-        guard isAboutSession else { return self }
+    func remembered(
+        whileAheadBy error: Int64, for rest: Int64?, expiring own: Int64, now: Int64
+    ) -> VerifiedRequest {
+        guard case .renew = demand else { return self }
         var request = self
-        let longest = now + InjectionRequest.durations.upperBound.components.seconds + 2 * RequestVerifier.longestLife
+        let rest = rest ?? InjectionRequest.durations.upperBound.components.seconds
+        let longest = now + rest + 2 * RequestVerifier.longestLife
         // A second more, since the error is no whole number of them.
         request.rememberedUntil = max(expires, min(max(own, own - error) + 1, longest))
         return request

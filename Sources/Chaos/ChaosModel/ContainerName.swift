@@ -26,4 +26,9 @@ package struct ContainerName: Hashable, Sendable, CustomStringConvertible {
     package static func isIdentifier(_ text: String) -> Bool {
         text.utf8.count >= 12 && text.allSatisfy { $0.isASCII && $0.isHexDigit }
     }
+
+    /// Whether a text is an identifier as Docker, Podman, containerd and CRI-O give them: no two containers have the same.
+    package static func isWholeIdentifier(_ text: String) -> Bool {
+        text.utf8.count == 64 && text.utf8.allSatisfy { "0123456789abcdef".utf8.contains($0) }
+    }
 }

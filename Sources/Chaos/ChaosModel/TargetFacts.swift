@@ -58,6 +58,16 @@ package struct TargetFacts: Hashable, Sendable {
 
         /// Whether it is no pod's.
         package var isStandalone: Bool { pod.isEmpty && namespace.isEmpty && podUID.isEmpty }
+
+        /// Whether a part of a cgroup's path has its identifier in it, all of it and no more: `docker-ID.scope`, `ID`.
+        package func isNamed(in part: Substring) -> Bool {
+            // Those of no pod are known by nothing else.
+            guard !id.isEmpty, !isStandalone || ContainerName.isWholeIdentifier(id) else { return false }
+            return part.ranges(of: id).contains { range in
+                let neighbours = [part[..<range.lowerBound].last, part[range.upperBound...].first].compactMap(\.self)
+                return !neighbours.contains { $0.isLetter || $0.isNumber }
+            }
+        }
     }
 
     package let container: Container?

@@ -17,10 +17,11 @@ extension TrafficFault {
         """
         \(effect) It is about the IPv4 and IPv6 packets that leave the target's network namespace by any interface but \
         loopback, or that arrive there, as the direction says, or about those of them that the other parameters name, and \
-        never about ARP. All containers of a pod share the namespace, so all are hit. Of a target on the node's own network, \
-        as a unit of systemd mostly is, it is about what the target's own cgroup sends; of the whole host it is about what \
-        everybody sends or receives there, but for what the host is reached by. docs/faults.md says under "Which packets" \
-        how they are named.
+        never about ARP or what networks say of themselves. All containers of a pod share the namespace, so all are hit; a \
+        container of Docker or Podman or a unit that shares its own with others is refused to whoever may not hit those, \
+        too. Of a target on the node's own network, as a unit of systemd mostly is, it is about what the target's own cgroup sends; of the whole host it is \
+        about what everybody sends or receives there, but for what the host is reached by. docs/faults.md says under "Which \
+        packets" how they are named.
         """
     }
     package static var reach: Reach { .pod }

@@ -109,6 +109,11 @@ final class LiveSession {
     }
 
     var deadline: BootInstant { BootInstant(nanoseconds: record.deadline) }
+    var takesHostDown: Bool {
+        record.intents.contains { intent in
+            if case .shutDown = intent { true } else { false }
+        }
+    }
     /// When the scheduler must look at the session; nil once it has been told to end.
     var nextInstant: BootInstant? {
         guard !isToldToEnd, machine.ending == nil else { return nil }

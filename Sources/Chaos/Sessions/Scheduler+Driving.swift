@@ -341,7 +341,9 @@ extension Scheduler {
         try refuseBeyondUse()
         let record = session.record
         let (fault, parameters) = try FaultCatalogue.fault(of: record.fault, parameters: record.parameters)
-        let intents = try await runner.prepare(try fault.steps(for: try observe(target)), on: target)
+        let steps = try fault.steps(for: try observe(target))
+        try await refuseStrangers(inNetworkOf: target, hitBy: steps, try policy.gate(for: record.tenant))
+        let intents = try await runner.prepare(steps, on: target)
         let containers = try await containerCount(for: record.tenant)
         // As if it were asked for now: the policy may be another one.
         try requireAllowed(

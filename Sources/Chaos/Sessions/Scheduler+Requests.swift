@@ -274,6 +274,8 @@ extension Scheduler {
         try fault.refuseTooShort(injection.duration)
         // Of others' namespaces nobody learns which pods there are.
         if let namespace = injection.target.namespace { try gate.admit(namespace: namespace) }
+        // Nor, of whom none can be, which containers.
+        if case .one(.container) = injection.target { try gate.admitIdentified() }
         switch injection.target {
         case .one(let selector):
             let target = try await directory.resolve(selector)
@@ -316,6 +318,7 @@ extension Scheduler {
         try gate.admit(target.standing)
         let observation = try observe(target)
         let steps = try fault.steps(for: observation)
+        try await refuseStrangers(inNetworkOf: target, hitBy: steps, gate)
         let intents = try await runner.prepare(steps, on: target)
         try refuseBesideStuck(intents)
         for unit in intents.flatMap(\.stoppedBeside) {
@@ -336,6 +339,14 @@ extension Scheduler {
             fault: injection.fault, summary: fault.summary, parameters: parameters, target: target.facts,
             intents: intents, notes: fault.notes(on: observation), duration: injection.duration,
             reach: fault.reach(on: observation))
+    }
+
+    /// Before anything is sent from there, as questions for names. Who comes later is not seen.
+    func refuseStrangers(
+        inNetworkOf target: ResolvedTarget, hitBy steps: [Step], _ gate: TenantGate
+    ) async throws(Problem) {
+        guard target.mayShareNetwork, !gate.mayHitWholeHost, steps.contains(where: \.hitsNetwork) else { return }
+        try gate.admit(inNetworkWith: try await directory.strangers(inNetworkOf: target))
     }
 
     /// What is stuck in what sessions share is taken out at its deadline by whoever can, with all that is beside it.

@@ -106,7 +106,8 @@ package actor Scheduler {
     }
 
     /// Decides by this policy from now on. Sessions are ended whose tenant it does not name, or whose signer is none of
-    /// these; what else has changed is for sessions to come.
+    /// these, and those that are yet to take the host down and may not any more; what else has changed is for sessions to
+    /// come.
     package func use(_ policy: Policy, signers: Set<Signer>) {
         self.policy = policy
         self.signers = signers
@@ -118,7 +119,8 @@ package actor Scheduler {
     /// A session that an earlier agent left is on its way out in any case.
     func isTrusted(_ session: LiveSession) -> Bool {
         guard let signer = session.signer else { return true }
-        return policy.tenants[signer.tenant] != nil && signers.contains(signer)
+        guard signers.contains(signer), let gate = try? policy.gate(for: signer.tenant) else { return false }
+        return !session.takesHostDown || gate.stillAllowsPower(by: session.record.fault)
     }
 
     /// Begins to watch the clock. Called once, before the first session.

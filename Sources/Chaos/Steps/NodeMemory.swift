@@ -32,4 +32,35 @@ extension NodeMemory {
 
     /// Whether others have taken so much of the reserve that what holds memory has to go.
     var isSpent: Bool { available.value < hostReserve.value / 2 }
+
+    /// Whether a limit leaves the host its reserve. Under none that does, as often under the one that holds all pods
+    /// together, only the machine's size holds back what takes memory.
+    package func isSpared(by limit: ByteCount?) -> Bool {
+        guard let limit else { return false }
+        return limit.value <= total.value - hostReserve.value
+    }
+
+    /// Where no limit stops it before, the node itself would run out of memory, and its kernel choose among everybody.
+    ///
+    /// - Parameters:
+    ///   - limit: The tightest that applies to what is to be held; nil when there is none.
+    ///   - field: The request's that says how much.
+    /// - Throws: `field-invalid` for what would take of the node's reserve.
+    package func refuseToStarve(
+        holding size: ByteCount, below limit: ByteCount?, field: String
+    ) throws(Problem) {
+        let taken = min(size, limit ?? size)
+        let reserve = isSpared(by: limit) ? Int64(Double(total.value) * Self.shareBesideLimits) : hostReserve.value
+        let most = max(0, available.value - reserve)
+        if taken.value > most {
+            throw Problem(
+                .fieldInvalid,
+                "\(taken) would leave less than \(ByteCount(reserve)) of memory to the node, which has "
+                    + "\(available) available",
+                field: field, hint: "at most \(most) bytes")
+        }
+    }
+
+    /// What stays available beside a target whose limit leaves the host its reserve.
+    private static let shareBesideLimits = 0.05
 }

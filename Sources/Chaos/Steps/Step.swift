@@ -28,6 +28,19 @@ package enum Step: Hashable, Sendable {
     case shutDown(HostShutdown, after: Duration)
 }
 
+extension Step {
+    /// Whether all who are in the target's network namespace feel it.
+    package var hitsNetwork: Bool {
+        switch self {
+        case .shapeTraffic: true
+        case .runWorker(let task, _): if case .network = task { true } else { false }
+        case .fillDisk, .lowerLimit, .signalProcesses, .stopContainer, .stopService, .restartService, .skewClock,
+            .shutDown:
+            false
+        }
+    }
+}
+
 /// What a node must be able to do for a step.
 package enum NodeFeature: String, CaseIterable, Sendable {
     /// netem, ifb, clsact, flower and mirred in the kernel.

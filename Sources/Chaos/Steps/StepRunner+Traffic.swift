@@ -145,7 +145,9 @@ extension StepRunner {
         case .limit(let words):
             throw Problem(
                 .limitExceeded, "with what is in the target's network already this makes \(words)",
-                field: "parameters", hint: "name fewer destinations and ports, or wait until another session has ended")
+                field: "parameters",
+                hint: "name one of the interfaces, fewer destinations or ports, or wait until another session has ended"
+            )
         case .contradiction(let words):
             throw Problem(
                 .targetBusy, "with what is in the target's network already this makes \(words)", field: "parameters",
@@ -225,7 +227,7 @@ extension StepRunner {
         to layer: TrafficLayer, in network: ShapedNetwork?, over base: TrafficBase
     ) -> TrafficComposition.Obstacle? {
         let others = network.map { Array($0.layers.values) } ?? []
-        return TrafficComposition.obstacle(to: others + [layer], interfaces: base.interfaces.count)
+        return TrafficComposition.obstacle(to: others + [layer], over: base)
     }
 
     func shape(
@@ -277,9 +279,7 @@ extension StepRunner {
     func change(_ layer: TrafficLayer, of session: SessionID, in network: ShapedNetwork) throws(StepError) -> Bool {
         guard let before = network.layers[session] else { return false }
         let others = network.layers.filter { $0.key != session }.map(\.value)
-        if let obstacle = TrafficComposition.obstacle(
-            to: others + [layer], interfaces: network.base.interfaces.count)
-        {
+        if let obstacle = TrafficComposition.obstacle(to: others + [layer], over: network.base) {
             throw StepError("with what is in the target's network by now this makes \(obstacle.words)")
         }
         if let first = network.deadlines.values.min(), .now > first + Self.grace { return false }

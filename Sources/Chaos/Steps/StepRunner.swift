@@ -105,6 +105,8 @@ package actor StepRunner {
     /// The containers that were told to stop.
     var stops: [WorkerKey: RunningStop] = [:]
 
+    /// The agent's own, in which no file is filled for a part of the host.
+    var stateDirectory: String?
     /// The directories in which workers of this engine fill files.
     var filled: [WorkerKey: FilledDirectory] = [:]
     /// Their files with names, entrusted to the dead-man's process.
@@ -133,6 +135,10 @@ package actor StepRunner {
         hostTraffic = (classifiers, inode)
         // What an earlier engine left there may not have been taken back yet.
         for (facts, network) in networks where facts.inode == inode { network.shaper.classifiers = classifiers }
+    }
+
+    package func use(stateDirectory: String) {
+        self.stateDirectory = stateDirectory
     }
 
     package func use(stopper: any ContainerStopper) {
@@ -216,6 +222,7 @@ package actor StepRunner {
 
     /// Reads what undoing the steps will need. Changes nothing.
     package func prepare(_ steps: [Step], on target: ResolvedTarget) async throws(Problem) -> [Intent] {
+        if !steps.isEmpty { try refuseToTakeHostDown(with: target) }
         var intents: [Intent] = []
         for step in steps {
             switch step {

@@ -168,7 +168,7 @@ package final class TargetResolver: TargetDirectory {
     private static func isBeside(_ facts: TargetFacts, _ other: TargetFacts) -> Bool {
         guard let id = facts.container?.id, let otherID = other.container?.id else { return false }
         let parts = other.cgroup.path.split(separator: "/")
-        guard let index = parts.firstIndex(where: { $0.contains(otherID) }) else { return false }
+        guard let index = parts.firstIndex(where: { other.container?.isNamed(in: $0) ?? false }) else { return false }
         let own = String(parts[index]).replacing(otherID, with: id)
         let expected = parts[..<index].map(String.init) + [own]
         return facts.cgroup.path.split(separator: "/").map(String.init).starts(with: expected)
@@ -220,7 +220,7 @@ package final class TargetResolver: TargetDirectory {
         guard "\(own.path)/".hasPrefix("\(cgroup.path)/") else {
             throw Problem(.targetGone, "process \(id) is in cgroup \(own.path) by now", field: "target")
         }
-        if let container, id == 1 || !cgroup.path.split(separator: "/").contains(where: { $0.contains(container.id) }) {
+        if let container, id == 1 || !cgroup.path.split(separator: "/").contains(where: container.isNamed) {
             // Whatever answered for the runtime does not decide what is hit.
             throw Problem(
                 .targetUnresolvable,

@@ -1,4 +1,5 @@
 #include "clinux.h"
+#include "deadman.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -154,25 +155,17 @@ int64_t clinux_boot_time(void) {
     return now.tv_sec * 1000000000LL + now.tv_nsec;
 }
 
-int64_t clinux_clock_lead(void) {
-    int64_t lead = 0, shortest = INT64_MAX;
-    // Whoever is interrupted between the clocks is so for long: of a few attempts the quickest counts.
-    for (int attempt = 0; attempt < 8; attempt++) {
-        struct timespec wall;
-        int64_t before = clinux_boot_time();
-        clock_gettime(CLOCK_REALTIME, &wall);
-        int64_t time = clinux_boot_time() - before;
-        if (time >= shortest) continue;
-        shortest = time;
-        lead = wall.tv_sec * INT64_C(1000000000) + wall.tv_nsec - (before + time / 2);
-    }
-    return lead;
+static int64_t wall_time(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return now.tv_sec * 1000000000LL + now.tv_nsec;
 }
 
+int64_t clinux_clock_lead(void) { return deadman_clock_lead(clinux_boot_time, wall_time); }
+
 int clinux_step_clock(int64_t nanoseconds) {
-    int64_t seconds = nanoseconds / 1000000000, rest = nanoseconds % 1000000000;
-    // The second part counts forward.
-    if (rest < 0) seconds--, rest += 1000000000;
+    int64_t seconds, rest;
+    deadman_split(nanoseconds, &seconds, &rest);
     struct timex change = {.modes = ADJ_SETOFFSET | ADJ_NANO, .time = {.tv_sec = seconds, .tv_usec = rest}};
     return clock_adjtime(CLOCK_REALTIME, &change);
 }

@@ -193,7 +193,8 @@ extension CgroupTree {
         try cgroup(at: try path(ofProcess: id))
     }
 
-    private func path(ofProcess id: Int32) throws(CgroupOpeningError) -> String {
+    /// Where a process is, from the root of the hierarchy. A number alone names no process.
+    package func path(ofProcess id: Int32) throws(CgroupOpeningError) -> String {
         let file = "/proc/\(id)/cgroup"
         let text: String
         do {

@@ -31,6 +31,11 @@ package struct SteppedClock: Hashable, Sendable {
         }
     }
 
+    /// Whether it is as after a second step back, by somebody who was held up between a look at it and the step.
+    package func isBackTwice(at lead: WallClock.Lead) -> Bool {
+        SteppedClock(offset: .zero - offset, before: before).state(at: lead) == .isStepped
+    }
+
     /// As the dead-man's process has it.
     var asShared: deadman_clock { deadman_clock(offset: offset.wholeNanoseconds, lead: before.nanoseconds) }
 }

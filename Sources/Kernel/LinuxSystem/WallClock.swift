@@ -26,20 +26,25 @@ package enum WallClock {
         try systemCall("clock_adjtime ADJ_SETOFFSET", on: "the clock") { clinux_step_clock(nanoseconds) }
     }
 
-    private static let trusted = Mutex<Lead?>(nil)
+    private static let trusted = Mutex<(lead: Lead, end: BootInstant?)?>(nil)
 
-    /// What this process goes by in the place of the wall clock as it is, which it knows to be wrong; nil when it does not.
-    package static var trustedLead: Lead? { trusted.withLock { $0 } }
+    /// From here on this process goes by the wall clock as it would be with this lead, since it knows that it is wrong.
+    ///
+    /// - Parameter end: When it is to be right again; nil when nobody knows.
+    package static func trust(_ lead: Lead, until end: BootInstant?) { trusted.withLock { $0 = (lead, end) } }
 
-    /// From here on this process goes by the wall clock as it would be with this lead; nil for as it is.
-    package static func trust(_ lead: Lead?) { trusted.withLock { $0 = lead } }
+    /// From here on this process goes by the wall clock as it is.
+    package static func trust() { trusted.withLock { $0 = nil } }
 
-    /// How far the wall clock is from what this process goes by; nil where it goes by the clock.
-    package static var knownError: Duration? { trustedLead.map { lead - $0 } }
+    /// How far the wall clock is from what this process goes by, and when it is to be right again, if that is known; nil
+    /// where it goes by the clock.
+    package static var knownError: (ahead: Duration, end: BootInstant?)? {
+        trusted.withLock { $0 }.map { (lead - $0.lead, $0.end) }
+    }
 
     /// Since 1970, by what this process goes by.
     static var now: (seconds: Int64, nanoseconds: Int64) {
-        if let lead = trustedLead {
+        if let lead = trusted.withLock({ $0?.lead }) {
             let nanoseconds = BootInstant.now.nanoseconds + lead.nanoseconds
             return (nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000)
         }

@@ -85,11 +85,13 @@ enum { REMOVE_DIRECTORY = 0x200, WRITE_ONLY = 1, SHARED = 1, READ_WRITE = 3 };
 
 static const int64_t second = 1000000000;
 
-static int64_t now(void) {
+static int64_t time_of(int clock) {
     struct timespec64 time;
-    CALL(clock_gettime, CLOCK_BOOT, &time, 0, 0, 0, 0);
+    CALL(clock_gettime, clock, &time, 0, 0, 0, 0);
     return time.seconds * second + time.nanoseconds;
 }
+static int64_t now(void) { return time_of(CLOCK_BOOT); }
+static int64_t wall_now(void) { return time_of(CLOCK_WALL); }
 
 // ---- Slots
 
@@ -262,30 +264,27 @@ static long call_systemd(const unsigned char *call, size_t length) {
     return result;
 }
 
-// Of a clock that somebody else has set meanwhile nothing is changed.
-static long step_clock_back(const deadman_clock *clock, size_t length) {
-    if (length != sizeof *clock) return -EINVAL;
-    int64_t lead = 0, shortest = INT64_MAX;
-    // Whoever is interrupted between the clocks is so for long: of a few attempts the quickest counts.
-    for (int attempt = 0; attempt < 8; attempt++) {
-        struct timespec64 wall;
-        int64_t before = now();
-        CALL(clock_gettime, CLOCK_WALL, &wall, 0, 0, 0, 0);
-        int64_t time = now() - before;
-        if (time >= shortest) continue;
-        shortest = time;
-        lead = wall.seconds * second + wall.nanoseconds - (before + time / 2);
-    }
-    if (deadman_clock_state(clock, lead) != DEADMAN_CLOCK_IS_STEPPED) return 0;
+static long step_clock(int64_t offset) {
     static struct __kernel_timex change;
+    int64_t seconds, rest;
+    deadman_split(offset, &seconds, &rest);
     change.modes = ADJ_SETOFFSET | ADJ_NANO;
-    change.time.tv_sec = -clock->offset / second;
-    change.time.tv_usec = -clock->offset % second;
-    // The second part counts forward.
-    if (change.time.tv_usec < 0) change.time.tv_sec--, change.time.tv_usec += second;
+    change.time.tv_sec = seconds;
+    change.time.tv_usec = rest;
     // What it answers else is how the clock fares.
     long result = CALL(clock_adjtime, CLOCK_WALL, &change, 0, 0, 0, 0);
     return result < 0 ? result : 0;
+}
+
+// Of a clock that somebody else has set meanwhile nothing is changed.
+static long step_clock_back(const deadman_clock *clock, size_t length) {
+    if (length != sizeof *clock) return -EINVAL;
+    if (deadman_clock_state(clock, deadman_clock_lead(now, wall_now)) != DEADMAN_CLOCK_IS_STEPPED) return 0;
+    long result = step_clock(-clock->offset);
+    // The engine may have been held up between its look and its step, and be only now done with it.
+    const deadman_clock twice = {-clock->offset, clock->lead};
+    if (deadman_clock_state(&twice, deadman_clock_lead(now, wall_now)) != DEADMAN_CLOCK_IS_STEPPED) return result;
+    return step_clock(clock->offset);
 }
 
 static int perform(const deadman_action *action, int file, int *skip) {

@@ -2,6 +2,7 @@ import AgentAPI
 import Audit
 import Authorization
 import ChaosModel
+import ContainerRuntimes
 import Engine
 import Glibc
 import Hardening
@@ -218,6 +219,8 @@ extension AgentOptions {
         configuration.stateDirectory = stateDirectory
         configuration.gatewayUser = gatewayUser
         configuration.runtimeSockets = runtimeSockets
+        configuration.dockerSockets = RuntimePlace.all(named: runtimeSockets)
+            .filter { $0.language == .docker }.map(\.path)
         configuration.tlsAddress = tlsAddress
         configuration.probeAddress = probeAddress
         configuration.logFormat = logFormat

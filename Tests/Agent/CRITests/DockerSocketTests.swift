@@ -9,6 +9,8 @@ import Testing
 
 private let id = "0ca993e45fcc87f38bab93b7a55d8ad3d3303a716b1b796a7768f5d9abf17f93"
 
+private let otherID = String(repeating: "2d", count: 32)
+
 /// As Docker 26 and Podman 5 write it, but for most of what they say.
 private func inspection(
     of id: String = id, name: String = "/shop-db", state: String = #""Status":"running","Running":true,"Pid":771"#,
@@ -27,7 +29,7 @@ private let listing = #"""
     [{"Id":"\#(id)","Names":["/other/db","/shop-db"],"Image":"local/busybox","Created":1795476453,"Labels":{},\#
     "State":"running","HostConfig":{"NetworkMode":"bridge"}},\#
     {"Id":"1d","Names":["/k8s_app_web-0_shop_u_0"],"Labels":{"io.kubernetes.pod.namespace":"shop"}},\#
-    {"Id":"2d","Names":["/shop-web"],"Labels":null}]
+    {"Id":"\#(otherID)","Names":["/shop-web"],"Labels":null},{"Id":"2d","Names":["/shop-short"],"Labels":null}]
     """#
 
 private func withDocker(
@@ -44,7 +46,7 @@ private func withDocker(
 
 private func directory(of daemons: [FakeDocker], patience: TimeAmount = .seconds(10)) -> RuntimeDirectory {
     RuntimeDirectory(
-        sockets: daemons.map { "docker:\($0.path)" }, on: MultiThreadedEventLoopGroup.singleton.any(),
+        RuntimePlace.all(named: daemons.map { "docker:\($0.path)" }), on: MultiThreadedEventLoopGroup.singleton.any(),
         patience: patience
     ) { _ in }
 }
@@ -119,10 +121,27 @@ struct DockerSocketTests {
         }
     }
 
+    @Test(arguments: ["0ca993e45fcc", "", String(repeating: "0CA9", count: 16), id + "0"])
+    func `what is no whole identifier is no container of Docker's`(told: String) async throws {
+        try await withDocker({ _ in inspection(of: told) }) { _, runtimes in
+            let refused = RuntimeAnswer.failure(.refused(reason: "\"\(told)\" is no identifier of a container"))
+            #expect(await runtimes.answer(.named(name)) == refused)
+            #expect(await runtimes.answer(.container("0ca993e45fcc")) == refused)
+        }
+    }
+
+    @Test func `only root, or the own user, is believed at its socket`() {
+        for (user, asking, isTrusted) in [
+            (0, 65533, true), (1000, 0, false), (1000, 1000, true), (65534, 0, false),
+        ] as [(UInt32, UInt32, Bool)] {
+            #expect(DockerListener(user: user).isTrusted(by: asking) == isTrusted)
+        }
+    }
+
     @Test func `its containers are listed as those of no pod`() async throws {
         try await withDocker({ _ in .json(listing) }) { docker, runtimes in
             let expected = RuntimePod(
-                uid: "", containers: [.init(id: id, name: "shop-db"), .init(id: "2d", name: "shop-web")])
+                uid: "", containers: [.init(id: id, name: "shop-db"), .init(id: otherID, name: "shop-web")])
             #expect(await runtimes.answer(.list) == .list([expected]))
             #expect(docker.requests == ["GET /containers/json"])
             #expect(await runtimes.answer(.find(PodSelector(namespace: "shop", name: "web-0"))) == .list([]))

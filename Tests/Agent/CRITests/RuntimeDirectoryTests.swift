@@ -75,7 +75,7 @@ private func directory(
     log: @escaping @Sendable (String) -> Void = { _ in }
 ) -> RuntimeDirectory {
     RuntimeDirectory(
-        sockets: sockets, on: MultiThreadedEventLoopGroup.singleton.any(), patience: patience, log: log)
+        RuntimePlace.all(named: sockets), on: MultiThreadedEventLoopGroup.singleton.any(), patience: patience, log: log)
 }
 
 struct RuntimeDirectoryTests {

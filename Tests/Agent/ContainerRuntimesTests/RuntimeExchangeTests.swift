@@ -51,6 +51,7 @@ struct RuntimeExchangeTests {
             RuntimeStatus(socket: "/a", availability: .available(runtime: "containerd", version: "1.7.24")),
             RuntimeStatus(socket: "/b", availability: .absent),
             RuntimeStatus(socket: "/c", availability: .unreachable(reason: "no answer in time")),
+            RuntimeStatus(socket: "/d", availability: .dispensable(reason: "no answer in time")),
         ]),
         .failure(.notFound),
         .failure(.notRunning(.exited)),
@@ -89,6 +90,21 @@ struct RuntimeExchangeTests {
     ])
     func `what is no answer is refused`(text: String) throws {
         #expect(RuntimeAnswer(Answer(status: 200, body: try JSON(parsing: text))) == nil)
+    }
+
+    @Test(arguments: [String(repeating: "x", count: 254), "café", "a\nb"])
+    func `what is called as nothing can be keeps no other from being told`(name: String) throws {
+        let told = RuntimeAnswer.list([
+            RuntimePod(uid: "uid-1", containers: [.init(id: "c", name: "web"), .init(id: "d", name: name)]),
+            RuntimePod(uid: "", containers: [.init(id: name, name: "shop-web"), .init(id: "e", name: "shop-db")]),
+            RuntimePod(uid: name, containers: [.init(id: "f", name: "web")]),
+        ])
+        let expected = RuntimeAnswer.list([
+            RuntimePod(uid: "uid-1", containers: [.init(id: "c", name: "web")]),
+            RuntimePod(uid: "", containers: [.init(id: "e", name: "shop-db")]),
+        ])
+        let payload = try #require(Answer(payload: told.answer.frame.payload))
+        #expect(RuntimeAnswer(payload) == expected)
     }
 
     @Test func `a container without a process is no answer`() {

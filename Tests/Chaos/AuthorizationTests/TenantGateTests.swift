@@ -67,6 +67,30 @@ struct TenantGateTests {
         }
     }
 
+    @Test func `a network that others are in is hit by those alone who may hit those, too`() throws {
+        let (unit, container, pod, guarded) = (
+            "/system.slice/web.service", "/system.slice/docker-\(String(repeating: "0a", count: 32)).scope",
+            "/kubepods.slice/pod1/c1", "/system.slice/ssh.service"
+        )
+        let all = [unit, container, pod, guarded]
+        for (guardrails, grant, allowed) in [
+            ("whole", "host: whole", all), ("whole", "host: allowed", [unit]), ("allowed", "host: whole", [unit]),
+            ("refused", "host: whole", []), ("whole", "containerNames: [\"*\"]", []), ("whole", "units: [\"*\"]", []),
+        ] {
+            let gate = try gate("guardrails: {host: \(guardrails)}\ntenants: {shop: {faults: [\"*\"], \(grant)}}")
+            #expect(problem { try gate.admit(inNetworkWith: []) } == nil)
+            for stranger in all {
+                let refusal = problem { try gate.admit(inNetworkWith: [stranger]) }
+                #expect(refusal?.code == (allowed.contains(stranger) ? nil : .targetProtected), "\(stranger), \(grant)")
+            }
+            if allowed == all { continue }
+            let several = problem { try gate.admit(inNetworkWith: [pod, container, guarded]) }
+            #expect(
+                several?.message == "the target's network namespace is shared with cgroup \(pod) and 2 more", "\(grant)"
+            )
+        }
+    }
+
     @Test func `nobody takes the host down unless the guardrails let somebody`() throws {
         let tenants = "tenants: {shop: {faults: [\"*\"], host: whole}}"
         for (guardrails, isAllowed) in [
@@ -127,6 +151,45 @@ struct TenantGateTests {
                 cgroup: TargetFacts.Cgroup(path: "/system.slice/docker-c1.scope", id: 1))
             let standing = TargetStanding(facts: facts, annotations: [:], isOnHostNetwork: true)
             #expect(try admission(standing, text) == expected, "\(name) \(text)")
+        }
+    }
+
+    @Test func `who names a container by its identifier is not told its name`() throws {
+        let facts = TargetFacts(
+            container: TargetFacts.Container(id: "c1", standaloneNamed: "bank-db"), process: nil, network: nil,
+            cgroup: TargetFacts.Cgroup(path: "/system.slice/docker-c1.scope", id: 1))
+        let gate = try gate("guardrails: {host: allowed}\ntenants: {shop: {faults: [\"*\"], containerNames: [shop]}}")
+        let found = try #require(
+            problem { try gate.admit(TargetStanding(facts: facts, annotations: [:], isOnHostNetwork: false)) })
+        #expect(found.message == "the container is none of tenant shop's")
+        #expect(!"\(found)".contains("bank"))
+    }
+
+    @Test func `of whom no container can be, nobody is asked for one`() throws {
+        for (guardrails, grant, expected) in [
+            ("{}", "namespaces: [shop]", nil), ("{}", "containerNames: [shop]", .namespaceDenied),
+            ("{}", "host: allowed", .namespaceDenied), ("{host: allowed}", "units: [nginx]", .targetProtected),
+            ("{host: allowed}", "containerNames: [shop]", nil), ("{host: allowed}", "host: allowed", nil),
+            ("{host: allowed}", "namespaces: [shop]", nil),
+        ] as [(String, String, ProblemCode?)] {
+            let gate = try gate("guardrails: \(guardrails)\ntenants: {shop: {faults: [\"*\"], \(grant)}}")
+            #expect(problem { try gate.admitIdentified() }?.code == expected, "\(guardrails) \(grant)")
+        }
+    }
+
+    @Test func `Docker's socket takes no pod's container out of its namespace`() throws {
+        let own = "guardrails: {host: allowed}\ntenants: {shop: {faults: [\"*\"], containerNames: [shop-db]}}"
+        let id = String(repeating: "0123456789abcdef", count: 4)
+        for (path, isAllowed) in [
+            ("/system.slice/docker-\(id).scope", true), ("/docker/\(id)", true),
+            ("/machine.slice/libpod-\(id).scope/container", true), ("/kubepods/burstable/pod1/\(id)", false),
+            ("/kubepods.slice/kubepods-pod1.slice/cri-containerd-\(id).scope", false),
+        ] {
+            let facts = TargetFacts(
+                container: TargetFacts.Container(id: id, standaloneNamed: "shop-db"), process: nil, network: nil,
+                cgroup: TargetFacts.Cgroup(path: path, id: 1))
+            let standing = TargetStanding(facts: facts, annotations: [:], isOnHostNetwork: false)
+            #expect(try admission(standing, own) == (isAllowed ? nil : .targetProtected), "\(path)")
         }
     }
 

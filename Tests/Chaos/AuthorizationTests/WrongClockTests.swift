@@ -15,7 +15,8 @@ struct WrongClockTests {
     ///   - ahead: Of the signer's clock.
     ///   - lead: Of the node's.
     private func verified(
-        _ operation: Operation, signedAheadBy ahead: Int64 = 0, lead: Int64, at now: Int64? = nil,
+        _ operation: Operation, signedAheadBy ahead: Int64 = 0, lead: Int64, for rest: Int64? = nil,
+        at now: Int64? = nil,
         id: String = "token-0001"
     ) throws -> VerifiedRequest {
         let isAbout = operation != .inject
@@ -27,7 +28,8 @@ struct WrongClockTests {
         ])
         return try node.verifier.verify(
             SignedEnvelope(token: CompactJWS.token(signing: claims, with: node.acme)), with: node.keys, for: operation,
-            on: isAbout ? SessionScope(TestNode.session) : nil, now: now ?? self.now, wrongClockAheadBy: lead)
+            on: isAbout ? SessionScope(TestNode.session) : nil, now: now ?? self.now, wrongClockAheadBy: lead, for: rest
+        )
     }
 
     @Test(arguments: [3600, -3600, 31_536_000] as [Int64])
@@ -67,6 +69,24 @@ struct WrongClockTests {
         let request = try verified(.renew, signedAheadBy: year, lead: year)
         #expect(request.rememberedUntil - now <= 2 * 3600 + 120)
         #expect(try verified(.inject, lead: year).rememberedUntil == now + 30)
+    }
+
+    @Test func `many who read, renew and end while the clock is set back lock nobody out`() throws {
+        var store = ReplayStore(capacity: 100, capacityOfTenant: 100)
+        // Three a second for five minutes, of which the clock is wrong for one.
+        for second in Int64(0)..<300 {
+            let rest = max(0, 60 - second)
+            for operation in [Operation.read, .end] {
+                let ahead = second
+                let request = try verified(
+                    operation, signedAheadBy: ahead, lead: -3600, for: rest, at: now + second,
+                    id: "token-\(operation)-\(second)")
+                #expect(request.rememberedUntil == now + second + 30)
+                _ = try store.take(request, for: scope, now: now + second)
+            }
+        }
+        let renewal = try verified(.renew, lead: -3600, for: 60, id: "token-renew")
+        #expect(renewal.rememberedUntil - now <= 60 + 120)
     }
 
     @Test func `a clock that was set ahead and back again refuses nothing`() throws {

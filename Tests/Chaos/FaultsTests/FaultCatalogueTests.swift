@@ -555,9 +555,14 @@ struct FaultCatalogueTests {
                     nodeMemory: NodeMemory(total: ByteCount(1 << 30), available: ByteCount(512 << 20)),
                     diesTogether: false))
         }
-        let problem = try #require(throws: Problem.self) { try plan("500MiB", limit: nil) }
+        let problem = try #require(throws: Problem.self) { try plan("500MiB", limit: ByteCount(768 << 20)) }
         #expect((problem.code, problem.field) == (.fieldInvalid, "parameters.size"))
-        #expect(try !plan("400MiB", limit: nil).isEmpty)
+        #expect(try !plan("400MiB", limit: ByteCount(768 << 20)).isEmpty)
+        // Without a limit, or with one that leaves the host too little, it is as of the whole host.
+        for limit in [nil, ByteCount(769 << 20), ByteCount(1 << 30)] {
+            #expect(try #require(throws: Problem.self) { try plan("257MiB", limit: limit) }.code == .fieldInvalid)
+            #expect(try !plan("256MiB", limit: limit).isEmpty)
+        }
         let (share, _) = try FaultCatalogue.fault(
             of: "memory-stress", parameters: ["percent": 25, "of": "node", "hot": true])
         let target = TargetObservation(
@@ -569,6 +574,27 @@ struct FaultCatalogueTests {
         #expect(try #require(throws: Problem.self) { try most.plan(for: target) }.field == "parameters.percent")
         // The limit stops it long before.
         #expect(try !plan("16TiB", limit: ByteCount(256 << 20)).isEmpty)
+    }
+
+    @Test func `what only the machine's size bounds is what the kernel kills first`() throws {
+        let (fault, _) = try FaultCatalogue.fault(
+            of: "memory-stress", parameters: ["size": "8MiB", "oomScoreAdj": 999])
+        func target(limit: ByteCount?) -> TargetObservation {
+            TargetObservation(
+                facts: service.facts, cpuCount: 4, isOnHostNetwork: true, memoryLimit: limit,
+                nodeMemory: NodeMemory(total: ByteCount(1 << 30), available: ByteCount(512 << 20)),
+                diesTogether: false)
+        }
+        for limit in [nil, ByteCount(1 << 30)] {
+            let problem = try #require(throws: Problem.self) { try fault.plan(for: target(limit: limit)) }
+            #expect((problem.code, problem.field) == (.fieldInvalid, "parameters.oomScoreAdj"))
+            #expect(fault.notes(on: target(limit: limit)).contains { $0.hasPrefix("256 MiB of memory stay available") })
+        }
+        let bounded = target(limit: ByteCount(256 << 20))
+        #expect(
+            try fault.plan(for: bounded)
+                == [.runWorker(.memory(bytes: 8 << 20, rampNanoseconds: 0), outOfMemoryScore: 999)])
+        #expect(!fault.notes(on: bounded).contains { $0.contains("stay available") })
     }
 
     @Test func `memory stress of the page cache is a file of ours, of the same size`() throws {

@@ -159,12 +159,39 @@ struct TrafficShapingCompositionTests {
         }
         let units = (1...3).map { layer(.everything.of(.init(path: "/\($0)", id: $0)), []) }
         let host = layer(.everything, Self.spared)
-        #expect(TrafficComposition.obstacle(to: units + [host, host], interfaces: 8) == nil)
-        #expect(TrafficComposition.obstacle(to: [host], interfaces: 32) == nil)
-        guard case .limit? = TrafficComposition.obstacle(to: [host], interfaces: 64) else {
-            Issue.record("so many filters are too many")
-            return
+        #expect(TrafficComposition.obstacle(to: units + [host, host], over: Self.base(8)) == nil)
+        #expect(TrafficComposition.obstacle(to: [host], over: Self.base(32)) == nil)
+        #expect(
+            TrafficComposition.obstacle(to: [host], over: Self.base(64))
+                == .limit("more than 2048 filters on all interfaces together"))
+        // Those that nobody is about have none.
+        let named = TrafficFilter(
+            boxes: Set(TrafficBox.Family.allCases.map { TrafficBox(family: $0, interface: "eth7") }))
+        #expect(TrafficComposition.obstacle(to: [layer(named, Self.spared)], over: Self.base(64)) == nil)
+        #expect(TrafficComposition.obstacle(to: units + [layer(named, Self.spared)], over: Self.base(32)) == nil)
+        #expect(TrafficComposition.obstacle(to: [host, layer(named, Self.spared)], over: Self.base(64)) != nil)
+    }
+
+    @Test func `who is never hit counts on the interfaces that somebody is about`() throws {
+        let excluded = try (0..<64).map {
+            ExcludedEndpoint(try #require(IPNetwork(text: "10.0.0.\($0)")), .node)
         }
+        let base = TrafficBase(interfaces: Self.base(64).interfaces, excluded: excluded)
+        let impairment = TrafficImpairment(latency: .milliseconds(1))
+        #expect(
+            TrafficComposition.obstacle(to: [TrafficLayer(impairment: impairment)], over: base)
+                == .limit("64 addresses that are never hit, on 64 interfaces"))
+        let named = TrafficFilter(boxes: Set((0..<8).map { TrafficBox(family: .ipv4, interface: "eth\($0)") }))
+        #expect(
+            TrafficComposition.obstacle(to: [TrafficLayer(filter: named, impairment: impairment)], over: base) == nil)
+    }
+
+    private static func base(_ count: Int) -> TrafficBase {
+        TrafficBase(
+            interfaces: (0..<count).map {
+                TrafficBase.Interface(
+                    index: Int32($0 + 1), name: "eth\($0)", hadClsact: false, transmitQueueLength: 1000)
+            })
     }
 
     @Test func `boxes meet as sets do`() {
@@ -190,14 +217,14 @@ struct TrafficShapingCompositionTests {
             (0..<32).map {
                 TrafficBox(family: .ipv4, transport: .tcp, destinationPorts: PortBlock(lowest: $0, bits: 0))
             })
-        #expect(TrafficComposition.obstacle(to: [byNetwork], interfaces: 1) == nil)
-        #expect(TrafficComposition.obstacle(to: [byPort], interfaces: 64) == nil)
+        #expect(TrafficComposition.obstacle(to: [byNetwork], over: Self.base(1)) == nil)
+        #expect(TrafficComposition.obstacle(to: [byPort], over: Self.base(64)) == nil)
         #expect(
-            TrafficComposition.obstacle(to: [byNetwork, byPort], interfaces: 1)
-                == .limit("more than 512 filters on each interface"))
+            TrafficComposition.obstacle(to: [byNetwork, byPort], over: Self.base(1))
+                == .limit("more than 512 filters on an interface"))
         #expect(
-            TrafficComposition.obstacle(to: [byNetwork, byNetwork, byNetwork], interfaces: 128)
-                == .limit("more than 16 filters on each interface"))
+            TrafficComposition.obstacle(to: [byNetwork, byNetwork, byNetwork], over: Self.base(128))
+                == .limit("more than 2048 filters on all interfaces together"))
     }
 
     @Test func `too many sets of packets are told as such`() {
@@ -206,9 +233,9 @@ struct TrafficShapingCompositionTests {
             return TrafficLayer(
                 filter: TrafficFilter(boxes: [box]), impairment: TrafficImpairment(latency: .milliseconds(1)))
         }
-        #expect(TrafficComposition.obstacle(to: (0..<32).map(layer), interfaces: 1) == nil)
+        #expect(TrafficComposition.obstacle(to: (0..<32).map(layer), over: Self.base(1)) == nil)
         #expect(
-            TrafficComposition.obstacle(to: (0..<33).map(layer), interfaces: 1)
+            TrafficComposition.obstacle(to: (0..<33).map(layer), over: Self.base(1))
                 == .limit("33 different sets of packets, and 32 are the most"))
     }
 
@@ -233,9 +260,9 @@ struct TrafficShapingCompositionTests {
             ),
         ]
         for (one, other) in contradictions {
-            #expect(TrafficComposition.obstacle(to: [layer(1, one), layer(2, other)], interfaces: 1) == nil)
+            #expect(TrafficComposition.obstacle(to: [layer(1, one), layer(2, other)], over: Self.base(1)) == nil)
             for layers in [[layer(1, one), layer(1, other)], [layer(1, other), layer(1, one)]] {
-                guard case .contradiction? = TrafficComposition.obstacle(to: layers, interfaces: 1) else {
+                guard case .contradiction? = TrafficComposition.obstacle(to: layers, over: Self.base(1)) else {
                     Issue.record("\(one) with \(other) is no contradiction")
                     continue
                 }

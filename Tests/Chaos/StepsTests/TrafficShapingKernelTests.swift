@@ -1,4 +1,5 @@
 import ChaosModel
+import Glibc
 import Netlink
 import Steps
 import Testing
@@ -272,7 +273,9 @@ struct TrafficShapingKernelTests {
         }
         #expect(try world.roundTrip("10.9.2.2") >= 200)
         // Where nobody would be hit anyway there is nothing to exclude.
-        let one = TrafficFilter(boxes: [TrafficBox(family: .ipv4, destination: IPNetwork(text: "10.9.2.0/24"))])
+        let one = TrafficFilter(boxes: [
+            TrafficBox(family: .ipv4, destination: IPNetwork(text: "10.9.2.0/24"), transport: .udp)
+        ])
         try world.settle(shaper, to: [session: .latency(10, one)], from: base)
         #expect(try !world.inTarget("tc filter show dev eth0 egress").contains("5000"))
         try world.settle(shaper, to: [:], from: base)
@@ -291,6 +294,63 @@ struct TrafficShapingKernelTests {
             try world.inTarget("sh -c 'ping -q -c 1 -W 1 \(address) || true'")
             #expect(try world.inTarget("ip neigh show to \(address)").contains("lladdr"), "\(address)")
         }
+        try world.settle(shaper, to: [:], from: base)
+        #expect(try world.dump() == before)
+    }
+
+    @Test func `groups are told although everything is lost`() throws {
+        let world = try TrafficShapingWorld()
+        let before = try world.dump()
+        let shaper = try world.shaper()
+        let base = try shaper.observe()
+        func reports() throws -> Int {
+            let line = try world.inTarget("cat /proc/net/snmp6").split(separator: "\n")
+                .first { $0.hasPrefix("Icmp6OutMLDv2Reports") }
+            return try #require(line?.split(whereSeparator: \.isWhitespace).last.flatMap { Int($0) })
+        }
+        let all = TrafficLayer(direction: .both, impairment: TrafficImpairment(loss: PacketChance(.whole)))
+        let layers = [SessionID.random(): all]
+        try world.settle(shaper, to: layers, from: base)
+        let earlier = try reports()
+        try world.inTarget("ip addr add fd09:1::77/64 dev eth0 nodad")
+        var tries = 0
+        while try reports() == earlier, tries < 50 {
+            usleep(100_000)
+            tries += 1
+        }
+        #expect(try reports() > earlier)
+        #expect(try shaper.counts(of: layers).allSatisfy { $0.packets == 0 })
+        try world.inTarget("ip addr del fd09:1::77/64 dev eth0")
+        try world.settle(shaper, to: [:], from: base)
+        #expect(try world.dump() == before)
+    }
+
+    @Test(arguments: ["10.9.3.2", "fd09:3::2"])
+    func `that packets are too large is heard although all that arrives is lost`(address: String) throws {
+        let world = try TrafficShapingWorld()
+        try world.makeNarrowWay()
+        let before = try world.dump()
+        let shaper = try world.shaper()
+        let base = try shaper.observe()
+        let all = TrafficLayer(direction: .ingress, impairment: TrafficImpairment(loss: PacketChance(.whole)))
+        try world.settle(shaper, to: [.random(): all], from: base)
+        #expect(try !world.inTarget("ip route get \(address)").contains("mtu 1300"))
+        try world.inTarget("sh -c 'ping -q -M do -s 1400 -c 2 -i 0.2 -W 1 \(address) || true'")
+        #expect(try world.inTarget("ip route get \(address)").contains("mtu 1300"))
+        // Nothing else is.
+        #expect(throws: ShellFailure.self) { try world.inTarget("ping -q -c 2 -i 0.2 -W 1 10.9.1.2") }
+        try world.settle(shaper, to: [:], from: base)
+        #expect(try world.dump() == before)
+    }
+
+    @Test func `an interface that no layer names is left alone`() throws {
+        let world = try TrafficShapingWorld()
+        let before = try world.dump()
+        let shaper = try world.shaper()
+        let base = try shaper.observe()
+        try world.settle(shaper, to: [.random(): .latency(30, Self.onFirst)], from: base)
+        #expect(try world.inTarget("tc filter show dev eth0 egress").contains("squall"))
+        #expect(try !world.inTarget("tc qdisc show dev eth1").contains("clsact"))
         try world.settle(shaper, to: [:], from: base)
         #expect(try world.dump() == before)
     }

@@ -71,6 +71,19 @@ final class TrafficShapingWorld {
         }
     }
 
+    /// Behind the peer, networks to which only packets of up to 1300 bytes get.
+    func makeNarrowWay() throws {
+        try shell(
+            """
+            ip -n \(peer) link add narrow mtu 1300 type dummy &&
+            ip -n \(peer) addr add 10.9.3.1/24 dev narrow && ip -n \(peer) addr add fd09:3::1/64 dev narrow nodad &&
+            ip -n \(peer) link set narrow up && ip netns exec \(peer) sh -c \
+            'echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding'
+            """)
+        try inTarget("ip route add 10.9.3.0/24 via 10.9.1.2")
+        try inTarget("ip route add fd09:3::/64 via fd09:1::2")
+    }
+
     /// A shaper that knows nothing, as after a restart.
     func shaper(budget: MessageBudget? = nil) throws -> TrafficShaper {
         var socket: NetlinkSocket?

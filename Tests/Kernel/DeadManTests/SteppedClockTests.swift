@@ -17,7 +17,13 @@ struct SteppedClockTests {
         #expect(Self.state(offset, moved: offset / 2) == .isSet)
         #expect(Self.state(offset, moved: .zero - offset) == .isSet)
         #expect(Self.state(offset, moved: offset * 2) == .isSet)
-        // As by a leap second, or a time service that found the clock a little wrong.
+        let clock = SteppedClock(offset: offset, before: Self.before)
+        for (moved, isTwice) in [(Duration.zero - offset, true), (.zero, false), (offset, false), (offset * -2, false)]
+        {
+            let lead = WallClock.Lead(nanoseconds: Self.before.nanoseconds + moved.wholeNanoseconds)
+            #expect(clock.isBackTwice(at: lead) == isTwice)
+        }
+        // As by a leap second, or a time service that found the clock a little wrong: by a quarter of the offset, or two seconds.
         for seconds in [-1, 1] {
             #expect(Self.state(offset, moved: offset + .seconds(seconds)) == .isStepped)
             #expect(Self.state(offset, moved: .seconds(seconds)) == .isBack)

@@ -1,3 +1,4 @@
+internal import Glibc
 internal import NIOCore
 internal import NIOHTTP1
 internal import NIOPosix
@@ -49,10 +50,16 @@ final class DockerCall: ChannelInboundHandler {
     }
 
     func channelActive(context: ChannelHandlerContext) {
-        context.write(wrapOutboundOut(.head(head)), promise: nil)
-        context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
         let channel = context.channel
         answer.futureResult.whenComplete { _ in channel.close(promise: nil) }
+        guard let listener = DockerListener(of: channel) else {
+            return answer.fail(CallFailure.unreachable("nobody knows who listens there"))
+        }
+        guard listener.isTrusted(by: geteuid()) else {
+            return answer.fail(CallFailure.unreachable("user \(listener.user) listens there, and not root"))
+        }
+        context.write(wrapOutboundOut(.head(head)), promise: nil)
+        context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {

@@ -60,11 +60,11 @@ struct DockerListEntry: Decodable {
         case labels = "Labels"
     }
 
-    /// Nil for a pod's. Links of others give it names with another slash in them.
+    /// Nil for a pod's, and for what is no container of Docker's. Links of others give it names with another slash in them.
     var container: RuntimePod.Container? {
-        guard !isLabelledAsPods(labels), let name = names?.map(withoutSlash).first(where: { !$0.contains("/") }) else {
-            return nil
-        }
+        guard !isLabelledAsPods(labels), ContainerName.isWholeIdentifier(id),
+            let name = names?.map(withoutSlash).first(where: { !$0.contains("/") })
+        else { return nil }
         return RuntimePod.Container(id: id, name: name)
     }
 }

@@ -82,6 +82,10 @@ actor DockerSocket: ContainerRuntime {
     private func inspect(_ name: String, before deadline: NIODeadline) async throws(RuntimeFailure) -> DockerContainer {
         let found: DockerContainer = try await read("/containers/\(name)/json", before: deadline)
         if found.isOfPod { throw .notFound }
+        // The kernel is asked for this identifier: a part of one would be in others' cgroups, too.
+        guard ContainerName.isWholeIdentifier(found.id) else {
+            throw .refused(reason: "\"\(found.id.cut(to: 128))\" is no identifier of a container")
+        }
         return found
     }
 

@@ -53,9 +53,18 @@ package struct Guardrails: Hashable, Sendable {
 
     package static let standardProtectedUnits = [
         "systemd-*", "user@*", "session-*", "init.scope", "dbus*", "ssh*", "squalld.service",
-        "networking.service", "NetworkManager*", "cloud-init*", "dhcpcd*", "ifup@*", "wpa_supplicant*", "dropbear*",
-        "wg-quick@*", "openvpn*", "tailscaled*", "cloudflared*", "teleport*", "amazon-ssm-agent*",
-        "containerd.service", "docker.service", "crio.service", "kubelet.service", "k3s*", "rke2-*",
+        // The network.
+        "networking.service", "network.service", "NetworkManager*", "cloud-init*", "dhcpcd*", "ifup@*",
+        "wpa_supplicant*", "iwd.service", "connman*", "wickedd*", "openvswitch-*", "ovs*", "frr.service",
+        "keepalived*", "dropbear*", "wg-quick@*", "openvpn*", "strongswan*", "tailscaled*", "zerotier-one*",
+        "netbird*", "nebula*", "cloudflared*", "teleport*",
+        // Who may log in, and by a console or the cloud's own way in.
+        "sssd*", "nscd*", "nslcd*", "winbind*", "auditd.service", "getty@*", "serial-getty@*", "amazon-ssm-agent*",
+        "snap.amazon-ssm-agent*", "google-guest-agent*", "walinuxagent*", "qemu-guest-agent*",
+        // Disks that may be the root's, and who resets a host that does not answer.
+        "iscsid*", "multipathd*", "watchdog*", "wd_keepalive*", "sbd*", "corosync*", "pacemaker*",
+        "containerd.service", "docker.service", "snap.docker.*", "podman*", "cri-docker*", "crio.service",
+        "kubelet.service", "k3s*", "k0s*", "rke2-*", "snap.microk8s.*",
     ]
 
     /// Pods in these are never hit. The agent's own is one of them, whatever the policy says.

@@ -10,8 +10,9 @@ package struct CPUStress: Fault {
         A process of the agent's own, without capabilities, runs in the target's cgroup and keeps CPUs busy, so that \
         it competes with the target for the same quota, weight and CPU set. Each of its threads aims at its share of the \
         load, measured by the CPU time that it really got; a quota that is smaller than the sum throttles both. Where each \
-        CPU of the target gets as many threads as every other, each thread stays on its own. On the whole host there is at \
-        most one thread for each CPU, so that everybody else, whoever logs in too, still has a fair share of it.
+        CPU of the target gets as many threads as every other, each thread stays on its own. On the whole host all \
+        sessions together have at most one thread for each CPU, so that everybody else, whoever logs in too, has a \
+        fair share of it.
         """
     package static let reach = Reach.container
     package static let needs: [NodeFeature] = [.workers]

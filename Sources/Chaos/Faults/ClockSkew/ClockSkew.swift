@@ -12,7 +12,7 @@ package struct ClockSkew: Fault {
         it stepped back. Where it is as far ahead as before, a time service or a person has put it right \
         (`already-restored`); where it is neither, somebody has set it otherwise, and it is left alone (`drifted`). A time \
         service that runs (chronyd, systemd-timesyncd, ntpd) may put the clock right in the midst of the session, which the \
-        effect tells; stop it with `service-stop` where the skew is to last. Deadlines and leases of sessions do not go by \
+        effect tells, or slew it, which nobody sees, and slew it back after the session; stop it with `service-stop` where the skew is to last. Deadlines and leases of sessions do not go by \
         this clock, and the agent's journal, audit log and reports keep the right time. Tokens are checked by the right time \
         as ever; a token about a session (to read it, to renew it, to end it) also by the clock as it is now, so that a signer \
         on this host can end what it has begun. Certificates of TLS are checked by the clock as it is now: where they are not \
@@ -50,6 +50,7 @@ package struct ClockSkew: Fault {
         [
             "a time service that runs on the host may put the clock right before the session is over",
             "over TLS, certificates are checked by the clock as it is then: see that the session can be ended without",
+            "logins that go by the time (SSH's certificates, Kerberos, one-time passwords) may be refused meanwhile",
         ]
     }
 

@@ -24,7 +24,7 @@ extension StepRunner {
     /// really stepped the clock.
     package static func trustClock(before intents: [Intent]) {
         for case .skewClock(let clock) in intents where clock.state(at: WallClock.lead) == .isStepped {
-            WallClock.trust(clock.before)
+            WallClock.trust(clock.before, until: nil)
         }
     }
 
@@ -52,7 +52,7 @@ extension StepRunner {
         program.stepBack(clock)
         order.slot = try entrust(program, tag: key.clockTag, files: [], overdue: deadline + Self.grace)
         order.isGiven = true
-        WallClock.trust(clock.before)
+        WallClock.trust(clock.before, until: deadline)
         do throws(SystemCallError) {
             try WallClock.step(by: clock.offset)
         } catch {
@@ -89,7 +89,7 @@ extension StepRunner {
         }
         clocks[key] = nil
         letGo(order)
-        WallClock.trust(nil)
+        WallClock.trust()
         return outcome
     }
 
@@ -109,6 +109,8 @@ extension StepRunner {
         }
         do throws(SystemCallError) {
             try WallClock.step(by: .zero - clock.offset)
+            // This may have been held up before it, for as long as the dead-man's process waits.
+            if clock.isBackTwice(at: WallClock.lead) { try WallClock.step(by: clock.offset) }
         } catch {
             return .failed("\(error)")
         }

@@ -29,10 +29,13 @@ package struct TrafficComposition: Hashable, Sendable {
             .sorted { $0.ranked < $1.ranked }
     }
 
-    /// How many boxes the sessions of a network namespace may have together, with those in which they meet.
+    /// How many boxes the sessions of a network namespace may have together, with those in which they meet, and how many
+    /// filters on each interface.
     private static let mostBoxes = 512
-    /// How many filters: for each box one on each interface.
+    /// How many filters on all interfaces together: on each one for each box that is about it.
     private static let mostFilters = 2048
+    /// How many filters that exclude somebody, at each of the two hooks.
+    private static let mostExclusions = 512
     /// How many ifbs, of which the kernel takes ten milliseconds or more to delete each.
     private static let mostClasses = 32
 
@@ -51,24 +54,18 @@ package struct TrafficComposition: Hashable, Sendable {
     }
 
     /// Nil when all of these can be together.
-    package static func obstacle(to layers: [TrafficLayer], interfaces: Int) -> Obstacle? {
+    package static func obstacle(to layers: [TrafficLayer], over base: TrafficBase) -> Obstacle? {
         if layers.count > RankedBox.mostSessions {
             return .limit("\(layers.count) sessions, and \(RankedBox.mostSessions) are the most")
         }
-        let most = min(mostBoxes, mostFilters / max(interfaces, 1))
         let own = Dictionary(uniqueKeysWithValues: layers.enumerated().map { ($0.offset, $0.element.boxes) })
         let closed = closed(own.values)
-        let entrances = TrafficEntrance.all(of: closed)
-        func filters(of boxes: some Sequence<TrafficBox>) -> Int {
-            boxes.reduce(0) { $0 + entrances.ways(to: $1).count }
-        }
-        let ordinary = filters(of: closed) + entrances.count
-        let tooMany = Obstacle.limit("more than \(most) filters on each interface")
-        if ordinary > most { return tooMany }
+        if closed.count > mostBoxes { return tooManyOnOne }
+        if let excess = excess(of: Array(closed), over: base) { return excess }
         let wanted = grouped(closed, by: own)
         let spared = Dictionary(uniqueKeysWithValues: layers.enumerated().map { ($0.offset, $0.element.spared) })
         let left = left(of: wanted, by: own, sparing: spared)
-        if ordinary + filters(of: left.values.joined().map(\.box)) > most { return tooMany }
+        if let excess = excess(of: closed + left.values.joined().map(\.box), over: base) { return excess }
         let sets = sets(wanted, left)
         if sets.count > mostClasses {
             return .limit("\(sets.count) different sets of packets, and \(mostClasses) are the most")
@@ -76,6 +73,33 @@ package struct TrafficComposition: Hashable, Sendable {
         return sets.lazy.compactMap { set in
             set.map { layers[$0].impairment }.reduce(TrafficImpairment()) { $0.combined(with: $1) }.contradiction
         }.first.map(Obstacle.contradiction)
+    }
+
+    private static let tooManyOnOne = Obstacle.limit("more than \(mostBoxes) filters on an interface")
+
+    /// What these would be too many for. An interface that no box is about has no filter.
+    private static func excess(of boxes: [TrafficBox], over base: TrafficBase) -> Obstacle? {
+        let tooMany = Obstacle.limit("more than \(mostFilters) filters on all interfaces together")
+        if boxes.count > mostFilters { return tooMany }
+        func filters(on name: String?) -> Int {
+            let here = boxes.filter { $0.interface == nil || $0.interface == name }
+            if here.count > mostBoxes { return here.count }
+            let entrances = TrafficEntrance.all(of: here)
+            return here.reduce(entrances.count) { $0 + entrances.ways(to: $1).count }
+        }
+        let named = Set(boxes.compactMap(\.interface))
+        let elsewhere = filters(on: nil)
+        var (all, interfaces) = (0, 0)
+        for interface in base.interfaces {
+            let count = named.contains(interface.name) ? filters(on: interface.name) : elsewhere
+            if count == 0 { continue }
+            if count > mostBoxes { return tooManyOnOne }
+            (all, interfaces) = (all + count, interfaces + 1)
+            if all > mostFilters { return tooMany }
+        }
+        let excluded = base.excluded.count
+        return excluded * interfaces > mostExclusions
+            ? .limit("\(excluded) addresses that are never hit, on \(interfaces) interfaces") : nil
     }
 
     /// A box belongs to everybody whose filter contains it, so that no box has two classes, and none is made whose every

@@ -24,8 +24,6 @@ package final class TrafficShaper {
     private static let passes = 12
     /// A target makes its interfaces itself, and each of them is work for the node.
     private static let mostInterfaces = 64
-    /// Filters that exclude somebody, at each of the two hooks.
-    private static let mostExclusions = 512
 
     /// - Parameter socket: Opened in the network namespace.
     package init(_ socket: NetlinkSocket, classifiers: CgroupClassifiers? = nil) {
@@ -42,9 +40,6 @@ package final class TrafficShaper {
         var endpoints: [IPNetwork: ExcludedEndpoint] = [:]
         for endpoint in try gateways() + excluded where endpoints[endpoint.network] == nil {
             endpoints[endpoint.network] = endpoint
-        }
-        if endpoints.count * interfaces.count > Self.mostExclusions {
-            throw .tooManyExclusions(endpoints.count, interfaces: interfaces.count, most: Self.mostExclusions)
         }
         return TrafficBase(
             interfaces: interfaces, excluded: endpoints.values.sorted { "\($0.network)" < "\($1.network)" })

@@ -11,9 +11,10 @@ extension DeadMansProgram {
         resetsQueueLengths: Bool
     ) {
         self.init()
-        let filters = classes.flatMap(\.filters) + letGo
-        let entrances = TrafficEntrance.all(of: filters.map(\.box))
+        let all = classes.flatMap(\.filters) + letGo
         for interface in base.interfaces {
+            let filters = all.filter { $0.box.interface ?? interface.name == interface.name }
+            let entrances = TrafficEntrance.all(of: filters.map(\.box))
             for place in Set(entrances.map { Filter.Place($0, on: interface.index) }) {
                 send(PreparedRequest.deleteFilters(ofKind: "bpf", at: place))
             }

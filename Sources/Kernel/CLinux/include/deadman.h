@@ -68,7 +68,28 @@ enum {
     DEADMAN_CLOCK_IS_SET = 2,      // otherwise: by somebody else
 };
 
-// What has become of it, now that it is so far ahead. A leap second and what a time service sets right by the way change nothing.
+// How far the wall clock is ahead of CLOCK_BOOTTIME, both as they are asked for here, in nanoseconds.
+static inline int64_t deadman_clock_lead(int64_t (*boot)(void), int64_t (*wall)(void)) {
+    int64_t lead = 0, shortest = INT64_MAX;
+    // Whoever is interrupted between the clocks is so for long: of a few attempts the quickest counts.
+    for (int attempt = 0; attempt < 8; attempt++) {
+        int64_t before = boot(), between = wall(), time = boot() - before;
+        if (time >= shortest) continue;
+        shortest = time;
+        lead = between - (before + time / 2);
+    }
+    return lead;
+}
+
+// Seconds, and the nanoseconds beyond them, which count forward.
+static inline void deadman_split(int64_t time, int64_t *seconds, int64_t *nanoseconds) {
+    *seconds = time / 1000000000;
+    *nanoseconds = time % 1000000000;
+    if (*nanoseconds < 0) *nanoseconds += 1000000000, *seconds -= 1;
+}
+
+// What has become of it, now that it is so far ahead. What a time service sets right by the way changes nothing, nor does a leap
+// second where the offset is four seconds at least.
 static inline int deadman_clock_state(const deadman_clock *clock, int64_t lead) {
     int64_t size = clock->offset < 0 ? -clock->offset : clock->offset;
     int64_t most = size / 4 < INT64_C(2000000000) ? size / 4 : INT64_C(2000000000);
