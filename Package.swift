@@ -154,8 +154,8 @@ let package = Package(
         module(
             "CRI", in: .agent,
             imports: [
-                "ContainerRuntimes", "AgentAPI", "ChaosModel", "LinuxSystem", nioCore, nioPosix, nioHTTP2, nioHPACK,
-                protobuf,
+                "ContainerRuntimes", "AgentAPI", "ChaosModel", "LinuxSystem", nioCore, nioPosix, nioHTTP1, nioHTTP2,
+                nioHPACK, protobuf,
             ], excluding: ["Protos/runtime.proto"]),
         module(
             "Engine", in: .agent,
@@ -193,11 +193,11 @@ let package = Package(
         program(
             "squalld",
             imports: [
-                "Keeper", "Engine", "Sessions", "Steps", "Faults", "Authorization", "Audit", "AgentAPI", "ChaosModel",
-                "Journal", "Hardening", "Namespaces", "LinuxSystem",
+                "Keeper", "Engine", "ContainerRuntimes", "Sessions", "Steps", "Faults", "Authorization", "Audit",
+                "AgentAPI", "ChaosModel", "Journal", "Hardening", "Namespaces", "LinuxSystem",
             ]),
         program("squall-gateway", imports: ["Gateway", "Hardening", "LinuxSystem"]),
-        program("squall-runtimes", imports: ["CRI", "Hardening", "LinuxSystem"]),
+        program("squall-runtimes", imports: ["CRI", "ContainerRuntimes", "Hardening", "LinuxSystem"]),
         program(
             "squall-worker",
             imports: ["WorkerProtocol", "NameResolution", "WorkerFilter", "Filesystems", "LinuxSystem"]),
@@ -265,7 +265,8 @@ let package = Package(
         tests(
             of: "Journal", in: .chaos,
             imports: [
-                "Journal", "Authorization", "Steps", "Cgroups", "ChaosModel", "LinuxSystem", "WorkerProtocol",
+                "Journal", "Authorization", "Steps", "Cgroups", "ChaosModel", "DeadMan", "LinuxSystem",
+                "WorkerProtocol",
                 "TestKit",
             ]),
         tests(of: "Audit", in: .chaos, imports: ["Audit", "ChaosModel", "Signatures", "LinuxSystem"]),
@@ -283,7 +284,8 @@ let package = Package(
         tests(
             of: "CRI", in: .agent,
             imports: [
-                "CRI", "ContainerRuntimes", "AgentAPI", "LinuxSystem", nioCore, nioPosix, nioHTTP2, nioHPACK, protobuf,
+                "CRI", "ContainerRuntimes", "AgentAPI", "ChaosModel", "LinuxSystem", nioCore, nioPosix, nioHTTP1,
+                nioHTTP2, nioHPACK, protobuf,
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
             ]),
         tests(of: "Gateway", in: .agent, imports: ["Gateway", "AgentAPI", "ChaosModel", "LinuxSystem"]),

@@ -239,6 +239,25 @@ class Crowd:
         self.home.remove()
 
 
+class EmptyCgroups:
+    """More targets than this machine has memory for as processes."""
+
+    def __init__(self, count):
+        root = Path("/sys/fs/cgroup")
+        is_unified = (root / "cgroup.controllers").exists()
+        self.home = (root if is_unified else root / "cpu") / f"squall-crowd-{uuid.uuid4().hex[:8]}"
+        self.home.mkdir()
+        if is_unified:
+            (self.home / "cgroup.subtree_control").write_text("+cpu")
+        for index in range(count):
+            (self.home / str(index)).mkdir()
+        self.selectors = [{"cgroup": f"/{self.home.name}/{index}"} for index in range(count)]
+
+    def remove(self):
+        for directory in [*self.home.glob("*/"), self.home]:
+            directory.rmdir()
+
+
 class Bench:
     def __init__(self, quick, root, table, minutes=60):
         self.quick, self.root, self.table, self.minutes = quick, root, table, minutes
@@ -650,18 +669,22 @@ class Bench:
 
     def crowd(self):
         """What sessions that only live cost, by their number."""
-        self.crowds("cpu-throttle", {"percent": 90}, (10, 100) if self.quick else (10, 100, 1000), with_network=False)
+        self.crowds("cpu-throttle", {"percent": 90}, (10, 100) if self.quick else (10, 100, 1000), Crowd)
+
+    def many(self):
+        """The same of ten thousand, where a process may open files for so many."""
+        self.crowds("cpu-throttle", {"percent": 90}, (100, 1000) if self.quick else (1000, 10_000), EmptyCgroups)
 
     def networks(self):
         """The same in network namespaces, where the kernel has netem."""
         if self.has("network-latency", {"latency": "100ms"}):
             counts = (10, 100) if self.quick else (10, 100, 1000)
-            self.crowds("network-latency", {"latency": "100ms"}, counts, with_network=True)
+            self.crowds("network-latency", {"latency": "100ms"}, counts, lambda count: Crowd(count, with_network=True))
 
-    def crowds(self, fault, parameters, counts, with_network):
+    def crowds(self, fault, parameters, counts, targets):
         costs = {"begin": [], "end": [], "recover": [], "memory": []}
         for count in counts:
-            with removed(Crowd(count, with_network)) as crowd:
+            with removed(targets(count)) as crowd:
                 selectors = crowd.selectors
                 # An engine that has seen nothing yet, so that what it holds is of these sessions.
                 self.agent.stop()
@@ -763,8 +786,9 @@ class Bench:
 
 
 GROUPS = (
-    "start", "parts", "instructions", "latency", "requests", "load", "fill", "disk", "throughput", "crowd", "networks", "soak",
+    "start", "parts", "instructions", "latency", "requests", "load", "fill", "disk", "throughput", "crowd", "networks", "many", "soak",
 )  # fmt: skip
+ONLY_NAMED = ("many", "soak")
 
 
 def main():
@@ -772,7 +796,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="a tenth of the repetitions")
     parser.add_argument("--json", type=Path, help="the rows, as an array of objects")
     parser.add_argument("--minutes", type=int, default=60, help="how long the soak lasts")
-    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"{', '.join(GROUPS)}; all but soak unless told")
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"{', '.join(GROUPS)}; all but {' and '.join(ONLY_NAMED)} unless told")
     options = parser.parse_args()
     for group in set(options.groups) - set(GROUPS):
         parser.error(f"there is no group {group}")
@@ -783,7 +807,7 @@ def main():
     try:
         with Bench(options.quick, root, table, options.minutes) as bench:
             for group in GROUPS:
-                if group in (options.groups or GROUPS[:-1]):
+                if group in options.groups or (not options.groups and group not in ONLY_NAMED):
                     getattr(bench, group)()
     finally:
         shutil.rmtree(root, ignore_errors=True)

@@ -175,6 +175,13 @@ class Node:
 
         self.agent, self.snapshot, self.deadmen = agent, snapshot, deadmen
         self.processes, self.before = self.restarted(), snapshot.take()
+        # What a test before has removed, containerd forgets when it gets to it.
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            time.sleep(3)
+            before, self.before = self.before, snapshot.take()
+            if not snapshot.compare(before, self.before):
+                break
 
     def differences(self):
         successors = self.restarted()

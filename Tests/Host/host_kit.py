@@ -10,10 +10,10 @@ SHARE = Path("/mnt/host")
 ENVIRONMENT = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
 POLICY = """
 version: 1
-guardrails: {host: allowed}
+guardrails: {host: whole, power: allowed}
 tenants:
-  shop: {units: [nginx.service, "postgresql@*", ssh.service], faults: ["*"]}
-  root: {host: allowed, faults: ["*"]}
+  shop: {units: [nginx.service, "postgresql@*", ssh.service], containerNames: ["shop-*"], faults: ["*"]}
+  root: {host: whole, faults: ["*"]}
 """
 
 

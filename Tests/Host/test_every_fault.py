@@ -59,8 +59,8 @@ ON_THE_NETWORK = {
     "network-corruption": ["percent=50"], "network-duplication": ["percent=99"], "network-rate-limit": ["rate=1Mbit"],
     "network-reorder": ["percent=50", "latency=200ms"], "network-stress": ["sink=10.88.0.1:5001", "rate=1Mbit"],
 }  # fmt: skip
-# What a service cannot be hit by, and those of test_services.py.
-ELSEWHERE = {"container-kill", "service-stop", "service-restart"}
+# What a service cannot be hit by, and those of test_services.py, test_clock.py and test_power.py.
+ELSEWHERE = {"container-kill", "service-stop", "service-restart", "clock-skew", "host-reboot", "host-power-off"}
 
 
 def test_none_is_left_out(installed):

@@ -216,6 +216,30 @@ def test_a_restart_takes_as_long_as_its_session_at_most(agent, make_unit, durati
     wait_until(lambda: is_active("slow"), what="systemd is done")
 
 
+def test_it_is_started_however_often_it_was_of_late(agent, make_unit):
+    often = make_unit(
+        "often.service", "[Unit]\nStartLimitIntervalSec=600\nStartLimitBurst=2\n[Service]\nExecStart=/bin/sleep infinity\n")
+    for _ in range(4):
+        assert outcomes(agent.operator.end(begin(agent.operator, often))) == ["restored"]
+    assert is_active("often")
+
+
+@pytest.mark.parametrize("fault", ["service-stop", "service-restart", "process-signal", "container-pause", "cpu-throttle"])
+@pytest.mark.parametrize(
+    "setting", ["SuccessAction=reboot", "FailureAction=poweroff-force", "StartLimitAction=reboot", "OnFailure=reboot.target"])
+def test_a_service_that_takes_the_host_down_with_it_is_no_target(agent, make_unit, fault, setting):
+    """Where nobody may reboot the host, nothing else is a way to that."""
+    target = make_unit("dire.service", f"[Unit]\n{setting}\n[Service]\nExecStart=/bin/sleep infinity\n")
+    words = ["percent=50"] if fault == "cpu-throttle" else ["signal=CONT"] if fault == "process-signal" else []
+    try:
+        done = agent.operator.inject(fault, *words, target=target, check=False)
+        assert done.returncode and "may take the host down" in done.stderr, done.stderr
+    finally:
+        # Before it is stopped.
+        (UNITS / "dire.service").write_text("[Service]\nExecStart=/bin/sleep infinity\n")
+        systemctl("daemon-reload")
+
+
 def test_a_restart_that_fails_says_why(agent, drill):
     OBSTACLE.touch()
     opened = agent.operator.inject("service-restart", target=drill)

@@ -2,6 +2,7 @@
 
 import pytest
 from host_kit import *
+from services import PostgreSQL
 
 ADDRESS, PEER = "10.77.0.1", "10.77.0.2"
 PORT = 8077
@@ -124,7 +125,33 @@ def test_without_an_agent_it_ends_at_its_deadline(agent):
         wait_until(lambda: sh("squall", "doctor", check=False).returncode == 0, what="doctor is content")
 
 
-@pytest.mark.parametrize("target", [lambda: NGINX, database], ids=["nginx", "postgresql"])
+def test_a_network_that_other_units_are_in_is_not_its_own(agent):
+    drop_in = Path("/etc/systemd/system/nginx.service.d/shared.conf")
+    sh("ip", "netns", "add", "shared")
+    sh("systemd-run", "--unit", "beside", "--property", "NetworkNamespacePath=/run/netns/shared", "sleep", "1000")
+    drop_in.parent.mkdir(exist_ok=True)
+    drop_in.write_text("[Service]\nNetworkNamespacePath=/run/netns/shared\n")
+    try:
+        systemctl("daemon-reload")
+        systemctl("restart", "nginx")
+        for fault, *parameters in (("network-partition",), ("network-stress", f"sink={PEER}:9")):
+            done = agent.inject(fault, *parameters, target=NGINX, check=False)
+            assert done.returncode and "shared with cgroup /system.slice/beside.service" in done.stderr, done.stderr
+        # Alone in it, it is asked for a way out of there.
+        systemctl("stop", "beside")
+        done = agent.inject("network-partition", target=NGINX, check=False)
+        assert done.returncode and "no interface but loopback is up" in done.stderr, done.stderr
+    finally:
+        drop_in.unlink()
+        drop_in.parent.rmdir()
+        systemctl("stop", "beside", check=False)
+        systemctl("daemon-reload")
+        systemctl("restart", "nginx")
+        sh("ip", "netns", "del", "shared")
+    wait_until(lambda: ask() is not None, what="it answers")
+
+
+@pytest.mark.parametrize("target", [lambda: NGINX, lambda: PostgreSQL().target], ids=["nginx", "postgresql"])
 @pytest.mark.parametrize(
     "fault, parameters",
     [

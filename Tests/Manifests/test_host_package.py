@@ -9,11 +9,11 @@ from conftest import ROOT
 PACKAGE = ROOT / "scripts/package"
 
 
-def test_the_service_has_the_capabilities_of_the_container():
+def test_the_service_has_the_capabilities_of_the_container_and_the_clock():
     lines = (ROOT / "daemonset/capabilities").read_text().splitlines()
     expected = {f"CAP_{line.split()[0]}" for line in lines if line.strip() and not line.startswith("#")}
     (given,) = re.findall(r"^CapabilityBoundingSet=(.*)$", (PACKAGE / "squalld.service").read_text(), re.M)
-    assert set(given.split()) == expected
+    assert set(given.split()) == expected | {"CAP_SYS_TIME"}
 
 
 def test_its_policy_allows_nobody_anything(programs):

@@ -36,8 +36,11 @@ package final class TemporaryCgroup: Sendable {
     }
 
     /// Where an interface file is, in whichever hierarchy has it.
-    package func file(_ name: String) -> String? {
-        directories.map { "\($0)/\(name)" }.first { access($0, F_OK) == 0 }
+    package func file(_ name: String) -> String? { files(name).first }
+
+    /// In each hierarchy that has it.
+    package func files(_ name: String) -> [String] {
+        directories.map { "\($0)/\(name)" }.filter { access($0, F_OK) == 0 }
     }
 
     /// Or thaws.

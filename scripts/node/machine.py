@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 KERNEL_OPTIONS = "console=hvc0 panic=-1 mitigations=off quiet nokaslr tsc=reliable random.trust_cpu=on".split()
@@ -277,6 +278,21 @@ class Machine:
         if answer.strip():
             raise MachineError(f"cannot forward port {host_port}: {answer.strip()}")
 
+    def switch_on_again(self):
+        """Whenever it has switched itself off, until it ends."""
+
+        def watch():
+            try:
+                while True:
+                    time.sleep(1)
+                    if self.monitor("query-status")["status"] == "shutdown":
+                        self.monitor("system_reset")
+                        self.monitor("cont")
+            except (MachineError, OSError):
+                pass  # QEMU has ended.
+
+        threading.Thread(target=watch, daemon=True).start()
+
     def power_off(self):
         """Ends QEMU, which writes out what it holds of a writable disk."""
         self.monitor("quit")
@@ -335,7 +351,7 @@ class Machine:
                 *("-machine", "q35", "-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max", "-smp", "2"),
                 *("-m", str(MEMORY_MIB), "-object", memory, "-numa", "node,memdev=memory"),
                 *("-nodefaults", "-no-user-config", "-display", "none"),
-                *(() if self.reboots else ("-no-reboot",)),
+                *(("-action", "shutdown=pause") if self.reboots else ("-no-reboot",)),
                 *("-kernel", f"{kernel}/vmlinux", "-initrd", f"{kernel}/initramfs"),
                 *("-append", " ".join([*KERNEL_OPTIONS, *options])),
                 *("-device", "virtio-serial-pci,id=serial,max_ports=2"),

@@ -13,7 +13,7 @@ package enum AgentEndpoint: Hashable, Sendable, CustomStringConvertible {
     package var description: String {
         switch self {
         case .socket(let path): path
-        case .tls(let host, let port, _): host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+        case .tls(let host, let port, _): "\(InternetAddress.bracketed(host)):\(port)"
         }
     }
 }

@@ -1,5 +1,5 @@
 internal import AgentAPI
-internal import ContainerRuntimes
+package import ContainerRuntimes
 package import NIOCore
 internal import NIOPosix
 
@@ -11,14 +11,16 @@ package enum QuestionServer {
     ///
     /// - Parameters:
     ///   - listeningSocket: Bound and listening; taken over.
-    ///   - runtimeSockets: Empty for the usual ones.
+    ///   - whenShutOut: Called when this user may not connect to one of Docker's sockets.
     ///   - whenListening: Called once, when questions are about to be answered or cannot be.
     package static func run(
-        listeningSocket: Int32, runtimeSockets: [String], log: @escaping @Sendable (String) -> Void,
+        listeningSocket: Int32, places: [RuntimePlace], hidden: HiddenSockets,
+        log: @escaping @Sendable (String) -> Void, whenShutOut: @escaping @Sendable () -> Void,
         whenListening: @escaping @Sendable (Result<Void, any Error>) -> Void
     ) {
         MultiThreadedEventLoopGroup.withCurrentThreadAsEventLoop { loop in
-            let runtimes = RuntimeDirectory(sockets: runtimeSockets, on: loop, log: log)
+            let runtimes = RuntimeDirectory(
+                places, hidden: hidden, on: loop, log: log, whenShutOut: whenShutOut)
             serve(runtimes, listeningSocket: listeningSocket, on: loop)
                 .whenComplete { result in whenListening(result.map { _ in }) }
         }

@@ -5,7 +5,6 @@ internal import NIOCore
 internal import SwiftProtobuf
 
 extension RuntimeSocket {
-    /// The running container with exactly this identifier.
     func container(_ id: String, before deadline: NIODeadline) async throws(RuntimeFailure) -> RuntimeContainer {
         let response = try await status(of: id, isVerbose: true, before: deadline)
         let status = response.status
@@ -20,11 +19,13 @@ extension RuntimeSocket {
             sandbox: try await sandbox(sandboxID, before: deadline))
     }
 
-    /// Stops the running container with exactly this identifier.
-    ///
-    /// - Parameter asking: The deadline of what is asked before it is told anything.
-    /// - Returns: Its exit status, where the runtime tells.
-    /// - Throws: `unconfirmed` when it may have been stopped all the same; anything else when it was told nothing.
+    /// All that it has are pods'.
+    func container(
+        named name: ContainerName, before deadline: NIODeadline
+    ) async throws(RuntimeFailure) -> RuntimeContainer {
+        throw .notFound
+    }
+
     func stop(
         _ id: String, graceSeconds: Int64, asking: NIODeadline, before deadline: NIODeadline
     ) async throws(RuntimeFailure) -> Int32? {
@@ -62,7 +63,6 @@ extension RuntimeSocket {
         return response
     }
 
-    /// Every pod, with its containers that run.
     func pods(before deadline: NIODeadline) async throws(RuntimeFailure) -> [RuntimePod] {
         let running = Runtime_V1_ListContainersRequest.with { $0.filter.state.state = .containerRunning }
         let containers = Dictionary(
@@ -72,7 +72,6 @@ extension RuntimeSocket {
         }
     }
 
-    /// The pods that are ready and match, with all of their containers.
     func pods(
         matching selector: PodSelector, before deadline: NIODeadline
     ) async throws(RuntimeFailure) -> [RuntimePod] {
@@ -115,7 +114,6 @@ extension RuntimeSocket {
         ).containers
     }
 
-    /// The name and version of the runtime.
     func version(before deadline: NIODeadline) async throws(RuntimeFailure) -> RuntimeStatus.Availability {
         let response = try await call(
             "Version", Runtime_V1_VersionRequest(), returning: Runtime_V1_VersionResponse.self, before: deadline)
@@ -130,6 +128,9 @@ extension RuntimeSocket {
         let response = try await call(
             "PodSandboxStatus", request, returning: Runtime_V1_PodSandboxStatusResponse.self, before: deadline)
         let status = response.status
+        guard !status.metadata.namespace.isEmpty else {
+            throw .refused(reason: "no namespace in the status of pod \(id)")
+        }
         let processID = try VerboseInfo(response.info).pid ?? 0
         return RuntimeSandbox(
             id: id, processID: processID > 0 ? processID : nil, podName: status.metadata.name,

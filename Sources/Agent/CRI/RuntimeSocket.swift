@@ -3,14 +3,13 @@ internal import LinuxSystem
 internal import NIOCore
 internal import SwiftProtobuf
 
-/// A container runtime behind its socket. It connects when there is something to ask, and again after the
+/// A container runtime that speaks CRI. It connects when there is something to ask, and again after the
 /// runtime has been restarted.
-actor RuntimeSocket {
+actor RuntimeSocket: ContainerRuntime {
     nonisolated let path: String
     private let loop: any EventLoop
-    private let log: @Sendable (String) -> Void
     private var connection = Connection.none
-    private var wasReachable = true
+    private var reachability: Reachability
 
     private enum Connection {
         case none
@@ -21,7 +20,7 @@ actor RuntimeSocket {
     init(path: String, on loop: any EventLoop, log: @escaping @Sendable (String) -> Void) {
         self.path = path
         self.loop = loop
-        self.log = log
+        reachability = Reachability(of: path, log: log)
     }
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { loop.executor.asUnownedSerialExecutor() }
@@ -31,14 +30,10 @@ actor RuntimeSocket {
     ) async throws(RuntimeFailure) -> Response {
         do throws(CallFailure) {
             let response: Response = try await exchange(method, request, before: deadline)
-            note(reachable: true)
+            reachability.note(nil)
             return response
         } catch {
-            switch error {
-            case .unreachable(let reason): note(reachable: false, because: reason)
-            case .status, .malformed: note(reachable: true)
-            case .withdrawn: break
-            }
+            reachability.note(error)
             throw error.runtimeFailure
         }
     }
@@ -95,11 +90,5 @@ actor RuntimeSocket {
     /// Others may have waited for the same connection, and one of them may already have begun another.
     private func settle(_ opening: EventLoopFuture<HTTP2Connection>, as outcome: Connection) {
         if case .opening(let current) = connection, current == opening { connection = outcome }
-    }
-
-    private func note(reachable: Bool, because reason: String = "") {
-        if reachable == wasReachable { return }
-        wasReachable = reachable
-        log(reachable ? "container runtime at \(path) answers again" : "container runtime at \(path): \(reason)")
     }
 }

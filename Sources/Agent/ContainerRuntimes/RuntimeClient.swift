@@ -18,11 +18,20 @@ package struct RuntimeClient: Sendable {
         self.patience = patience
     }
 
-    /// The running container with exactly this identifier.
+    /// The running container with exactly this identifier; of one that is no pod's its beginning is enough.
     package func container(_ id: String) throws(RuntimeFailure) -> RuntimeContainer {
-        guard case .container(let container) = try ask(.container(id)), container.id == id else {
-            throw .refused(reason: "the answer is not about container \(id)")
-        }
+        guard case .container(let container) = try ask(.container(id)),
+            container.sandbox == nil
+                ? ContainerName.isWholeIdentifier(container.id) && container.id.hasPrefix(id) : container.id == id
+        else { throw .refused(reason: "the answer is not about container \(id)") }
+        return container
+    }
+
+    /// The running container that is no pod's and is called so.
+    package func container(named name: ContainerName) throws(RuntimeFailure) -> RuntimeContainer {
+        guard case .container(let container) = try ask(.named(name)), container.sandbox == nil,
+            container.name == "\(name)", ContainerName.isWholeIdentifier(container.id)
+        else { throw .refused(reason: "the answer is not about container \(name)") }
         return container
     }
 
@@ -66,7 +75,7 @@ package struct RuntimeClient: Sendable {
             switch error {
             // What the runtimes process has said itself is thrown below.
             case .unreachable(let reason), .refused(let reason): throw .unconfirmed(reason: reason)
-            case .notFound, .notRunning, .unconfirmed: throw error
+            case .notFound, .notRunning, .ambiguous, .unserved, .unconfirmed: throw error
             }
         }
         switch answer {

@@ -4,18 +4,20 @@ package import ChaosModel
 /// then ask again or compare what the kernel says, before anything is done to it.
 package struct RuntimeContainer: Hashable, Sendable {
     package let id: String
-    /// The name within its pod.
+    /// The name within its pod; of one that is no pod's, its name on this node.
     package let name: String
     /// The container's first process, in the runtime's process namespace: the host's.
     package let processID: Int32
     /// As the runtime says it: a path, or `slice:prefix:name` where systemd places the container.
     package let cgroupsPath: String?
-    /// Nanoseconds since 1970.
-    package let createdAt: Int64
-    package let sandbox: RuntimeSandbox
+    /// Nanoseconds since 1970; nil where the runtime tells it in words.
+    package let createdAt: Int64?
+    /// Nil for a container that is no pod's.
+    package let sandbox: RuntimeSandbox?
 
     package init(
-        id: String, name: String, processID: Int32, cgroupsPath: String?, createdAt: Int64, sandbox: RuntimeSandbox
+        id: String, name: String, processID: Int32, cgroupsPath: String?, createdAt: Int64?,
+        sandbox: RuntimeSandbox?
     ) {
         self.id = id
         self.name = name
@@ -61,8 +63,8 @@ extension RuntimeContainer {
             ("name", .string(name)),
             ("pid", .integer(Int64(processID))),
             ("cgroupsPath", cgroupsPath.map(JSON.string)),
-            ("createdAt", .integer(createdAt)),
-            ("sandbox", sandbox.json),
+            ("createdAt", createdAt.map(JSON.integer)),
+            ("sandbox", sandbox?.json),
         ])
     }
 
@@ -70,12 +72,13 @@ extension RuntimeContainer {
     package init?(_ json: JSON) {
         guard let id = json.name("id"), let name = json.name("name"),
             let processID = json["pid"]?.integerValue.flatMap({ Int32(exactly: $0) }), processID > 0,
-            let createdAt = json["createdAt"]?.integerValue,
-            let sandbox = json["sandbox"].flatMap({ RuntimeSandbox($0) })
+            (json["createdAt"] == nil) == (json["createdAt"]?.integerValue == nil)
         else { return nil }
+        let sandbox = json["sandbox"].flatMap { RuntimeSandbox($0) }
+        guard (json["sandbox"] == nil) == (sandbox == nil) else { return nil }
         self.init(
             id: id, name: name, processID: processID, cgroupsPath: json["cgroupsPath"]?.stringValue,
-            createdAt: createdAt, sandbox: sandbox)
+            createdAt: json["createdAt"]?.integerValue, sandbox: sandbox)
     }
 }
 

@@ -4,7 +4,11 @@ package import ChaosModel
 /// What the engine asks the runtimes process: the payload of a `question` frame, as `{"ask": "list"}`.
 package enum RuntimeQuestion: Hashable, Sendable {
     /// The running container with exactly this identifier.
+    ///
+    /// Of one that is no pod's its beginning is enough, as its runtime shows it.
     case container(String)
+    /// The running container that is no pod's and is called so.
+    case named(ContainerName)
     /// Every pod, with its containers that run.
     case list
     /// The pods that are ready and match; of a single one also all of its containers.
@@ -21,7 +25,7 @@ package enum RuntimeQuestion: Hashable, Sendable {
     /// How long it may take beyond the time that any other may.
     package var extraPatience: Duration {
         switch self {
-        case .container, .list, .find, .status: .zero
+        case .container, .named, .list, .find, .status: .zero
         // A killed container's processes have to end, and its runtime to notice.
         case .stop(_, let graceSeconds): .seconds(graceSeconds + 10)
         }
@@ -32,6 +36,9 @@ package enum RuntimeQuestion: Hashable, Sendable {
         guard let json = try? JSON(parsing: payload, maximumDepth: 4) else { return nil }
         switch (json["ask"]?.stringValue, json["id"]?.stringValue, json.members?.count) {
         case ("container", let id?, 2): self = .container(id)
+        case ("container", nil, 2):
+            guard let name = json["name"]?.stringValue.flatMap(ContainerName.init) else { return nil }
+            self = .named(name)
         case ("list", nil, 1): self = .list
         case ("status", nil, 1): self = .status
         case ("find", nil, 2):
@@ -50,6 +57,7 @@ package enum RuntimeQuestion: Hashable, Sendable {
         let json: JSON =
             switch self {
             case .container(let id): ["ask": "container", "id": .string(id)]
+            case .named(let name): ["ask": "container", "name": .string("\(name)")]
             case .list: ["ask": "list"]
             case .find(let pod): ["ask": "find", "pod": pod.json]
             case .status: ["ask": "status"]
@@ -76,7 +84,7 @@ package enum RuntimeAnswer: Hashable, Sendable {
             guard let container = RuntimeContainer(member.value) else { return nil }
             self = .container(container)
         case "pods":
-            guard let pods = Self.values(of: member.value, as: { RuntimePod($0) }) else { return nil }
+            guard let pods = RuntimePod.list(member.value) else { return nil }
             self = .list(pods)
         case "runtimes":
             guard let statuses = Self.values(of: member.value, as: { RuntimeStatus($0) }) else { return nil }

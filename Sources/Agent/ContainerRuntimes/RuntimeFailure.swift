@@ -9,6 +9,10 @@ package enum RuntimeFailure: Error, Hashable, Sendable {
     case unreachable(reason: String)
     /// What was answered makes no sense, or the runtime refused the call.
     case refused(reason: String)
+    /// Several runtimes of the node know a container that is named so.
+    case ambiguous
+    /// What listens there has no containers to tell of, as containerd where its CRI is turned off; or nobody listens.
+    case unserved(reason: String)
     /// The runtime was told to stop the container, and nobody knows whether it has.
     case unconfirmed(reason: String)
 }
@@ -25,6 +29,8 @@ extension RuntimeFailure: CustomStringConvertible {
         case .notRunning(let state): "the container is not running: \(state.rawValue)"
         case .unreachable(let reason): "the container runtime cannot be asked: \(reason)"
         case .refused(let reason): "the container runtime gave no usable answer: \(reason)"
+        case .ambiguous: "containers of several runtimes are named so"
+        case .unserved(let reason): "no container runtime is served: \(reason)"
         case .unconfirmed(let reason):
             "the container runtime was told to stop the container, and has not said that it did: \(reason)"
         }
@@ -37,7 +43,8 @@ extension RuntimeFailure {
         switch self {
         case .notFound: Problem(.targetNotFound, description)
         case .notRunning: Problem(.targetGone, description)
-        case .unreachable, .refused, .unconfirmed: Problem(.runtimeUnavailable, description)
+        case .ambiguous: Problem(.targetAmbiguous, description, hint: "name it by its whole identifier")
+        case .unreachable, .refused, .unserved, .unconfirmed: Problem(.runtimeUnavailable, description)
         }
     }
 
@@ -47,6 +54,8 @@ extension RuntimeFailure {
         case .notRunning(let state): ["kind": "notRunning", "state": .string(state.rawValue)]
         case .unreachable(let reason): ["kind": "unreachable", "reason": .string(reason)]
         case .refused(let reason): ["kind": "refused", "reason": .string(reason)]
+        case .ambiguous: ["kind": "ambiguous"]
+        case .unserved(let reason): ["kind": "unserved", "reason": .string(reason)]
         case .unconfirmed(let reason): ["kind": "unconfirmed", "reason": .string(reason)]
         }
     }
@@ -58,6 +67,8 @@ extension RuntimeFailure {
         case ("notRunning", let state?, nil): self = .notRunning(state)
         case ("unreachable", nil, let reason?): self = .unreachable(reason: reason)
         case ("refused", nil, let reason?): self = .refused(reason: reason)
+        case ("ambiguous", nil, nil): self = .ambiguous
+        case ("unserved", nil, let reason?): self = .unserved(reason: reason)
         case ("unconfirmed", nil, let reason?): self = .unconfirmed(reason: reason)
         default: return nil
         }

@@ -7,6 +7,8 @@ package struct RuntimeStatus: Hashable, Sendable {
         /// There is no socket.
         case absent
         case unreachable(reason: String)
+        /// The same, where nobody named it and another runtime answers: the node is none the worse for it.
+        case dispensable(reason: String)
     }
 
     package let socket: String
@@ -25,6 +27,8 @@ extension RuntimeStatus {
             ["socket": .string(socket), "runtime": .string(runtime), "version": .string(version)]
         case .absent: ["socket": .string(socket)]
         case .unreachable(let reason): ["socket": .string(socket), "unreachable": .string(reason)]
+        case .dispensable(let reason):
+            ["socket": .string(socket), "unreachable": .string(reason), "needed": false]
         }
     }
 
@@ -35,7 +39,8 @@ extension RuntimeStatus {
         if let runtime = json["runtime"]?.stringValue, let version = json["version"]?.stringValue {
             availability = .available(runtime: runtime, version: version)
         } else if let reason = json["unreachable"]?.stringValue {
-            availability = .unreachable(reason: reason)
+            availability =
+                json["needed"] == .boolean(false) ? .dispensable(reason: reason) : .unreachable(reason: reason)
         } else {
             availability = .absent
         }

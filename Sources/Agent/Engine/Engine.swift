@@ -65,8 +65,9 @@ package final class Engine: Sendable {
         let foundation = try await takeBack(configuration)
         let (runner, scheduler) = (foundation.runner, foundation.scheduler)
         await runner.use(stopper: RuntimeContainerStopper(client: foundation.runtimes))
+        await runner.use(stateDirectory: configuration.stateDirectory)
         let features = await prepareFeatures(configuration, on: foundation)
-        let unworkable = FeatureReport.unworkable(features, without: configuration.givenUp)
+        let unworkable = try FeatureReport.unworkable(features, without: configuration.givenUp)
         await scheduler.refuse(unworkable)
         let gate = RequestGate(
             keys: KeyDirectory(watching: configuration.tenantsDirectory),
@@ -110,6 +111,8 @@ package final class Engine: Sendable {
         let cgroups = try CgroupTree()
         let thread = try NamespaceThread()
         let (journal, scan) = try Journal.open(in: configuration.stateDirectory)
+        // What is written down from here on has the right time.
+        StepRunner.trustClock(before: scan.live.filter { $0.bootID == bootID }.flatMap(\.intents))
         let runner = StepRunner(thread: thread, spawner: try NamespaceThread(), cgroups: cgroups)
         let runtimes = RuntimeClient(path: configuration.runtimesSocket)
         let resolver = try TargetResolver(
@@ -193,7 +196,9 @@ package final class Engine: Sendable {
         let runner = foundation.runner
         var features = [FeatureReport.unifiedCgroups(foundation.cgroups)]
         do {
-            await runner.use(endpoints: try NodeEndpoints(configuration.excluded, on: foundation.thread))
+            await runner.use(
+                endpoints: try NodeEndpoints(
+                    configuration.excluded, sparing: configuration.sparedPorts, on: foundation.thread))
             features += await prepareTraffic(configuration, on: foundation)
         } catch {
             features.append(

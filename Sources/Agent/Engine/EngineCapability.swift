@@ -12,6 +12,8 @@ package struct EngineCapability: Sendable {
     package let reason: String
     /// The faults that need it; nil for what every fault needs, if only to be taken back.
     package let faults: [any Fault.Type]?
+    /// An agent that is not given it lacks nothing but these faults: agents in containers are not.
+    package let isOptional: Bool
 
     package static let all: [EngineCapability] = [
         .init(.sysAdmin, "enter network, mount and cgroup namespaces of other processes"),
@@ -28,13 +30,18 @@ package struct EngineCapability: Sendable {
         .init(.setGID, "the same, for groups", workers),
         .init(.netAdmin, "change queueing disciplines, filters and links", { $0.needs.contains(.trafficShaping) }),
         .init(.fileOwner, "remove our file from a sticky directory of a target in a user namespace", { $0.makesFiles }),
+        .init(
+            .sysTime, "step the wall clock; an agent on a host is given it, one in a container is not",
+            isOptional: true, { $0 == ClockSkew.self }),
     ]
 
     private init(
-        _ capability: CapabilitySet, _ reason: String, _ isNeeded: ((any Fault.Type) -> Bool)? = nil
+        _ capability: CapabilitySet, _ reason: String, isOptional: Bool = false,
+        _ isNeeded: ((any Fault.Type) -> Bool)? = nil
     ) {
         self.capability = capability
         self.reason = reason
+        self.isOptional = isOptional
         faults = isNeeded.map { isNeeded in FaultCatalogue.all.filter { isNeeded($0) } }
     }
 
@@ -49,13 +56,15 @@ package struct EngineCapability: Sendable {
     }
 
     package static var everything: CapabilitySet { CapabilitySet(all.map(\.capability)) }
+    /// What an agent may do without.
+    package static var optional: CapabilitySet { CapabilitySet(all.filter(\.isOptional).map(\.capability)) }
 
     /// What the keeper itself needs, and the container is to be given therefore, whatever the engine gives up.
     package static let keepers: CapabilitySet = [.sysAdmin, .setPCap, .setUID, .setGID]
 
     /// What an engine needs that does nothing but what a policy allows somebody.
     package static func needed(by policy: Policy) -> CapabilitySet {
-        let isAllowed = { (fault: any Fault.Type) in policy.tenants.values.contains { $0.allows(fault.kind) } }
+        let isAllowed = { (fault: any Fault.Type) in policy.allows(fault.kind, isOfHost: fault.reach == .host) }
         return CapabilitySet(all.filter { $0.faults?.contains(where: isAllowed) ?? true }.map(\.capability))
     }
 
@@ -70,7 +79,8 @@ package struct EngineCapability: Sendable {
         let file = PolicyFile(watching: configuration.policyFile, faults: FaultCatalogue.parameters)
         guard file.hash != nil else { return [] }
         let needed = needed(by: file.policy)
-        guard needed != everything else { return [] }
+        let unneeded = everything.subtracting(needed)
+        guard !unneeded.isEmpty else { return [] }
         do throws(JournalError) {
             guard try Journal.read(in: configuration.stateDirectory, each: { _ in }).live.isEmpty else { return [] }
         } catch .system(let error) where error.errno == .noEntry {
@@ -79,7 +89,8 @@ package struct EngineCapability: Sendable {
             // The engine tells of it.
             return []
         }
+        let withheld = try optional.missing()
         try needed.keepOnlyThese()
-        return everything.subtracting(needed)
+        return unneeded.subtracting(withheld)
     }
 }

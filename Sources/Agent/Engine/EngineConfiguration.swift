@@ -23,6 +23,8 @@ package struct EngineConfiguration: Sendable {
     package var gatewayUser: UInt32 = 65532
     /// Who is never hit by a fault on the network, beside those whom every node has.
     package var excluded: [ExcludedEndpoint] = []
+    /// Of the host, by which it and the agent are reached: never hit with the whole host.
+    package var sparedPorts = [SparedPort.ssh]
     /// What the audit log may have, in bytes.
     package var auditBytes = AuditLog.standardBytes
     package var limits = Scheduler.Limits()

@@ -17,10 +17,18 @@ struct FeatureReport: Sendable {
     var givenUp: CapabilitySet = []
 
     /// The faults that do not work, by their kinds, each with the reason.
-    static func unworkable(_ reports: [FeatureReport], without givenUp: CapabilitySet) -> [String: String] {
+    static func unworkable(
+        _ reports: [FeatureReport], without givenUp: CapabilitySet
+    ) throws(SystemCallError) -> [String: String] {
+        let withheld = try EngineCapability.optional.missing().subtracting(givenUp)
         var unworkable: [String: String] = [:]
         for fault in FaultCatalogue.all {
-            let lost = EngineCapability.needed(by: fault).intersection(givenUp)
+            let needed = EngineCapability.needed(by: fault)
+            guard needed.isDisjoint(with: withheld) else {
+                unworkable[fault.kind] = "the agent was not given \(needed.intersection(withheld))"
+                continue
+            }
+            let lost = needed.intersection(givenUp)
             let broken = reports.first { (fault.needs + [.deadMansProcess]).contains($0.feature) && $0.reason != nil }
             unworkable[fault.kind] =
                 lost.isEmpty

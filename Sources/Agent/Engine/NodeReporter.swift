@@ -105,6 +105,7 @@ actor NodeReporter {
         if runtimesAsked == nil { Task { await runtimeStatuses() } }
         // Nor is what was found long ago, when nobody has asked since.
         let told = runtimesTold.flatMap { BootInstant.now - $0.at < .seconds(60) ? $0.statuses : nil }
+        // One that nobody named and nobody misses is told of, and keeps no node from being ready.
         for status in told ?? [] {
             guard case .unreachable(let reason) = status.availability else { continue }
             reasons.append("the container runtime at \(status.socket) is not to be reached: \(reason)")

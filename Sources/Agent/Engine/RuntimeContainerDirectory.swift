@@ -24,6 +24,14 @@ final class RuntimeContainerDirectory: ContainerDirectory {
         return RunningContainer(container)
     }
 
+    func container(named name: ContainerName) throws(Problem) -> RunningContainer {
+        do {
+            return RunningContainer(try client.container(named: name))
+        } catch {
+            throw error.problem
+        }
+    }
+
     func container(of pod: PodSelector) throws(Problem) -> RunningContainer {
         let pods = try pods(matching: pod, field: "target.pod")
         guard pods.count == 1 else {
@@ -123,19 +131,26 @@ final class RuntimeContainerDirectory: ContainerDirectory {
 
     func successor(of container: TargetFacts.Container) throws(Problem) -> Successor<RunningContainer> {
         // Nothing tells a pod without one from others.
-        if container.podUID.isEmpty { return .notYet }
+        if container.podUID.isEmpty, !container.isStandalone { return .notYet }
         do throws(RuntimeFailure) {
             // A new pod with the old one's name is another one.
             let pods = try pods().filter { $0.uid == container.podUID }
-            if pods.isEmpty { return .never }
+            guard !pods.isEmpty else {
+                // A daemon that tells of no container tells that, too; only one that does not answer is left out.
+                if container.isStandalone {
+                    throw .unreachable(reason: "neither Docker nor Podman tells of its containers")
+                }
+                return .never
+            }
             let candidates = pods.flatMap(\.containers).filter {
-                $0.id != container.id && $0.name == container.name
+                ($0.id != container.id || container.isStandalone) && $0.name == container.name
                     && TargetSelector.containerIdentifier($0.id) == $0.id
             }
             // One at most is running, or two for a moment.
             for candidate in candidates.prefix(4) {
                 do throws(RuntimeFailure) {
-                    return .found(RunningContainer(try client.container(candidate.id)))
+                    let found = try client.container(candidate.id)
+                    if (found.sandbox == nil) == container.isStandalone { return .found(RunningContainer(found)) }
                 } catch {
                     // It ended since it was listed.
                     if error == .notFound { continue }
@@ -143,6 +158,7 @@ final class RuntimeContainerDirectory: ContainerDirectory {
                     throw error
                 }
             }
+            // A container that was removed may be made anew.
             return .notYet
         } catch {
             throw error.problem
@@ -167,10 +183,14 @@ final class RuntimeContainerDirectory: ContainerDirectory {
 
 extension RunningContainer {
     fileprivate init(_ container: RuntimeContainer) {
-        self.init(
-            facts: TargetFacts.Container(
-                id: container.id, name: container.name, pod: container.sandbox.podName,
-                namespace: container.sandbox.podNamespace, podUID: container.sandbox.podUID),
-            processID: container.processID, annotations: container.sandbox.annotations)
+        let facts: TargetFacts.Container
+        if let pod = container.sandbox {
+            facts = TargetFacts.Container(
+                id: container.id, name: container.name, pod: pod.podName, namespace: pod.podNamespace,
+                podUID: pod.podUID)
+        } else {
+            facts = TargetFacts.Container(id: container.id, standaloneNamed: container.name)
+        }
+        self.init(facts: facts, processID: container.processID, annotations: container.sandbox?.annotations ?? [:])
     }
 }

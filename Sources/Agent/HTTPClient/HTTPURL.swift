@@ -1,3 +1,5 @@
+import LinuxSystem
+
 /// An address of HTTP, as `https://shop.example:8443/cart?id=1`.
 package struct HTTPURL: Hashable, Sendable, CustomStringConvertible {
     package let isSecure: Bool
@@ -57,7 +59,7 @@ package struct HTTPURL: Hashable, Sendable, CustomStringConvertible {
 
     /// As the `Host` header has it.
     package var authority: String {
-        let name = host.contains(":") ? "[\(host)]" : host
+        let name = InternetAddress.bracketed(host)
         return port == (isSecure ? 443 : 80) ? name : "\(name):\(port)"
     }
 

@@ -13,13 +13,12 @@ package enum PeerAddress {
     package static func all(of host: String, port: UInt16, until deadline: BootInstant) throws(HTTPError)
         -> [InternetAddress]
     {
-        let literal = host.contains(":") ? "[\(host)]" : host
-        if let address = InternetAddress(text: "\(literal):\(port)") { return [address] }
+        if let address = InternetAddress(text: "\(InternetAddress.bracketed(host)):\(port)") { return [address] }
         var texts = HostsFile((try? TextFile.read("/etc/hosts", atMost: longestFile)) ?? "").addresses(of: host)
         if texts.isEmpty, host == "localhost" || host.hasSuffix(".localhost") { texts = ["127.0.0.1", "::1"] }
         if texts.isEmpty { texts = try asked(host, until: deadline) }
         let addresses = texts.compactMap {
-            InternetAddress(text: $0.contains(":") ? "[\($0)]:\(port)" : "\($0):\(port)")
+            InternetAddress(text: "\(InternetAddress.bracketed($0)):\(port)")
         }
         guard !addresses.isEmpty else { throw HTTPError(reason: "\(host) has no address") }
         // IPv4 first: a host without IPv6 has addresses of it all the same.
@@ -30,8 +29,7 @@ package enum PeerAddress {
         let configuration = ResolverConfiguration((try? TextFile.read("/etc/resolv.conf", atMost: longestFile)) ?? "")
         var sockets: [Held] = []
         for server in configuration.nameServers {
-            let text = server.contains(":") ? "[\(server)]:\(port)" : "\(server):\(port)"
-            guard let address = InternetAddress(text: text) else { continue }
+            guard let address = InternetAddress(text: "\(InternetAddress.bracketed(server)):\(port)") else { continue }
             if let socket = try? Held(OwnedDescriptor.connected(to: address, over: .udp)) { sockets.append(socket) }
         }
         return try withExtendedLifetime(sockets) { () throws(HTTPError) in

@@ -8,6 +8,9 @@ import Processes
 ///
 /// One thread, no Dispatch: children die with the thread that made them, and this one never ends before the process.
 package final class Keeper {
+    /// How the runtimes process says that its user is not let in.
+    private static let shutOut: Int32 = 77
+
     private let configuration: KeeperConfiguration
     private var children: [Child]
     private let lock: OwnedDescriptor
@@ -22,6 +25,20 @@ package final class Keeper {
     private var isStopping = false
     /// The engine has taken everything back and ended.
     private var engineIsDone = false
+    private var dockerAccess = DockerAccess.ownUser
+
+    /// How the runtimes process is started, for the sockets of Docker and Podman.
+    private enum DockerAccess {
+        /// As its own user, which says if it is not let in.
+        case ownUser
+        /// The same, where the keeper has looked: no socket is in a folder that this user does not enter.
+        case nothingHidden
+        /// A socket is there that lets nobody else in.
+        case root
+    }
+
+    /// After how long a socket is found that has come into a folder that only root enters.
+    private static let hiddenSocketPause = Duration.seconds(10)
 
     /// Takes the node's lock (waiting for an earlier agent to be done), then the sockets.
     ///
@@ -63,6 +80,7 @@ package final class Keeper {
     package func run() -> Int32 {
         ServiceManager.tell(.ready)
         while true {
+            lookForHiddenSocket()
             startWhatIsDue()
             if isStopping, children.allSatisfy({ $0.process == nil }) { return 0 }
             letGoOfProgramPages()
@@ -121,8 +139,14 @@ package final class Keeper {
                 executable: executable,
                 arguments: ["squall-runtimes", "--socket-fd", "3"]
                     + configuration.runtimeSockets.flatMap { ["--runtime-socket", $0] })
-            // Runtimes let root's group in; nothing else of root's is open to this user.
-            order.user = .init(user: configuration.gatewayUser + 1, group: 0)
+            var user = configuration.gatewayUser + 1
+            switch dockerAccess {
+            case .ownUser: break
+            case .nothingHidden: order.arguments.append("--nothing-hidden")
+            case .root: user = 0
+            }
+            // Runtimes let root's group in; nothing else of root's is open to this user. Root itself has no capability here.
+            order.user = .init(user: user, group: 0)
             order.descriptors = [.init(source: runtimesSocket.descriptor.rawValue, target: 3)]
         }
         order.arguments += ["--log-format", configuration.logFormat.rawValue]
@@ -132,15 +156,42 @@ package final class Keeper {
         return try spawn(order).id
     }
 
+    // MARK: The runtimes process' user
+
+    /// Only the keeper sees whether a socket is behind a folder that nobody else enters, as Podman's is: without one there
+    /// is nothing to be root for.
+    ///
+    /// The corresponding system call is `stat(2)`.
+    private var isDockerThere: Bool {
+        configuration.dockerSockets.contains { path in
+            var status = stat()
+            return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFSOCK
+        }
+    }
+
+    private func runtimesEnded(_ exit: ProcessExit) {
+        if exit == .exited(Self.shutOut) {
+            dockerAccess = isDockerThere ? .root : .nothingHidden
+        } else if dockerAccess == .root, !isDockerThere {
+            dockerAccess = .ownUser
+        }
+    }
+
+    /// The process is started anew, and then says whether it is let in.
+    private func lookForHiddenSocket() {
+        guard dockerAccess == .nothingHidden, !isStopping, isDockerThere else { return }
+        dockerAccess = .ownUser
+        if let process = children.first(where: { $0.role == .runtimes })?.process { kill(process, SIGTERM) }
+    }
+
     // MARK: Waiting
 
     private func waitForSignal() {
-        var timeout = timespec(tv_sec: 3600, tv_nsec: 0)
-        if let next = children.filter(isWanted).map(\.startAt).min() {
-            let nanoseconds = max(0, (next - .now).wholeNanoseconds)
-            timeout = timespec(
-                tv_sec: Int(nanoseconds / 1_000_000_000), tv_nsec: Int(nanoseconds % 1_000_000_000))
-        }
+        var pause = dockerAccess == .nothingHidden ? Self.hiddenSocketPause : .seconds(3600)
+        if let next = children.filter(isWanted).map(\.startAt).min() { pause = min(pause, max(.zero, next - .now)) }
+        let nanoseconds = pause.wholeNanoseconds
+        var timeout = timespec(
+            tv_sec: Int(nanoseconds / 1_000_000_000), tv_nsec: Int(nanoseconds % 1_000_000_000))
         switch sigtimedwait(&signals, nil, &timeout) {
         case SIGTERM, SIGINT: stop()
         default: reap()
@@ -158,6 +209,7 @@ package final class Keeper {
             guard let index = children.firstIndex(where: { $0.process == ended.id }) else { continue }
             let role = children[index].role
             children[index].ended()
+            if role == .runtimes { runtimesEnded(ended.exit) }
             if isStopping {
                 if role == .engine, ended.exit == .exited(0) { engineStopped() }
             } else {

@@ -13,6 +13,8 @@ package struct KeeperConfiguration: Sendable {
     /// User and group of the gateway. The runtimes process is the next user, in root's group.
     package var gatewayUser: UInt32 = 65532
     package var runtimeSockets: [String] = []
+    /// Where Docker's API may be spoken, among the usual places too.
+    package var dockerSockets: [String] = []
     /// Where the gateway serves the API by TLS; nil: nowhere.
     package var tlsAddress: InternetAddress?
     /// Where it serves the probes; nil: on the API's socket only.

@@ -89,7 +89,7 @@ package struct ReplayStore: Sendable {
                 about: earlier)
         }
         let token = TakenToken(
-            tenant: request.tenant, tokenID: request.tokenID, expires: request.expires, scope: scope)
+            tenant: request.tenant, tokenID: request.tokenID, expires: request.rememberedUntil, scope: scope)
         let own = counts[request.tenant] ?? 0
         guard taken.count < capacity, own < capacityOfTenant else {
             // A fault is ended whatever happens, and ending it twice is as good as once.

@@ -49,6 +49,37 @@ package struct RequestVerifier: Sendable {
             expires: expires, demand: demand)
     }
 
+    /// The same on a node whose wall clock is known to be wrong: by the right time as ever, and what is about a session by the
+    /// wrong clock too, since its signer may be on this node, and has to be able to end what it began. What begins one is
+    /// not: by a clock that was set back, tokens that were used long ago and are forgotten would be new again.
+    ///
+    /// - Parameters:
+    ///   - now: Seconds since 1970, by the right clock.
+    ///   - lead: How many seconds the wrong one is ahead; below zero when it is behind.
+    ///   - rest: For how many seconds it is still wrong, at the most; nil when nobody knows.
+    package func verify(
+        _ envelope: SignedEnvelope, with keys: TenantKeys, for operation: Operation, on scope: SessionScope?,
+        now: Int64, wrongClockAheadBy lead: Int64, for rest: Int64?
+    ) throws(Problem) -> VerifiedRequest {
+        do throws(Problem) {
+            let request = try verify(envelope, with: keys, for: operation, on: scope, now: now)
+            return request.remembered(whileAheadBy: lead, for: rest, expiring: request.expires, now: now)
+        } catch {
+            guard [.tokenExpired, .tokenNotYetValid].contains(error.code) else { throw error }
+            // Why it is no good by the wrong clock either says no more.
+            if let request = try? verify(envelope, with: keys, for: operation, on: scope, now: now + lead),
+                request.isAboutSession
+            {
+                return request.signed(ahead: lead).remembered(
+                    whileAheadBy: lead, for: rest, expiring: request.expires, now: now)
+            }
+            throw Problem(
+                error.code, error.message, field: error.field,
+                hint: "a session has set this node's clock \(abs(lead)) s \(lead < 0 ? "back" : "ahead"): sign by the "
+                    + "right time, \(now)")
+        }
+    }
+
     private func requireIssuer(_ tenant: Tenant, _ claims: inout Claims) throws(Problem) {
         guard try claims.text("iss") == tenant.name else {
             throw Problem(

@@ -1,3 +1,5 @@
+import LinuxSystem
+
 /// What a step achieved, as the kernel counts it.
 package enum Effect: Hashable, Sendable {
     /// CPU time that the worker got, and how long it has been at work.
@@ -28,6 +30,12 @@ package enum Effect: Hashable, Sendable {
     case down(for: Duration)
     /// How long the service was not active while it was restarted.
     case restarted(after: Duration)
+    /// By how much the wall clock is ahead of what it would be, or behind it.
+    case clockMoved(by: Duration)
+    /// systemd was told to take the host down.
+    case hostOrdered(HostShutdown)
+    /// The host went down, and was started again.
+    case hostWentDown(HostShutdown)
 
     /// As a person would say it.
     package var words: String {
@@ -57,6 +65,11 @@ package enum Effect: Hashable, Sendable {
         case .paused(let time): "paused for \(Self.rounded(time.seconds, 10)) s"
         case .down(let time): "stopped for \(Self.rounded(time.seconds, 10)) s"
         case .restarted(let time): "active again after \(Self.rounded(time.seconds, 100)) s"
+        case .clockMoved(let offset):
+            "the clock is \(Self.rounded(abs(offset.seconds), 1000)) s \(offset < .zero ? "behind" : "ahead of") what it would be"
+        case .hostOrdered(let how): "systemd was told to \(how.words)"
+        case .hostWentDown(.reboot): "the host was rebooted"
+        case .hostWentDown(.powerOff): "the host was switched off, and has been started again"
         }
     }
 
@@ -102,6 +115,9 @@ package enum Effect: Hashable, Sendable {
         case .paused(let time): members += [("pausedSeconds", .number(Self.rounded(time.seconds, 1000)))]
         case .down(let time): members += [("downSeconds", .number(Self.rounded(time.seconds, 1000)))]
         case .restarted(let time): members += [("restartSeconds", .number(Self.rounded(time.seconds, 1000)))]
+        case .clockMoved(let offset): members += [("offsetSeconds", .number(Self.rounded(offset.seconds, 1e6)))]
+        case .hostOrdered(let how): members += [(how.member, false)]
+        case .hostWentDown(let how): members += [(how.member, true)]
         }
         return .object(members)
     }
@@ -115,6 +131,28 @@ package enum Effect: Hashable, Sendable {
     }
 
     private static func rounded(_ value: Double, _ parts: Double) -> Double { (value * parts).rounded() / parts }
+}
+
+/// How a host is taken down.
+package enum HostShutdown: String, CaseIterable, Sendable {
+    case reboot
+    case powerOff = "power-off"
+
+    /// As a person would say it.
+    package var words: String {
+        switch self {
+        case .reboot: "reboot the host"
+        case .powerOff: "switch the host off"
+        }
+    }
+
+    /// What a report says of it.
+    fileprivate var member: String {
+        switch self {
+        case .reboot: "rebooted"
+        case .powerOff: "poweredOff"
+        }
+    }
 }
 
 /// Of a disk: what was asked of it, or what a process has called.
@@ -162,6 +200,9 @@ extension Effect {
         case .paused(let time): ["pausedSeconds": .number(time.seconds)]
         case .down(let time): ["downSeconds": .number(time.seconds)]
         case .restarted(let time): ["restartSeconds": .number(time.seconds)]
+        case .clockMoved(let offset): ["clockNanoseconds": .integer(offset.wholeNanoseconds)]
+        case .hostOrdered(let how): ["hostOrdered": .string(how.rawValue)]
+        case .hostWentDown(let how): ["hostWentDown": .string(how.rawValue)]
         }
     }
 
@@ -208,6 +249,12 @@ extension Effect {
             self = .down(for: .seconds(seconds))
         } else if let seconds = json["restartSeconds"]?.doubleValue {
             self = .restarted(after: .seconds(seconds))
+        } else if let nanoseconds = json["clockNanoseconds"]?.integerValue {
+            self = .clockMoved(by: .nanoseconds(nanoseconds))
+        } else if let how = json["hostOrdered"]?.stringValue.flatMap(HostShutdown.init) {
+            self = .hostOrdered(how)
+        } else if let how = json["hostWentDown"]?.stringValue.flatMap(HostShutdown.init) {
+            self = .hostWentDown(how)
         } else {
             return nil
         }

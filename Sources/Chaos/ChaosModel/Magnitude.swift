@@ -5,7 +5,7 @@ extension Parameter {
     /// Whether its values have an order.
     package var hasMagnitude: Bool {
         switch kind {
-        case .duration, .percentage, .integer, .bytes, .rate: true
+        case .duration, .offset, .percentage, .integer, .bytes, .rate: true
         case .choice, .boolean, .path, .endpoint, .networks, .ports, .names, .hosts: false
         }
     }

@@ -5,6 +5,8 @@ package import LinuxSystem
 package struct Parameter: Sendable {
     package enum Kind: Sendable {
         case duration(ClosedRange<Duration>)
+        /// A length of time with a sign, so long either way.
+        case offset(ClosedRange<Duration>)
         case percentage(ClosedRange<Double>)
         case integer(ClosedRange<Int64>)
         case bytes(ClosedRange<ByteCount>)
@@ -45,6 +47,8 @@ package struct Parameter: Sendable {
     package var range: String {
         switch kind {
         case .duration(let range): "\(range.lowerBound.text) to \(range.upperBound.text)"
+        case .offset(let range):
+            "\(range.lowerBound.text) to \(range.upperBound.text), or as much with a minus before it"
         case .percentage(let range):
             "\(Percentage.text(range.lowerBound)) to \(Percentage.text(range.upperBound)) percent"
         case .integer(let range): "\(range.lowerBound) to \(range.upperBound)"
@@ -69,6 +73,8 @@ package struct Parameter: Sendable {
         switch kind {
         case .duration:
             members = [("type", "string"), ("pattern", "^([0-9]+(\\.[0-9]+)?(ns|us|ms|s|m|h))+$")]
+        case .offset:
+            members = [("type", "string"), ("pattern", "^[+-]?([0-9]+(\\.[0-9]+)?(ns|us|ms|s|m|h))+$")]
         case .percentage(let range):
             members = [
                 ("type", "number"), ("minimum", .number(range.lowerBound)), ("maximum", .number(range.upperBound)),
@@ -114,10 +120,15 @@ package struct Parameter: Sendable {
     /// The range is said where the schema's own words cannot say it.
     private var description: String {
         switch kind {
-        case .duration, .bytes, .rate, .path, .endpoint, .networks, .ports, .names, .hosts: "\(meaning) (\(range))"
+        case .duration, .offset, .bytes, .rate, .path, .endpoint, .networks, .ports, .names, .hosts:
+            "\(meaning) (\(range))"
         case .percentage, .integer, .choice, .boolean: meaning
         }
     }
+}
+
+extension Duration {
+    fileprivate var magnitude: Duration { self < .zero ? .zero - self : self }
 }
 
 extension Percentage {
@@ -181,6 +192,11 @@ package struct ParameterValues: Sendable {
                 return .duration(duration)
             }
             wanted = "a duration with its unit, as \"100ms\""
+        case .offset(let range):
+            if let offset = value.stringValue.flatMap({ Duration(signedText: $0) }), range.contains(offset.magnitude) {
+                return .duration(offset)
+            }
+            wanted = "a length of time with its unit and a sign, as \"-90s\""
         case .percentage(let range):
             if let number = value.doubleValue, range.contains(number), let percentage = Percentage(number) {
                 return .percentage(percentage)
@@ -251,6 +267,7 @@ package struct ParameterValues: Sendable {
 /// Asking for a parameter with another kind than the fault's list says, or for one that may be missing as if it could
 /// not, is a mistake in the fault.
 extension ParameterValues {
+    /// Of an offset, too.
     package func duration(_ name: String) -> Duration { Self.declared(optionalDuration(name), name) }
     package func percentage(_ name: String) -> Percentage { Self.declared(optionalPercentage(name), name) }
     package func integer(_ name: String) -> Int64 { Self.declared(optionalInteger(name), name) }
@@ -328,10 +345,10 @@ extension ParameterValues {
 }
 
 extension Parameter {
-    /// In nanoseconds, percent, bytes or bits a second; nil for what is no value of this parameter, or has no order.
+    /// In nanoseconds, of an offset whatever its sign, percent, bytes or bits a second; nil for what is no value of this parameter, or has no order.
     package func magnitude(of value: JSON) -> Double? {
         switch try? ParameterValues.read(value, as: self) {
-        case .duration(let duration): Double(duration.wholeNanoseconds)
+        case .duration(let duration): Double(duration.magnitude.wholeNanoseconds)
         case .percentage(let percentage): percentage.value
         case .integer(let integer): Double(integer)
         case .bytes(let bytes): Double(bytes.value)

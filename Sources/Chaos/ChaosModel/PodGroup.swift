@@ -162,7 +162,7 @@ package enum InjectionTarget: Hashable, Sendable {
     /// Whether something takes its place when it ends: a process or a cgroup by its number or path is gone for good.
     package var isStartedAgain: Bool {
         switch targetClass {
-        case .container, .unit: true
+        case .container, .standalone, .unit: true
         case .partOfHost, .host: false
         }
     }

@@ -34,6 +34,19 @@ extension Duration {
     /// Reads `500ms`, `1.5s`, `1m30s`, `2h`: numbers, each with one of the units `ns`, `us`, `ms`, `s`, `m`, `h`.
     /// Nil for anything else, for nothing, and beyond a thousand hours.
     package init?(text: String) {
+        guard let total = Self.nanoseconds(in: text), total <= 3.6e15 else { return nil }
+        self = .nanoseconds(Int64(total.rounded()))
+    }
+
+    /// Reads the same with `-` or `+` before it. Nil beyond a hundred thousand hours.
+    package init?(signedText text: String) {
+        let isNegative = text.hasPrefix("-")
+        let length = isNegative || text.hasPrefix("+") ? String(text.dropFirst()) : text
+        guard let total = Self.nanoseconds(in: length), total <= 3.6e17 else { return nil }
+        self = .nanoseconds(Int64(total.rounded()) * (isNegative ? -1 : 1))
+    }
+
+    private static func nanoseconds(in text: String) -> Double? {
         var rest = Substring(text)
         var total = 0.0
         guard !rest.isEmpty else { return nil }
@@ -45,8 +58,7 @@ extension Duration {
             guard let number = Double(digits), let scale = Self.nanosecondsPerUnit[String(unit)] else { return nil }
             total += number * scale
         }
-        guard total <= 3.6e15 else { return nil }
-        self = .nanoseconds(Int64(total.rounded()))
+        return total
     }
 
     private static let nanosecondsPerUnit: [String: Double] = [

@@ -60,7 +60,7 @@ package enum Ending: String, CaseIterable, Sendable {
         case .drained: "the agent is stopping"
         case .halted: "an operator halted the node"
         case .nodeUnhealthy: "the node fared worse than its policy lets it"
-        case .revoked: "its key is trusted no more, or the policy allows its tenant nothing any more"
+        case .revoked: "its key is trusted no more, or the policy does not allow it any more"
         }
     }
 }

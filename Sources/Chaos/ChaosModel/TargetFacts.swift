@@ -30,8 +30,13 @@ package struct TargetFacts: Hashable, Sendable {
             self.path = path
             self.id = id
         }
+
+        /// Every process of the machine is in it or below.
+        package var isRoot: Bool { path == "/" }
     }
 
+    /// A pod's, or one that Docker or Podman runs by itself: then nothing is said of a pod, and the name is its own on
+    /// this node.
     package struct Container: Hashable, Sendable {
         package let id: String
         package let name: String
@@ -45,6 +50,23 @@ package struct TargetFacts: Hashable, Sendable {
             self.pod = pod
             self.namespace = namespace
             self.podUID = podUID
+        }
+
+        package init(id: String, standaloneNamed name: String) {
+            self.init(id: id, name: name, pod: "", namespace: "", podUID: "")
+        }
+
+        /// Whether it is no pod's.
+        package var isStandalone: Bool { pod.isEmpty && namespace.isEmpty && podUID.isEmpty }
+
+        /// Whether a part of a cgroup's path has its identifier in it, all of it and no more: `docker-ID.scope`, `ID`.
+        package func isNamed(in part: Substring) -> Bool {
+            // Those of no pod are known by nothing else.
+            guard !id.isEmpty, !isStandalone || ContainerName.isWholeIdentifier(id) else { return false }
+            return part.ranges(of: id).contains { range in
+                let neighbours = [part[..<range.lowerBound].last, part[range.upperBound...].first].compactMap(\.self)
+                return !neighbours.contains { $0.isLetter || $0.isNumber }
+            }
         }
     }
 
@@ -67,10 +89,10 @@ package struct TargetFacts: Hashable, Sendable {
     }
 
     /// All of the node: every cgroup is below this one.
-    package var isHost: Bool { cgroup.path == "/" }
+    package var isHost: Bool { cgroup.isRoot }
 
     package var targetClass: TargetClass {
-        if container != nil { return .container }
+        if let container { return container.isStandalone ? .standalone(container.name) : .container }
         if isHost { return .host }
         return unit.map(TargetClass.unit) ?? .partOfHost
     }
@@ -80,7 +102,9 @@ package struct TargetFacts: Hashable, Sendable {
         if let container, !container.pod.isEmpty {
             return "container \(container.name) of pod \(container.namespace)/\(container.pod)"
         }
-        if let container { return "container \(container.id.prefix(12))" }
+        if let container {
+            return "container \(container.isStandalone ? container.name : "\(container.id.prefix(12))")"
+        }
         if let unit { return "unit \(unit)" }
         if isHost { return "the whole host" }
         return "cgroup \(cgroup.path)"
@@ -92,10 +116,11 @@ extension TargetFacts {
         .object([
             (
                 "container",
-                container.map {
-                    [
-                        "id": .string($0.id), "name": .string($0.name), "pod": .string($0.pod),
-                        "namespace": .string($0.namespace), "podUID": .string($0.podUID),
+                container.map { container in
+                    if container.isStandalone { return ["id": .string(container.id), "name": .string(container.name)] }
+                    return [
+                        "id": .string(container.id), "name": .string(container.name), "pod": .string(container.pod),
+                        "namespace": .string(container.namespace), "podUID": .string(container.podUID),
                     ]
                 }
             ),
@@ -124,6 +149,19 @@ extension TargetFacts {
             return Process(id: pid, startTime: start)
         }
         network = json["network"].flatMap(NetworkNamespace.init)
+    }
+}
+
+extension TargetFacts {
+    /// Of what `json` wrote, or of a part of it, in a word for tables: `shop/web-0/app`, `nginx.service`; nil where it says nothing.
+    package static func word(_ json: JSON?) -> String? {
+        if let container = json?["container"] {
+            return ["namespace", "pod", "name"].compactMap { container[$0]?.stringValue }.joined(separator: "/")
+        }
+        if let unit = json?["unit"]?.stringValue { return unit }
+        let path = json?["cgroup"]?["path"]?.stringValue
+        if path == "/" { return "the whole host" }
+        return json?["process"]?["pid"]?.integerValue.map { "process \($0)" } ?? path
     }
 }
 

@@ -2,6 +2,8 @@
 package enum TargetSelector: Hashable, Sendable {
     /// A container by the identifier that its runtime gave it.
     case container(String)
+    /// A container that is no pod's, by its name.
+    case containerNamed(ContainerName)
     /// A container by its pod.
     case pod(PodSelector)
     /// A process by its number and its start time in clock ticks since boot (field 22 of `/proc/PID/stat`).
@@ -20,6 +22,7 @@ extension TargetSelector {
     package var targetClass: TargetClass {
         switch self {
         case .container, .pod: .container
+        case .containerNamed(let name): .standalone("\(name)")
         case .unit(let name): .unit(name)
         case .process, .processNamed, .cgroup: .partOfHost
         case .host: .host
@@ -40,12 +43,13 @@ extension TargetSelector {
         let path = "\(field).\(member.name)"
         switch member.name {
         case "container":
-            guard let text = member.value.stringValue, let id = Self.containerIdentifier(text) else {
+            guard let container = member.value.stringValue.flatMap(Self.container) else {
                 throw Problem(
-                    .fieldInvalid, "a container is named by its identifier, 12 to 128 letters, digits, '-', '_' or '.'",
-                    field: path, hint: "copy containerID from the pod's status")
+                    .fieldInvalid,
+                    "a container is named by its identifier, 12 hexadecimal digits at least, or by the name that Docker or Podman knows",
+                    field: path, hint: "copy containerID from the pod's status, or a name from docker ps")
             }
-            self = .container(id)
+            self = container
         case "pod":
             self = .pod(try PodSelector(member.value, field: path))
         case "process":
@@ -94,6 +98,7 @@ extension TargetSelector {
     package var json: JSON {
         switch self {
         case .container(let id): ["container": .string(id)]
+        case .containerNamed(let name): ["container": .string("\(name)")]
         case .pod(let pod): ["pod": pod.json]
         case .process(let id, let startTime):
             ["process": ["pid": .integer(Int64(id)), "startTime": .integer(Int64(startTime))]]
@@ -102,6 +107,11 @@ extension TargetSelector {
         case .unit(let name): ["unit": .string("\(name)")]
         case .host: ["host": true]
         }
+    }
+
+    private static func container(_ text: String) -> TargetSelector? {
+        if let name = ContainerName(text) { return .containerNamed(name) }
+        return containerIdentifier(text).map(TargetSelector.container)
     }
 
     /// Kubernetes writes `containerd://ID`; runtimes know the ID alone.

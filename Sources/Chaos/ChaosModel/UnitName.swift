@@ -37,6 +37,8 @@ package struct UnitName: Hashable, Sendable, CustomStringConvertible {
 /// What kind of thing a target is, as far as a policy tells them apart.
 package enum TargetClass: Hashable, Sendable {
     case container
+    /// A container that is no pod's, by its name on this node.
+    case standalone(String)
     case unit(UnitName)
     /// A process or a cgroup by its number or path.
     case partOfHost

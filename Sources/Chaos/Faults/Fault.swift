@@ -13,8 +13,12 @@ package protocol Fault: Sendable {
     static var needs: [NodeFeature] { get }
     /// Whether it makes files in the target.
     static var makesFiles: Bool { get }
+    /// Whether all of the host can be its target.
+    static var canHitHost: Bool { get }
     /// False for what cannot be taken back.
     static var isReversible: Bool { get }
+    /// Whether the node's power guardrail is asked, too.
+    static var takesHostDown: Bool { get }
     static var parameters: [Parameter] { get }
     static var examples: [FaultExample] { get }
 
@@ -50,7 +54,11 @@ package protocol Fault: Sendable {
 extension Fault {
     package static var makesFiles: Bool { false }
 
+    package static var canHitHost: Bool { false }
+
     package static var isReversible: Bool { true }
+
+    package static var takesHostDown: Bool { false }
 
     package var reach: Reach { Self.reach }
 
@@ -61,6 +69,20 @@ extension Fault {
     package var implied: [JSON.Member] { [] }
 
     package func notes(on target: TargetObservation) -> [String] { [] }
+
+    /// The plan for a target of any kind.
+    ///
+    /// - Throws: As `plan(for:)`, and `target-refused` for the whole host where only a part of it can be hit.
+    package func steps(for target: TargetObservation) throws(Problem) -> [Step] {
+        if target.facts.isHost, !Self.canHitHost {
+            let others = FaultCatalogue.all.filter { $0.canHitHost }.map { $0.kind }
+            throw Problem(
+                .targetRefused, "\(Self.kind) hits a part of the host, and never all of it", field: "target",
+                hint: "name a unit, a container, a process or a cgroup, as that of a slice; all of the host can have "
+                    + others.joined(separator: ", "))
+        }
+        return try plan(for: target)
+    }
 }
 
 /// How much of the node a fault can touch beside the target's own processes.
@@ -73,6 +95,8 @@ package enum Reach: String, Sendable {
     case pod
     /// What the target shares with others on the node, as its disk.
     case node
+    /// All of the host. Nothing else can be its target.
+    case host
 }
 
 package struct FaultExample: Sendable {
@@ -133,13 +157,13 @@ extension TargetObservation {
     }
 }
 
-/// Memory of the whole node, as the kernel estimates it.
-package struct NodeMemory: Hashable, Sendable {
-    package let total: ByteCount
-    package let available: ByteCount
-
-    package init(total: ByteCount, available: ByteCount) {
-        self.total = total
-        self.available = available
+extension TargetObservation {
+    /// - Throws: `target-refused` for anything but the whole host.
+    func requireWholeHost() throws(Problem) {
+        guard facts.isHost else {
+            throw Problem(
+                .targetRefused, "this fault hits the whole host, and not \(facts.summary) alone", field: "target",
+                hint: "name the host by --host")
+        }
     }
 }

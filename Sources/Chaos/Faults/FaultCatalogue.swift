@@ -24,6 +24,9 @@ package enum FaultCatalogue {
         NetworkReorder.self,
         NetworkRateLimit.self,
         NetworkStress.self,
+        ClockSkew.self,
+        HostReboot.self,
+        HostPowerOff.self,
     ]
 
     /// Each fault's parameters, by its kind.

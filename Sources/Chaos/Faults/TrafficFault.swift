@@ -17,8 +17,10 @@ extension TrafficFault {
         """
         \(effect) It is about the IPv4 and IPv6 packets that leave the target's network namespace by any interface but \
         loopback, or that arrive there, as the direction says, or about those of them that the other parameters name, and \
-        never about ARP. All containers of a pod share the namespace, so all are hit. Of a target on the node's own network, \
-        as a unit of systemd mostly is, it is about what the target's own cgroup sends. docs/faults.md says under "Which \
+        never about ARP or what networks say of themselves. All containers of a pod share the namespace, so all are hit; a \
+        container of Docker or Podman or a unit that shares its own with others is refused to whoever may not hit those, \
+        too. Of a target on the node's own network, as a unit of systemd mostly is, it is about what the target's own cgroup sends; of the whole host it is \
+        about what everybody sends or receives there, but for what the host is reached by. docs/faults.md says under "Which \
         packets" how they are named.
         """
     }
@@ -33,7 +35,7 @@ extension TrafficFault {
     package func plan(for target: TargetObservation) throws(Problem) -> [Step] {
         try target.refuseWithoutNetwork()
         var filter = packets.filter
-        if target.isOnHostNetwork {
+        if target.isOnHostNetwork, !target.facts.isHost {
             // Whom a packet is for is known only after it has passed every place where it could be held up.
             guard packets.direction == .egress else {
                 throw Problem(
@@ -46,10 +48,22 @@ extension TrafficFault {
         return [.shapeTraffic(TrafficLayer(direction: packets.direction, filter: filter, impairment: impairment))]
     }
 
-    package func reach(on target: TargetObservation) -> Reach { target.isOnHostNetwork ? .container : reach }
+    package static var canHitHost: Bool { true }
+
+    package func reach(on target: TargetObservation) -> Reach {
+        if target.facts.isHost { return .node }
+        return target.isOnHostNetwork ? .container : reach
+    }
 
     package func notes(on target: TargetObservation) -> [String] {
-        target.isOnHostNetwork
+        if target.facts.isHost {
+            return [
+                "what containers send and receive by the host's interfaces is hit, too",
+                "of a tunnel, as a VPN's, the outer packets are hit: who reaches the host through one has its port spared "
+                    + "by `squalld --spare-port`",
+            ]
+        }
+        return target.isOnHostNetwork
             ? ["the target is on the node's own network: only what its cgroup sends is hit"] : []
     }
 }

@@ -109,6 +109,11 @@ final class LiveSession {
     }
 
     var deadline: BootInstant { BootInstant(nanoseconds: record.deadline) }
+    var takesHostDown: Bool {
+        record.intents.contains { intent in
+            if case .shutDown = intent { true } else { false }
+        }
+    }
     /// When the scheduler must look at the session; nil once it has been told to end.
     var nextInstant: BootInstant? {
         guard !isToldToEnd, machine.ending == nil else { return nil }
@@ -164,6 +169,15 @@ final class LiveSession {
         watch?.cancel()
         watch = nil
         target = nil
+    }
+
+    /// The host went down while it lived: what that was for, is done.
+    func noteEndOfBoot() {
+        for (index, intent) in record.intents.enumerated() {
+            guard let how = intent.endOfBoot else { continue }
+            steps[index].performed = true
+            steps[index].effect = .hostWentDown(how)
+        }
     }
 
     /// Puts the session, undone before, on another target.
@@ -257,5 +271,17 @@ final class LiveSession {
             lease: record.lease, onRestart: record.onRestart, state: machine.state,
             remaining: [.active, .waiting].contains(machine.state) ? deadline - .now : nil, ending: machine.ending,
             steps: steps + drifted)
+    }
+}
+
+extension PastSession {
+    /// As it is told in this boot: a host that had been ordered to go down by the end of it has, when this is another one.
+    func told(inBoot bootID: String) -> PastSession {
+        guard opened.bootID != bootID else { return self }
+        let steps = ended.steps.map { step in
+            guard case .hostOrdered(let how) = step.effect else { return step }
+            return EndedSession.Step(performed: step.performed, undo: step.undo, effect: .hostWentDown(how))
+        }
+        return PastSession(opened: opened, ended: EndedSession(id: ended.id, ending: ended.ending, steps: steps))
     }
 }

@@ -82,10 +82,17 @@ extension Scheduler {
 
     /// Why a session really ends: that its target went away may be what it was for.
     private func ending(_ reason: Ending, of session: LiveSession) async -> Ending {
-        guard reason == .targetGone || reason == .completed else { return reason }
+        // An agent is stopped, too, when the host goes down.
+        let isEndOfBoot = reason == .drained && session.record.intents.contains { $0.endOfBoot != nil }
+        guard reason == .targetGone || reason == .completed || isEndOfBoot else { return reason }
         await measure(session)
-        let hasStoppedIt = session.steps.contains { if case .stopped = $0.effect { true } else { false } }
-        return hasStoppedIt ? .completed : reason
+        let hasDoneIt = session.steps.contains { step in
+            switch step.effect {
+            case .stopped, .hostOrdered: true
+            default: false
+            }
+        }
+        return hasDoneIt ? .completed : reason
     }
 
     private func reasonToStop(_ session: LiveSession) async -> SessionMachine.Event {
@@ -150,6 +157,13 @@ extension Scheduler {
         case .done(let found):
             let outcome = found.bounded
             session.steps[step].undo = outcome
+            // Of an earlier engine's order it is known only now that it was given.
+            if outcome == .irreversible, let how = session.record.intents[step].endOfBoot,
+                session.steps[step].effect == nil
+            {
+                session.steps[step].performed = true
+                session.steps[step].effect = .hostOrdered(how)
+            }
             counts.undone[outcome.word, default: 0] += 1
             noteWorkerEnd(step, of: session, outcome)
             switch outcome {
@@ -327,7 +341,9 @@ extension Scheduler {
         try refuseBeyondUse()
         let record = session.record
         let (fault, parameters) = try FaultCatalogue.fault(of: record.fault, parameters: record.parameters)
-        let intents = try await runner.prepare(try fault.plan(for: try observe(target)), on: target)
+        let steps = try fault.steps(for: try observe(target))
+        try await refuseStrangers(inNetworkOf: target, hitBy: steps, try policy.gate(for: record.tenant))
+        let intents = try await runner.prepare(steps, on: target)
         let containers = try await containerCount(for: record.tenant)
         // As if it were asked for now: the policy may be another one.
         try requireAllowed(

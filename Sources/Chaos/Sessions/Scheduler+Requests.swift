@@ -274,6 +274,8 @@ extension Scheduler {
         try fault.refuseTooShort(injection.duration)
         // Of others' namespaces nobody learns which pods there are.
         if let namespace = injection.target.namespace { try gate.admit(namespace: namespace) }
+        // Nor, of whom none can be, which containers.
+        if case .one(.container) = injection.target { try gate.admitIdentified() }
         switch injection.target {
         case .one(let selector):
             let target = try await directory.resolve(selector)
@@ -315,7 +317,8 @@ extension Scheduler {
     ) async throws(Problem) -> Plan {
         try gate.admit(target.standing)
         let observation = try observe(target)
-        let steps = try fault.plan(for: observation)
+        let steps = try fault.steps(for: observation)
+        try await refuseStrangers(inNetworkOf: target, hitBy: steps, gate)
         let intents = try await runner.prepare(steps, on: target)
         try refuseBesideStuck(intents)
         for unit in intents.flatMap(\.stoppedBeside) {
@@ -338,6 +341,14 @@ extension Scheduler {
             reach: fault.reach(on: observation))
     }
 
+    /// Before anything is sent from there, as questions for names. Who comes later is not seen.
+    func refuseStrangers(
+        inNetworkOf target: ResolvedTarget, hitBy steps: [Step], _ gate: TenantGate
+    ) async throws(Problem) {
+        guard target.mayShareNetwork, !gate.mayHitWholeHost, steps.contains(where: \.hitsNetwork) else { return }
+        try gate.admit(inNetworkWith: try await directory.strangers(inNetworkOf: target))
+    }
+
     /// What is stuck in what sessions share is taken out at its deadline by whoever can, with all that is beside it.
     func refuseBesideStuck(_ intents: [Intent]) throws(Problem) {
         let wanted = Set(intents.compactMap(\.shared))
@@ -350,21 +361,12 @@ extension Scheduler {
             hint: "an operator sees it, and why, with `squall session list` on the node")
     }
 
-    /// `/proc/meminfo`; nil where it does not say.
     private static func nodeMemory() throws(CgroupFileError) -> NodeMemory? {
-        let text: String
         do throws(SystemCallError) {
-            text = try TextFile.read("/proc/meminfo")
+            return try NodeMemory.current()
         } catch {
             throw .system(error)
         }
-        func bytes(_ name: String) -> ByteCount? {
-            let line = text.utf8.split(separator: 0x0A).first { $0.starts(with: "\(name):".utf8) }
-            let digits = line?.drop { !(0x30...0x39).contains($0) }.prefix { (0x30...0x39).contains($0) }
-            return digits.flatMap { Int64(Substring($0)) }.map { ByteCount($0 * 1024) }
-        }
-        guard let total = bytes("MemTotal"), let available = bytes("MemAvailable") else { return nil }
-        return NodeMemory(total: total, available: available)
     }
 
     func observe(_ target: ResolvedTarget) throws(Problem) -> TargetObservation {
@@ -508,6 +510,7 @@ extension TenantGate {
     func authorize(
         _ fault: any Fault, _ parameters: JSON, for duration: Duration, on target: TargetClass
     ) throws(Problem) {
+        if type(of: fault).takesHostDown { try admitPower() }
         let implied = fault.implied
         let told = (parameters.members ?? []).filter { told in !implied.contains { $0.name == told.name } }
         try authorize(

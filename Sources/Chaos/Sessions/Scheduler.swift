@@ -106,7 +106,8 @@ package actor Scheduler {
     }
 
     /// Decides by this policy from now on. Sessions are ended whose tenant it does not name, or whose signer is none of
-    /// these; what else has changed is for sessions to come.
+    /// these, and those that are yet to take the host down and may not any more; what else has changed is for sessions to
+    /// come.
     package func use(_ policy: Policy, signers: Set<Signer>) {
         self.policy = policy
         self.signers = signers
@@ -118,7 +119,8 @@ package actor Scheduler {
     /// A session that an earlier agent left is on its way out in any case.
     func isTrusted(_ session: LiveSession) -> Bool {
         guard let signer = session.signer else { return true }
-        return policy.tenants[signer.tenant] != nil && signers.contains(signer)
+        guard signers.contains(signer), let gate = try? policy.gate(for: signer.tenant) else { return false }
+        return !session.takesHostDown || gate.stillAllowsPower(by: session.record.fault)
     }
 
     /// Begins to watch the clock. Called once, before the first session.
@@ -146,6 +148,7 @@ extension Scheduler {
                 session.tell("recovering", "the agent was restarted and takes the session back")
             } else {
                 session.tell("rebooted", "the node was restarted: only what lies on a disk can be left")
+                session.noteEndOfBoot()
             }
         }
         for session in all where session.record.bootID == bootID {
@@ -159,7 +162,7 @@ extension Scheduler {
     package func remember(_ sessions: [PastSession], halt: Halt?, journalLength: Int) {
         self.halt = halt
         self.journalLength = journalLength
-        past = sessions.suffix(limits.remembered).map { LiveSession($0) } + past
+        past = sessions.suffix(limits.remembered).map { LiveSession($0.told(inBoot: bootID)) } + past
     }
 }
 

@@ -1,4 +1,5 @@
 package import ChaosModel
+package import DeadMan
 package import WorkerProtocol
 
 /// A step that was decided on, with all that undoing it needs: what the journal holds before anything is changed.
@@ -12,6 +13,8 @@ package enum Intent: Hashable, Sendable {
     case stopContainer(ContainerStop)
     case stopService(FoundService)
     case restartService(FoundService)
+    case skewClock(SteppedClock)
+    case shutDown(ShutdownOrder)
 }
 
 extension Intent {
@@ -29,13 +32,17 @@ extension Intent {
         case .stopContainer(let stop): stop.summary
         case .stopService(let service): "have systemd stop \(service.words); all is started again at the end"
         case .restartService(let service): "have systemd restart \(service.words)"
+        case .skewClock(let clock): clock.summary
+        case .shutDown(let order): order.summary
         }
     }
 
     /// Whether a process runs for it.
     package var runsWorker: Bool {
         switch self {
-        case .shapeTraffic, .lowerLimit, .signalProcesses, .stopContainer, .stopService, .restartService: false
+        case .shapeTraffic, .lowerLimit, .signalProcesses, .stopContainer, .stopService, .restartService, .skewClock,
+            .shutDown:
+            false
         case .runWorker, .fillDisk: true
         }
     }
@@ -43,15 +50,16 @@ extension Intent {
     /// Whether it can be taken back.
     package var isReversible: Bool {
         switch self {
-        case .shapeTraffic, .runWorker, .fillDisk, .lowerLimit, .stopService: true
-        case .signalProcesses, .stopContainer, .restartService: false
+        case .shapeTraffic, .runWorker, .fillDisk, .lowerLimit, .stopService, .skewClock: true
+        case .signalProcesses, .stopContainer, .restartService, .shutDown: false
         }
     }
 
     /// Whether the end of the target's process is what it is for, and its session goes on without.
     package var outlivesTarget: Bool {
         switch self {
-        case .shapeTraffic, .runWorker, .fillDisk, .lowerLimit, .signalProcesses, .stopContainer: false
+        case .shapeTraffic, .runWorker, .fillDisk, .lowerLimit, .signalProcesses, .stopContainer, .skewClock, .shutDown:
+            false
         case .stopService, .restartService: true
         }
     }
@@ -59,7 +67,8 @@ extension Intent {
     /// The units of systemd that it stops with the target.
     package var stoppedBeside: [String] {
         switch self {
-        case .shapeTraffic, .runWorker, .fillDisk, .lowerLimit, .signalProcesses, .stopContainer: []
+        case .shapeTraffic, .runWorker, .fillDisk, .lowerLimit, .signalProcesses, .stopContainer, .skewClock, .shutDown:
+            []
         case .stopService(let service), .restartService(let service): service.dependents
         }
     }
@@ -69,15 +78,24 @@ extension Intent {
         switch self {
         case .shapeTraffic(_, let network, _): network.tag
         case .lowerLimit(let layer, let cgroup): LimitKey(cgroup: cgroup, resource: layer.resource).tag
-        case .runWorker, .fillDisk, .signalProcesses, .stopContainer, .stopService, .restartService: nil
+        // Of these there is one at a time, until it is undone.
+        case .runWorker, .fillDisk, .signalProcesses, .stopContainer, .stopService, .restartService, .skewClock,
+            .shutDown:
+            nil
         }
+    }
+
+    /// What the end of its boot is for: how the host goes down by it.
+    package var endOfBoot: HostShutdown? {
+        if case .shutDown(let order) = self { order.how } else { nil }
     }
 
     /// Whether something of it can be left when the node was restarted.
     var outlivesBoot: Bool {
         switch self {
-        // What systemd starts with the node, it has started.
-        case .shapeTraffic, .runWorker, .lowerLimit, .signalProcesses, .stopContainer, .stopService, .restartService:
+        // What systemd starts with the node, it has started, and the clock is that of the hardware.
+        case .shapeTraffic, .runWorker, .lowerLimit, .signalProcesses, .stopContainer, .stopService, .restartService,
+            .skewClock, .shutDown:
             false
         case .fillDisk(let file, _): file.isVisible
         }
@@ -102,6 +120,8 @@ extension Intent {
             ]
         case .stopService(let service): ["step": "stop-service", "service": service.json]
         case .restartService(let service): ["step": "restart-service", "service": service.json]
+        case .skewClock(let clock): ["step": "skew-clock", "clock": clock.json]
+        case .shutDown(let order): ["step": "shut-down", "order": order.json]
         }
     }
 
@@ -147,6 +167,12 @@ extension Intent {
         case "restart-service":
             guard let service = json["service"].flatMap(FoundService.init) else { return nil }
             self = .restartService(service)
+        case "skew-clock":
+            guard let clock = json["clock"].flatMap(SteppedClock.init) else { return nil }
+            self = .skewClock(clock)
+        case "shut-down":
+            guard let order = json["order"].flatMap(ShutdownOrder.init) else { return nil }
+            self = .shutDown(order)
         default:
             return nil
         }

@@ -1,3 +1,4 @@
+package import ChaosModel
 package import WorkerProtocol
 
 /// One change, as a fault plans it. The set is closed: recovery, dry run and `squall journal show`
@@ -21,6 +22,23 @@ package enum Step: Hashable, Sendable {
     case stopService(String)
     /// A service that systemd restarts, which cannot be taken back.
     case restartService(String)
+    /// The host's wall clock, set ahead by so much or back.
+    case skewClock(by: Duration)
+    /// The host, which systemd takes down after a while; that cannot be taken back.
+    case shutDown(HostShutdown, after: Duration)
+}
+
+extension Step {
+    /// Whether all who are in the target's network namespace feel it.
+    package var hitsNetwork: Bool {
+        switch self {
+        case .shapeTraffic: true
+        case .runWorker(let task, _): if case .network = task { true } else { false }
+        case .fillDisk, .lowerLimit, .signalProcesses, .stopContainer, .stopService, .restartService, .skewClock,
+            .shutDown:
+            false
+        }
+    }
 }
 
 /// What a node must be able to do for a step.

@@ -128,7 +128,7 @@ extension StepRunner {
                 .fieldInvalid, "\(named.network) is \(named.role.words), which no fault hits",
                 field: "parameters.destinationIPs", hint: "leave it out, and whatever lies in it")
         }
-        let layer = try await found(asked, excluding: base, on: target)
+        let layer = try await found(try sparing(asked, on: target), excluding: base, on: target)
         let stray: String?
         do throws(StepError) {
             stray = try strayInterface(of: layer, base, on: target)
@@ -145,13 +145,37 @@ extension StepRunner {
         case .limit(let words):
             throw Problem(
                 .limitExceeded, "with what is in the target's network already this makes \(words)",
-                field: "parameters", hint: "name fewer destinations and ports, or wait until another session has ended")
+                field: "parameters",
+                hint: "name one of the interfaces, fewer destinations or ports, or wait until another session has ended"
+            )
         case .contradiction(let words):
             throw Problem(
                 .targetBusy, "with what is in the target's network already this makes \(words)", field: "parameters",
                 hint: "name other packets, or wait until the other session has ended")
         }
         return .shapeTraffic(layer, in: facts, base: base)
+    }
+
+    /// On the node's own network a layer that is about no single cgroup's packets is about everybody's: it spares those by
+    /// which the node and the agent are reached.
+    ///
+    /// - Throws: `field-invalid` for a filter that is about them.
+    private func sparing(_ layer: TrafficLayer, on target: ResolvedTarget) throws(Problem) -> TrafficLayer {
+        guard target.isOnHostNetwork, layer.filter.cgroup == nil else { return layer }
+        guard let spared = endpoints?.spared else {
+            throw Problem(.targetRefused, "nobody knows who must not be hit", field: "target")
+        }
+        let boxes = layer.filter.anywhere
+        for each in spared where !each.use.canBeNamed {
+            guard let named = boxes.first(where: each.contains) else { continue }
+            throw Problem(
+                .fieldInvalid,
+                "\(Set([each]).words(among: [named]).joined()) is never hit with the whole host: it could be reached no more",
+                field: each.box.destinationPorts == nil || named.destinationPorts == nil
+                    ? "parameters.sourcePorts" : "parameters.destinationPorts",
+                hint: "leave it out")
+        }
+        return layer.sparing(spared.filter { !$0.use.canBeNamed || !$0.isNamed(by: layer.filter) })
     }
 
     /// - Throws: `fault-unsupported` where packets of one cgroup cannot be told from others, `limit-exceeded` when those of
@@ -203,7 +227,7 @@ extension StepRunner {
         to layer: TrafficLayer, in network: ShapedNetwork?, over base: TrafficBase
     ) -> TrafficComposition.Obstacle? {
         let others = network.map { Array($0.layers.values) } ?? []
-        return TrafficComposition.obstacle(to: others + [layer], interfaces: base.interfaces.count)
+        return TrafficComposition.obstacle(to: others + [layer], over: base)
     }
 
     func shape(
@@ -255,9 +279,7 @@ extension StepRunner {
     func change(_ layer: TrafficLayer, of session: SessionID, in network: ShapedNetwork) throws(StepError) -> Bool {
         guard let before = network.layers[session] else { return false }
         let others = network.layers.filter { $0.key != session }.map(\.value)
-        if let obstacle = TrafficComposition.obstacle(
-            to: others + [layer], interfaces: network.base.interfaces.count)
-        {
+        if let obstacle = TrafficComposition.obstacle(to: others + [layer], over: network.base) {
             throw StepError("with what is in the target's network by now this makes \(obstacle.words)")
         }
         if let first = network.deadlines.values.min(), .now > first + Self.grace { return false }

@@ -92,6 +92,11 @@ package actor StepRunner {
     /// The services that systemd was told to stop or to restart.
     var services: [WorkerKey: ServiceOrder] = [:]
 
+    /// The wall clock, while a session has it: one at a time.
+    var clocks: [WorkerKey: ClockOrder] = [:]
+    /// Orders to take the host down: one at a time.
+    var shutdowns: [WorkerKey: PendingShutdown] = [:]
+
     /// How many processes got a signal.
     var signalled: [WorkerKey: Int] = [:]
 
@@ -100,6 +105,8 @@ package actor StepRunner {
     /// The containers that were told to stop.
     var stops: [WorkerKey: RunningStop] = [:]
 
+    /// The agent's own, in which no file is filled for a part of the host.
+    var stateDirectory: String?
     /// The directories in which workers of this engine fill files.
     var filled: [WorkerKey: FilledDirectory] = [:]
     /// Their files with names, entrusted to the dead-man's process.
@@ -128,6 +135,10 @@ package actor StepRunner {
         hostTraffic = (classifiers, inode)
         // What an earlier engine left there may not have been taken back yet.
         for (facts, network) in networks where facts.inode == inode { network.shaper.classifiers = classifiers }
+    }
+
+    package func use(stateDirectory: String) {
+        self.stateDirectory = stateDirectory
     }
 
     package func use(stopper: any ContainerStopper) {
@@ -211,6 +222,7 @@ package actor StepRunner {
 
     /// Reads what undoing the steps will need. Changes nothing.
     package func prepare(_ steps: [Step], on target: ResolvedTarget) async throws(Problem) -> [Intent] {
+        if !steps.isEmpty { try refuseToTakeHostDown(with: target) }
         var intents: [Intent] = []
         for step in steps {
             switch step {
@@ -225,6 +237,9 @@ package actor StepRunner {
                 intents.append(.stopService(try prepareService(unit, staysStopped: true)))
             case .restartService(let unit):
                 intents.append(.restartService(try prepareService(unit, staysStopped: false)))
+            case .skewClock(let offset): intents.append(try prepareClock(by: offset, on: target.facts))
+            case .shutDown(let how, let delay):
+                intents.append(try prepareShutdown(ShutdownOrder(how, after: delay), of: target.facts))
             }
         }
         return intents
@@ -252,6 +267,8 @@ package actor StepRunner {
         case .stopContainer(let order): try await stop(order, as: key, on: target, until: deadline, news: news)
         case .stopService(let service): try await stopService(service, as: key, until: deadline)
         case .restartService(let service): try await restartService(service, as: key, until: deadline, news: news)
+        case .skewClock(let clock): try skewClock(clock, as: key, until: deadline)
+        case .shutDown(let order): try shutDown(order, as: key, news: news)
         }
     }
 
@@ -265,17 +282,22 @@ package actor StepRunner {
         case .stopContainer: await stopEffect(of: WorkerKey(session: session, step: step))
         case .stopService: downEffect(of: WorkerKey(session: session, step: step))
         case .restartService: restartEffect(of: WorkerKey(session: session, step: step))
+        case .skewClock: clockEffect(of: WorkerKey(session: session, step: step))
+        case .shutDown: shutdownEffect(of: WorkerKey(session: session, step: step))
         }
     }
 
     /// Learns what a session of an earlier engine may have done, before anything of any is undone.
     package func adopt(_ intents: [Intent], of session: SessionID) {
         for (step, intent) in intents.enumerated() {
+            let key = WorkerKey(session: session, step: step)
             switch intent {
             case .lowerLimit(let layer, let cgroup): adoptLimit(layer, in: cgroup, of: session)
             case .stopService(let service), .restartService(let service):
                 // Nobody knows how far it came.
-                services[WorkerKey(session: session, step: step)] = ServiceOrder(service, isLeft: true)
+                services[key] = ServiceOrder(service, isLeft: true)
+            case .skewClock(let clock): clocks[key] = ClockOrder(clock, isLeft: true)
+            case .shutDown(let order): shutdowns[key] = PendingShutdown(order, isLeft: true)
             case .shapeTraffic, .runWorker, .fillDisk, .signalProcesses, .stopContainer: break
             }
         }
@@ -288,7 +310,9 @@ package actor StepRunner {
     package func undo(
         _ intent: Intent, step: Int, of session: SessionID, isOfThisBoot: Bool = true
     ) async -> UndoProgress {
-        guard isOfThisBoot || intent.outlivesBoot else { return .done(.alreadyRestored) }
+        guard isOfThisBoot || intent.outlivesBoot else {
+            return .done(intent.endOfBoot == nil ? .alreadyRestored : .irreversible)
+        }
         let key = WorkerKey(session: session, step: step)
         return switch intent {
         case .shapeTraffic(_, let network, let base): await unshape(network, base: base, for: session)
@@ -301,6 +325,8 @@ package actor StepRunner {
         case .stopContainer: endStop(key)
         case .stopService: startService(as: key)
         case .restartService: .done(endRestart(key))
+        case .skewClock: .done(stepClockBack(as: key))
+        case .shutDown: .done(endShutdown(key))
         }
     }
 }
@@ -314,7 +340,8 @@ extension Intent {
         case .runWorker: [key.workerTag]
         case .fillDisk: [key.workerTag, key.fileTag]
         case .stopService: [key.serviceTag]
-        case .signalProcesses, .stopContainer, .restartService: []
+        case .skewClock: [key.clockTag]
+        case .signalProcesses, .stopContainer, .restartService, .shutDown: []
         }
     }
 }
@@ -326,5 +353,6 @@ extension TargetFacts.NetworkNamespace {
 extension WorkerKey {
     var workerTag: UInt64 { fnv1a("worker \(session.text) \(step)".utf8) }
     var serviceTag: UInt64 { fnv1a("service \(session.text) \(step)".utf8) }
+    var clockTag: UInt64 { fnv1a("clock \(session.text) \(step)".utf8) }
     var fileTag: UInt64 { fnv1a("file \(session.text) \(step)".utf8) }
 }

@@ -29,6 +29,12 @@ package final class ResolvedTarget: Sendable {
         self.network = network
     }
 
+    /// Whether others may be in its network namespace who are not its owner's: a pod has one owner, and in the node's own
+    /// network the target's packets are told from others'.
+    package var mayShareNetwork: Bool {
+        facts.network != nil && !isOnHostNetwork && facts.container?.isStandalone != false
+    }
+
     /// Whether the target's process still runs; a cgroup alone has none that could end.
     package var isRunning: Bool {
         switch process {

@@ -16,6 +16,12 @@ package protocol TargetDirectory: Sendable {
     /// - Throws: `target-gone`, `target-refused`, `target-unresolvable`, `runtime-unavailable`.
     func successor(of facts: TargetFacts) async throws(Problem) -> Successor<ResolvedTarget>
 
+    /// The cgroups of processes that are in the target's network namespace and no part of the target; none where the whole
+    /// of it is one owner's, as a pod's, or the node's own.
+    ///
+    /// - Throws: `target-unresolvable`.
+    func strangers(inNetworkOf target: ResolvedTarget) async throws(Problem) -> [String]
+
     /// How many containers run on this node.
     ///
     /// - Throws: `runtime-unavailable`.

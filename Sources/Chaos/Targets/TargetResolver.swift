@@ -35,6 +35,11 @@ package protocol ContainerDirectory: Sendable {
     /// - Throws: `target-not-found`, `target-gone`, `runtime-unavailable`.
     func container(_ id: String) throws(Problem) -> RunningContainer
 
+    /// The running container that is no pod's and is called so.
+    ///
+    /// - Throws: What `container(_:)` does, and `target-ambiguous`.
+    func container(named name: ContainerName) throws(Problem) -> RunningContainer
+
     /// The one running container that is meant.
     ///
     /// - Throws: `target-not-found`, `target-gone`, `target-ambiguous`, `target-unresolvable`, `runtime-unavailable`.
@@ -50,7 +55,8 @@ package protocol ContainerDirectory: Sendable {
     /// - Throws: What `container(of:)` does.
     func container(_ chosen: ChosenContainer, of group: PodGroup) throws(Problem) -> RunningContainer
 
-    /// The running container of the same name in the same pod, if it is another one.
+    /// The running container of the same name in the same pod, if it is another one; of no pod's the one that is called so,
+    /// which may be the same, started again.
     ///
     /// - Throws: `runtime-unavailable`.
     func successor(of container: TargetFacts.Container) throws(Problem) -> Successor<RunningContainer>
@@ -86,6 +92,9 @@ package final class TargetResolver: TargetDirectory {
         switch selector {
         case .container(let id):
             let container = try await ask { containers throws(Problem) in try containers.container(id) }
+            return try process(container.processID, startTime: nil, of: container)
+        case .containerNamed(let name):
+            let container = try await ask { containers throws(Problem) in try containers.container(named: name) }
             return try process(container.processID, startTime: nil, of: container)
         case .pod(let pod):
             let container = try await ask { containers throws(Problem) in try containers.container(of: pod) }
@@ -130,13 +139,22 @@ package final class TargetResolver: TargetDirectory {
         case .notYet: return .notYet
         case .never: return .never
         }
-        let target = try process(found.processID, startTime: nil, of: found)
+        let target: ResolvedTarget
+        do throws(Problem) {
+            target = try process(found.processID, startTime: nil, of: found)
+        } catch {
+            // It has ended since the runtime looked.
+            if error.code == .targetNotFound || error.code == .targetGone { return .notYet }
+            throw error
+        }
+        // The runtime has not seen yet that it ended.
+        if target.facts.process == facts.process { return .notYet }
         // The request named the old container, and the runtime alone names this one: the kernel has to say that it is in
         // the same pod, where the runtime puts its containers.
         guard Self.isBeside(target.facts, facts) else {
             throw Problem(
                 .targetUnresolvable,
-                "the container that the runtime names is in cgroup \(target.facts.cgroup.path), which is not of the pod",
+                "the container that the runtime names is in cgroup \(target.facts.cgroup.path), which is not beside the one before",
                 field: "target.container")
         }
         return .found(target)
@@ -150,7 +168,7 @@ package final class TargetResolver: TargetDirectory {
     private static func isBeside(_ facts: TargetFacts, _ other: TargetFacts) -> Bool {
         guard let id = facts.container?.id, let otherID = other.container?.id else { return false }
         let parts = other.cgroup.path.split(separator: "/")
-        guard let index = parts.firstIndex(where: { $0.contains(otherID) }) else { return false }
+        guard let index = parts.firstIndex(where: { other.container?.isNamed(in: $0) ?? false }) else { return false }
         let own = String(parts[index]).replacing(otherID, with: id)
         let expected = parts[..<index].map(String.init) + [own]
         return facts.cgroup.path.split(separator: "/").map(String.init).starts(with: expected)
@@ -202,7 +220,7 @@ package final class TargetResolver: TargetDirectory {
         guard "\(own.path)/".hasPrefix("\(cgroup.path)/") else {
             throw Problem(.targetGone, "process \(id) is in cgroup \(own.path) by now", field: "target")
         }
-        if let container, id == 1 || !cgroup.path.split(separator: "/").contains(where: { $0.contains(container.id) }) {
+        if let container, id == 1 || !cgroup.path.split(separator: "/").contains(where: container.isNamed) {
             // Whatever answered for the runtime does not decide what is hit.
             throw Problem(
                 .targetUnresolvable,
@@ -245,21 +263,29 @@ package final class TargetResolver: TargetDirectory {
             network: consume network)
     }
 
-    /// Everything that runs on the node, and its own network.
+    /// Everything that runs on the node, its own network, and the files that its first process sees.
     private func host() throws(Problem) -> ResolvedTarget {
         let cgroup = try amongCgroups(cgroups.rootCgroup)
+        let first: ProcessHandle
+        do {
+            first = try ProcessHandle(openingProcess: 1)
+        } catch {
+            throw Self.refusal(error, gone: "there is no process 1")
+        }
+        let startTime: UInt64
         let network: NamespaceHandle
         do {
+            startTime = try ProcessFacts(ofProcess: 1).startTime
             network = try NamespaceHandle(.network, ofProcess: 1)
         } catch {
-            throw Self.refusal(error, gone: "")
+            throw Self.refusal(error, gone: "there is no process 1")
         }
         let facts = TargetFacts.NetworkNamespace(inode: network.inode, cookie: try cookie(of: network))
         return ResolvedTarget(
             facts: TargetFacts(
-                container: nil, process: nil, network: facts,
+                container: nil, process: TargetFacts.Process(id: 1, startTime: startTime), network: facts,
                 cgroup: TargetFacts.Cgroup(path: cgroup.path, id: cgroup.id)),
-            cgroup: cgroup, cpuCount: try cpuCount(of: cgroup), isOnHostNetwork: true, process: nil,
+            cgroup: cgroup, cpuCount: try cpuCount(of: cgroup), isOnHostNetwork: true, process: consume first,
             network: consume network)
     }
 

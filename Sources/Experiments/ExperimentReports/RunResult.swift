@@ -56,12 +56,5 @@ package struct RunResult: Sendable {
         return "\(whole / 60) min \(whole % 60) s"
     }
 
-    /// `shop/web-0/app`, or what there is of it.
-    static func target(_ session: JSON) -> String {
-        if let container = session["target"]?["container"] {
-            return ["namespace", "pod", "name"].compactMap { container[$0]?.stringValue }.joined(separator: "/")
-        }
-        if let pid = session["target"]?["process"]?["pid"]?.integerValue { return "process \(pid)" }
-        return session["target"]?["cgroup"]?["path"]?.stringValue ?? ""
-    }
+    static func target(_ session: JSON) -> String { TargetFacts.word(session["target"]) ?? "" }
 }

@@ -1,6 +1,7 @@
 import ChaosModel
 package import ExperimentModel
 package import KubernetesClient
+import LinuxSystem
 import Synchronization
 
 /// The cluster that an experiment is in, asked when something needs it: one without pods needs none.
@@ -48,7 +49,7 @@ package final class Cluster: Sendable {
                 name: pod.node,
                 endpoint: .tls(
                     Inventory.TLS(
-                        address: host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)",
+                        address: "\(InternetAddress.bracketed(host)):\(port)",
                         serverName: pods.serverName, authorities: pods.authorities, certificate: pods.certificate,
                         key: pods.key)),
                 labels: (labels[pod.node] ?? [:]).sorted { $0.key < $1.key }.map { (name: $0.key, value: $0.value) })

@@ -162,7 +162,8 @@ package final class Recorder: Sendable {
         }
         tell(
             "session \(id)",
-            "\(report["summary"]?.stringValue ?? "in effect"), on \(Self.words(report["target"])) of \(agent)")
+            "\(report["summary"]?.stringValue ?? "in effect"), on \(TargetFacts.word(report["target"]) ?? "the target") of \(agent)"
+        )
         return place
     }
 
@@ -405,18 +406,6 @@ package final class Recorder: Sendable {
                 ("timeline", .array(state.timeline)),
             ])
         }
-    }
-
-    /// A target as a person would say it.
-    static func words(_ target: JSON?) -> String {
-        if let container = target?["container"] {
-            let names = ["namespace", "pod", "name"].compactMap { container[$0]?.stringValue }
-            return names.joined(separator: "/")
-        }
-        if let unit = target?["unit"]?.stringValue { return unit }
-        if let pid = target?["process"]?["pid"]?.integerValue { return "process \(pid)" }
-        let path = target?["cgroup"]?["path"]?.stringValue
-        return path == "/" ? "the whole host" : path ?? "the target"
     }
 }
 

@@ -24,8 +24,8 @@ package struct ChosenTarget: Sendable {
     }
 
     package var node: String { agent.name }
-    package var name: String { Recorder.words(plan["target"]) }
-    package var words: String { "\(Recorder.words(plan["target"])) on \(agent.name)" }
+    package var name: String { TargetFacts.word(plan["target"]) ?? "the target" }
+    package var words: String { "\(name) on \(agent.name)" }
 }
 
 /// A fault whose templates have values.
@@ -95,7 +95,7 @@ struct FaultRequest: Sendable {
                 guard found.count <= 1 else {
                     throw StepFailure("its target is on several nodes: \(found.map(\.words).joined(separator: ", "))")
                 }
-            case .process, .processNamed, .cgroup, .unit, .host:
+            case .containerNamed, .process, .processNamed, .cgroup, .unit, .host:
                 guard found.count <= 1 || namesAgents else {
                     throw StepFailure(
                         "its target is on several nodes: name them by \"agents\": \(found.map(\.words).joined(separator: ", "))"

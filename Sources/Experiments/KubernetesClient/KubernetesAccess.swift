@@ -54,9 +54,9 @@ package struct KubernetesAccess: Sendable {
         guard let host = variable("KUBERNETES_SERVICE_HOST"), let port = variable("KUBERNETES_SERVICE_PORT"),
             access("\(account)/token", F_OK) == 0
         else { return nil }
-        let name = host.contains(":") ? "[\(host)]" : host
         return KubernetesAccess(
-            server: "https://\(name):\(port)", trust: TLSTrust(authorities: "\(account)/ca.crt"),
+            server: "https://\(InternetAddress.bracketed(host)):\(port)",
+            trust: TLSTrust(authorities: "\(account)/ca.crt"),
             namespace: try text(of: "\(account)/namespace"), credential: .tokenFile("\(account)/token"), files: [])
     }
 

@@ -1,4 +1,5 @@
 #include "clinux.h"
+#include "deadman.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -152,6 +153,21 @@ int64_t clinux_boot_time(void) {
     struct timespec now;
     clock_gettime(CLOCK_BOOTTIME, &now);
     return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+static int64_t wall_time(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+int64_t clinux_clock_lead(void) { return deadman_clock_lead(clinux_boot_time, wall_time); }
+
+int clinux_step_clock(int64_t nanoseconds) {
+    int64_t seconds, rest;
+    deadman_split(nanoseconds, &seconds, &rest);
+    struct timex change = {.modes = ADJ_SETOFFSET | ADJ_NANO, .time = {.tv_sec = seconds, .tv_usec = rest}};
+    return clock_adjtime(CLOCK_REALTIME, &change);
 }
 
 int clinux_accept(int socket) { return accept4(socket, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK); }

@@ -25,7 +25,7 @@ int clinux_start_program(char *const arguments[], char *const environment[], int
     if (failure == 0) {
         failure = posix_spawnattr_init(&attributes);
         if (failure == 0) {
-            if (!failure) failure = posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
+            failure = posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
             if (!failure) failure = posix_spawn_file_actions_adddup2(&files, out[1], 1);
             if (!failure) failure = posix_spawn_file_actions_adddup2(&files, err[1], 2);
             // Whoever starts it may have blocked or ignored signals for itself.

@@ -1,6 +1,7 @@
 extension Cgroup {
     /// Whether its processes are stopped by the freezer, by this cgroup's state or by that of one above.
     package func isFrozen() throws(CgroupFileError) -> Bool {
+        if isRoot { return false }
         switch layout {
         case .unified:
             return try read("cgroup.events", of: .freezer).split(separator: "\n").contains("frozen 1")

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import LinuxSystem
 
 /// The most memory that the processes of a cgroup may have together.
 package struct MemoryLimit: Hashable, Sendable {
@@ -51,11 +52,22 @@ extension Cgroup {
 
     /// How many processes the kernel has killed, in this cgroup and below, because memory ran out: by the limit of
     /// this cgroup, of one above, or of the machine. Nil where the controller is off.
+    ///
+    /// The corresponding file is `memory.events`, on v1 `memory.oom_control`; of the root `/proc/vmstat`.
     package func outOfMemoryKills() throws(CgroupFileError) -> Int64? {
+        if isRoot { return try Self.outOfMemoryKillsOfMachine() }
         let file = layout == .unified ? "memory.events" : "memory.oom_control"
         guard let text = try readIfEnabled(file, of: .memory) else { return nil }
         guard let count = Self.value(of: "oom_kill", in: text) else { throw .unreadable(file: file, text: text) }
         return count
+    }
+
+    private static func outOfMemoryKillsOfMachine() throws(CgroupFileError) -> Int64? {
+        do throws(SystemCallError) {
+            return value(of: "oom_kill", in: try TextFile.read("/proc/vmstat"))
+        } catch {
+            throw .system(error)
+        }
     }
 
     /// Whether the kernel then kills all processes of the cgroup together; never on v1.

@@ -8,6 +8,8 @@ package final class Cgroup: Sendable {
     /// The inode of its directory, in the `cpu` hierarchy on v1. On v2 the kernel uses it as the cgroup's id.
     package let id: UInt64
     package let layout: CgroupTree.Layout
+    /// Every process of the machine is in it or below. It has no limits, and few files.
+    package var isRoot: Bool { path == "/" }
     private let primary: Hierarchy
     /// Its directory in each hierarchy that has one at this path, the primary one first.
     private let directories: [CgroupDirectory]
@@ -181,7 +183,7 @@ extension CgroupTree {
         try Cgroup(atNormalized: try Cgroup.normalized(path), in: self)
     }
 
-    /// The one that every process of the machine is in or below: it has no limits, and few files.
+    /// The one that every process of the machine is in or below.
     package func rootCgroup() throws(CgroupOpeningError) -> Cgroup {
         try Cgroup(atNormalized: "/", in: self)
     }
@@ -191,7 +193,8 @@ extension CgroupTree {
         try cgroup(at: try path(ofProcess: id))
     }
 
-    private func path(ofProcess id: Int32) throws(CgroupOpeningError) -> String {
+    /// Where a process is, from the root of the hierarchy. A number alone names no process.
+    package func path(ofProcess id: Int32) throws(CgroupOpeningError) -> String {
         let file = "/proc/\(id)/cgroup"
         let text: String
         do {

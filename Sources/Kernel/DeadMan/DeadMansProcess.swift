@@ -352,8 +352,9 @@ extension DeadMansProcess {
         }
     }
 
-    /// CAP_NET_ADMIN for netlink, CAP_KILL for workers; CAP_DAC_OVERRIDE and CAP_FOWNER for files and cgroups of others.
-    private static var capabilities: UInt64 { 1 << 12 | 1 << 5 | 1 << 3 | 1 << 1 }
+    /// CAP_NET_ADMIN for netlink, CAP_KILL for workers; CAP_DAC_OVERRIDE and CAP_FOWNER for files and cgroups of others;
+    /// CAP_SYS_TIME for the clock.
+    private static var capabilities: UInt64 { 1 << 25 | 1 << 12 | 1 << 5 | 1 << 3 | 1 << 1 }
 }
 
 /// A descriptor that several may hold.

@@ -44,6 +44,11 @@ package struct DeadMansProgram: Hashable, Sendable {
         append(DEADMAN_CALL_SYSTEMD, message)
     }
 
+    /// Steps the wall clock back, if it is as this step has left it. The slot needs no file for it.
+    package mutating func stepBack(_ clock: SteppedClock) {
+        append(DEADMAN_STEP_CLOCK_BACK, withUnsafeBytes(of: clock.asShared) { Array($0) })
+    }
+
     private mutating func append(
         _ kind: some BinaryInteger, file: Int = 0, skip: Int = 0, _ data: [UInt8]
     ) {

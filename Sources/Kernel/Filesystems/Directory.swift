@@ -42,6 +42,14 @@ package struct Directory: ~Copyable, Sendable {
         try FilesystemSpace(of: descriptor, subject: path)
     }
 
+    /// Where it is now in the file tree of the mount namespace that it was found in; of one that this process is in, from
+    /// this process's root.
+    ///
+    /// The corresponding system call is `readlink(2)`.
+    package func pathSeen() throws(SystemCallError) -> String {
+        try TextFile.destination(ofLink: "/proc/thread-self/fd/\(descriptor.rawValue)")
+    }
+
     /// The mount that it is in, and its path from the root of that mount's file system. Nil where the process does not
     /// see that mount, or sees it elsewhere than the kernel says the directory is.
     package func place(seenBy process: Int32) throws(SystemCallError) -> (mount: MountEntry, path: String)? {
@@ -50,8 +58,7 @@ package struct Directory: ~Copyable, Sendable {
             let id = Int(line.dropFirst("mnt_id:".count).filter(\.isNumber)),
             let mount = try MountEntry.all(seenBy: "\(process)").first(where: { $0.id == id })
         else { return nil }
-        let seen = try TextFile.destination(ofLink: "/proc/thread-self/fd/\(descriptor.rawValue)")
-        guard let below = seen.below(mount.mountPoint) else { return nil }
+        guard let below = try pathSeen().below(mount.mountPoint) else { return nil }
         return (mount, (mount.root == "/" ? "" : mount.root) + below)
     }
 

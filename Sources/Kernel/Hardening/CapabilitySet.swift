@@ -28,6 +28,7 @@ package struct CapabilitySet: OptionSet, Hashable, Sendable {
     package static let sysChroot = CapabilitySet(number: CAP_SYS_CHROOT)
     package static let sysPtrace = CapabilitySet(number: CAP_SYS_PTRACE)
     package static let sysResource = CapabilitySet(number: CAP_SYS_RESOURCE)
+    package static let sysTime = CapabilitySet(number: CAP_SYS_TIME)
 }
 
 extension CapabilitySet: CustomStringConvertible {

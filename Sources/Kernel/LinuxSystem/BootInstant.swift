@@ -30,18 +30,16 @@ extension Duration {
     }
 }
 
-/// Seconds since 1970 by the wall clock, which anybody may set: only for people and for tokens.
-package func wallSeconds() -> Int64 {
-    Int64(time(nil))
-}
+/// Seconds since 1970 by the wall clock, which anybody may set: only for people and for tokens. While this process knows that it
+/// is wrong, by what it would be.
+package func wallSeconds() -> Int64 { WallClock.now.seconds }
 
-/// Milliseconds since 1970, by a clock that anybody may set.
+/// Milliseconds since 1970, by the same clock.
 ///
 /// The corresponding system call is `clock_gettime(2)`.
 package func wallMilliseconds() -> Int64 {
-    var now = timespec()
-    clock_gettime(CLOCK_REALTIME, &now)
-    return Int64(now.tv_sec) * 1000 + Int64(now.tv_nsec) / 1_000_000
+    let now = WallClock.now
+    return now.seconds * 1000 + now.nanoseconds / 1_000_000
 }
 
 /// The running boot's identifier, `/proc/sys/kernel/random/boot_id`.

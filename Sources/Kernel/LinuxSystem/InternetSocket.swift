@@ -32,6 +32,9 @@ package struct InternetAddress: Hashable, Sendable, CustomStringConvertible {
         self.init(bytes: bytes, port: port)
     }
 
+    /// A host as it stands before a port: an IPv6 address in brackets.
+    package static func bracketed(_ host: String) -> String { host.contains(":") ? "[\(host)]" : host }
+
     /// As `10.1.2.3:53` and `[fd00::1]:53`.
     package var description: String {
         var text = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
@@ -39,7 +42,7 @@ package struct InternetAddress: Hashable, Sendable, CustomStringConvertible {
             preconditionFailure("an address that inet_ntop does not know")
         }
         let address = String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
-        return bytes.count == 4 ? "\(address):\(port)" : "[\(address)]:\(port)"
+        return "\(Self.bracketed(address)):\(port)"
     }
 
     fileprivate var family: sa_family_t { sa_family_t(bytes.count == 4 ? AF_INET : AF_INET6) }

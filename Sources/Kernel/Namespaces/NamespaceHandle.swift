@@ -52,6 +52,27 @@ package struct NamespaceHandle: ~Copyable, Sendable {
     }
 }
 
+extension NamespaceHandle {
+    /// The processes that are in it now, of all that `/proc` shows. Threads that are elsewhere than the rest of their
+    /// process are not looked for.
+    ///
+    /// - Throws: When one of them could not be asked: "nobody" is never said for "could not look".
+    package func processes() throws(SystemCallError) -> [Int32] {
+        let subject = "\(kind.rawValue) namespace \(inode)"
+        let own = try descriptor.status(subject: subject)
+        var found: [Int32] = []
+        for id in try TextFile.names(in: "/proc").compactMap({ Int32($0) }) {
+            do throws(SystemCallError) {
+                let other = try fileStatus(at: "/proc/\(id)/ns/\(kind.rawValue)")
+                if other.st_ino == own.st_ino, other.st_dev == own.st_dev { found.append(id) }
+            } catch {
+                if !error.meansVanished { throw error }
+            }
+        }
+        return found
+    }
+}
+
 /// Enters the cgroup namespace of process 1, if the calling thread is not in it yet. Paths in `/proc/PID/cgroup` are
 /// relative to the reader's cgroup namespace, and from a private one `CLONE_INTO_CGROUP` and moves to other cgroups
 /// fail with `ENOENT` under the mount option `nsdelegate`. Other threads stay where they are: call it before there

@@ -106,5 +106,5 @@ extension NamespaceThread {
 }
 
 extension SystemCallError {
-    fileprivate var meansVanished: Bool { [.noEntry, .noProcess, .notDirectory].contains(errno) }
+    var meansVanished: Bool { [.noEntry, .noProcess, .notDirectory].contains(errno) }
 }

@@ -55,6 +55,16 @@ package struct SystemdManager: Sendable {
     package func stop(_ unit: String) throws(SystemdError) { try call("StopUnit", unit, "replace") }
     package func restart(_ unit: String) throws(SystemdError) { try call("RestartUnit", unit, "replace") }
 
+    /// Forgets that it has failed, and how often it was started of late: beyond some starts systemd starts it no more for a while.
+    package func resetFailed(_ unit: String) throws(SystemdError) { try call("ResetFailedUnit", unit) }
+
+    /// Begins to take the host down in order, in the place of whatever else was to be done.
+    ///
+    /// - Parameter target: `reboot.target` or `poweroff.target`.
+    package func takeDown(by target: String) throws(SystemdError) {
+        try call("StartUnit", target, "replace-irreversibly")
+    }
+
     /// What starts a unit, for whoever sends it.
     package static func starting(_ unit: String) -> DBusCall {
         DBusCall(member: "StartUnit", arguments: [unit, "replace"])

@@ -14,6 +14,7 @@
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/seccomp.h>
+#include <linux/timex.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -77,18 +78,20 @@ struct message_header {
 struct control_header { size_t length; int level, type; };
 struct poll_file { int file; short events, returned; };
 struct signal_action { void *handler; unsigned long flags; void *restorer; uint64_t mask; };
-enum { CLOCK_BOOT = 7, TIMER_ABSOLUTE = 1, LEVEL_SOCKET = 1, PASS_RIGHTS = 1, CLOSE_ON_EXEC = 0x40000000 };
+enum { CLOCK_WALL = 0, CLOCK_BOOT = 7, TIMER_ABSOLUTE = 1, LEVEL_SOCKET = 1, PASS_RIGHTS = 1, CLOSE_ON_EXEC = 0x40000000 };
 enum { POLL_IN = 1, SIGNAL_KILL = 9, SIGNAL_CHILD = 17, SET_DUMPABLE = 4, SET_NAME = 15 };
 enum { UNIX_FAMILY = 1, STREAM = 1, WAIT_FOR_ALL = 0x100, NO_SIGNAL = 0x4000 };
 enum { REMOVE_DIRECTORY = 0x200, WRITE_ONLY = 1, SHARED = 1, READ_WRITE = 3 };
 
 static const int64_t second = 1000000000;
 
-static int64_t now(void) {
+static int64_t time_of(int clock) {
     struct timespec64 time;
-    CALL(clock_gettime, CLOCK_BOOT, &time, 0, 0, 0, 0);
+    CALL(clock_gettime, clock, &time, 0, 0, 0, 0);
     return time.seconds * second + time.nanoseconds;
 }
+static int64_t now(void) { return time_of(CLOCK_BOOT); }
+static int64_t wall_now(void) { return time_of(CLOCK_WALL); }
 
 // ---- Slots
 
@@ -261,6 +264,29 @@ static long call_systemd(const unsigned char *call, size_t length) {
     return result;
 }
 
+static long step_clock(int64_t offset) {
+    static struct __kernel_timex change;
+    int64_t seconds, rest;
+    deadman_split(offset, &seconds, &rest);
+    change.modes = ADJ_SETOFFSET | ADJ_NANO;
+    change.time.tv_sec = seconds;
+    change.time.tv_usec = rest;
+    // What it answers else is how the clock fares.
+    long result = CALL(clock_adjtime, CLOCK_WALL, &change, 0, 0, 0, 0);
+    return result < 0 ? result : 0;
+}
+
+// Of a clock that somebody else has set meanwhile nothing is changed.
+static long step_clock_back(const deadman_clock *clock, size_t length) {
+    if (length != sizeof *clock) return -EINVAL;
+    if (deadman_clock_state(clock, deadman_clock_lead(now, wall_now)) != DEADMAN_CLOCK_IS_STEPPED) return 0;
+    long result = step_clock(-clock->offset);
+    // The engine may have been held up between its look and its step, and be only now done with it.
+    const deadman_clock twice = {-clock->offset, clock->lead};
+    if (deadman_clock_state(&twice, deadman_clock_lead(now, wall_now)) != DEADMAN_CLOCK_IS_STEPPED) return result;
+    return step_clock(clock->offset);
+}
+
 static int perform(const deadman_action *action, int file, int *skip) {
     const unsigned char *data = (const unsigned char *)(action + 1);
     long result;
@@ -275,6 +301,7 @@ static int perform(const deadman_action *action, int file, int *skip) {
     case DEADMAN_EMPTY: result = CALL(ftruncate, file, 0, 0, 0, 0, 0); break;
     case DEADMAN_RESTORE: result = restore(file, (const char *)data, action->length); break;
     case DEADMAN_CALL_SYSTEMD: result = call_systemd(data, action->length); break;
+    case DEADMAN_STEP_CLOCK_BACK: result = step_clock_back((const deadman_clock *)data, action->length); break;
     case DEADMAN_UNLINK: result = CALL(unlinkat, file, data, 0, 0, 0, 0); break;
     default: result = -ENOSYS;
     }
@@ -296,7 +323,7 @@ static int run_program(unsigned index) {
             skip--;
             continue;
         }
-        int takes_file = action->kind != DEADMAN_CALL_SYSTEMD;
+        int takes_file = action->kind != DEADMAN_CALL_SYSTEMD && action->kind != DEADMAN_STEP_CLOCK_BACK;
         if (takes_file && (action->file >= DEADMAN_MOST_FILES || !files[index][action->file])) return -EBADF;
         int error = perform(action, takes_file ? files[index][action->file] - 1 : -1, &skip);
         if (error) worst = error;
@@ -511,6 +538,8 @@ static long allow_nothing_else(void) {
         ALLOW(sendto), ALLOW(recvfrom), ALLOW(recvmsg), ALLOW(close), ALLOW(close_range),
         ALLOW(pidfd_send_signal), ALLOW(ftruncate), ALLOW(unlinkat), ALLOW(pread64), ALLOW(pwrite64), ALLOW(write), ALLOW(clone),
         ALLOW(connect), ALLOW(rt_sigreturn), ALLOW(exit_group),
+        // Without CAP_SYS_TIME it only tells.
+        ALLOW(clock_adjtime),
         // Of sockets those to processes of this node.
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_socket, 0, 3),
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),

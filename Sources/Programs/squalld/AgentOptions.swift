@@ -2,6 +2,7 @@ import AgentAPI
 import Audit
 import Authorization
 import ChaosModel
+import ContainerRuntimes
 import Engine
 import Glibc
 import Hardening
@@ -37,6 +38,7 @@ struct AgentOptions {
     let logFormat: LogFormat
     private let apiServer: IPNetwork?
     private let excluded: [IPNetwork]
+    private let sparedPorts: [SparedPort]
     private let tlsAddress: InternetAddress?
     private let probeAddress: InternetAddress?
     private let tlsFiles: TLSFiles.Paths
@@ -58,8 +60,9 @@ struct AgentOptions {
             role == .keeper ? arguments[...] : arguments.dropFirst(),
             options: Set([
                 "node-name", "state-directory", "run-directory", "private-directory", "tenants-directory", "policy",
-                "namespace", "gateway-user", "runtime-socket", "api-server", "exclude", "tls-bind-address",
-                "probe-bind-address", "tls-cert-file", "tls-private-key-file", "client-ca-file", "log-format",
+                "namespace", "gateway-user", "runtime-socket", "api-server", "exclude", "spare-port",
+                "tls-bind-address", "probe-bind-address", "tls-cert-file", "tls-private-key-file", "client-ca-file",
+                "log-format",
             ]).union(Self.limitNames),
             flags: ["recover-only", "help", "version"])
         if given.has("help") { throw UsageError(Self.help, status: 0) }
@@ -88,6 +91,9 @@ struct AgentOptions {
         var excluded: [IPNetwork] = []
         for text in given.all("exclude") { excluded.append(try Self.network(text, option: "exclude")) }
         self.excluded = excluded
+        var sparedPorts: [SparedPort] = []
+        for text in given.all("spare-port") { sparedPorts.append(try Self.sparedPort(text)) }
+        self.sparedPorts = sparedPorts
         tlsAddress = try Self.address(given, option: "tls-bind-address")
         probeAddress = try Self.address(given, option: "probe-bind-address")
         tlsFiles = TLSFiles.Paths(
@@ -123,10 +129,13 @@ struct AgentOptions {
           --tenants-directory DIR    the tenants' public keys, NAME.jwks.json (default: /etc/squall/tenants)
           --policy FILE              which tenant may do what (default: /etc/squall/policy.yaml)
           --namespace NAME           the agent's own namespace, which no fault hits (default: $POD_NAMESPACE)
-          --runtime-socket PATH      a container runtime's CRI socket; may be repeated (default: the usual places)
+          --runtime-socket PATH      a container runtime's CRI socket, or docker:PATH for Docker's API; may be repeated
+                                     (default: the usual places of both)
           --api-server ADDRESS       Kubernetes' API server, which no fault on the network hits
                                      (default: $KUBERNETES_SERVICE_HOST)
           --exclude NETWORK          another address or network that none hits; may be repeated
+          --spare-port PORT[/udp]    another port, beside 22 and the agent's own, that none hits whose target is the
+                                     whole host; of TCP unless told; may be repeated
           --tls-bind-address ADDRESS:PORT    serve the API by mutual TLS 1.3 (default: not at all)
           --tls-cert-file FILE       the server's certificate and those above it (default: /etc/squall/tls/tls.crt)
           --tls-private-key-file FILE        (default: /etc/squall/tls/tls.key)
@@ -169,6 +178,15 @@ struct AgentOptions {
         return network
     }
 
+    private static func sparedPort(_ text: String) throws(UsageError) -> SparedPort {
+        let words = text.split(separator: "/", omittingEmptySubsequences: false)
+        guard let port = words.first.flatMap({ UInt16($0) }), port > 0, words.count <= 2,
+            let transport = words.count == 1 ? .tcp : TrafficBox.Transport(rawValue: String(words[1])),
+            transport.hasPorts
+        else { throw UsageError("--spare-port is a port, as 2222, 2222/tcp or 51820/udp") }
+        return SparedPort(port, transport, for: .configured)
+    }
+
     private static func address(_ given: ProgramArguments, option: String) throws(UsageError) -> InternetAddress? {
         guard let text = given[option] else { return nil }
         guard let address = InternetAddress(text: text) else {
@@ -201,6 +219,8 @@ extension AgentOptions {
         configuration.stateDirectory = stateDirectory
         configuration.gatewayUser = gatewayUser
         configuration.runtimeSockets = runtimeSockets
+        configuration.dockerSockets = RuntimePlace.all(named: runtimeSockets)
+            .filter { $0.language == .docker }.map(\.path)
         configuration.tlsAddress = tlsAddress
         configuration.probeAddress = probeAddress
         configuration.logFormat = logFormat
@@ -212,6 +232,8 @@ extension AgentOptions {
         if let ownNamespace { arguments += ["--namespace", ownNamespace.text] }
         if let apiServer { arguments += ["--api-server", "\(apiServer)"] }
         for endpoint in excluded { arguments += ["--exclude", "\(endpoint)"] }
+        for port in sparedPorts { arguments += ["--spare-port", "\(port.number)/\(port.transport.rawValue)"] }
+        if let probeAddress { arguments += ["--probe-bind-address", "\(probeAddress)"] }
         configuration.engineArguments = arguments + tlsArguments
         return configuration
     }
@@ -239,6 +261,9 @@ extension AgentOptions {
         configuration.excluded =
             (apiServer.map { [ExcludedEndpoint($0, .apiServer)] } ?? [])
             + excluded.map { ExcludedEndpoint($0, .configured) }
+        configuration.sparedPorts =
+            [.ssh] + [tlsAddress, probeAddress].compactMap(\.self).map { SparedPort($0.port, for: .agent) }
+            + sparedPorts
         return configuration
     }
 }

@@ -14,7 +14,8 @@ func runKeeper(_ options: AgentOptions) -> Never {
         let capabilities = EngineCapability.everything
         try capabilities.keepOnlyThese()
         let missing = try capabilities.missing()
-        if !missing.isEmpty { AgentLog.write("started without \(missing)", .warning) }
+        let lacking = missing.subtracting(EngineCapability.optional)
+        if !lacking.isEmpty { AgentLog.write("started without \(lacking)", .warning) }
         let keeper = try Keeper(options.keeper(engineCapabilities: capabilities.subtracting(missing)))
         exit(keeper.run())
     } catch {
@@ -73,6 +74,7 @@ func printCapabilities(_ options: AgentOptions) -> Never {
         .object([
             ("name", .string(each.capability.description)), ("reason", .string(each.reason)),
             ("faults", each.faults.map { .array($0.map { .string($0.kind) }) }),
+            ("optional", each.isOptional ? true : nil),
         ])
     }
     exit(code: 0, saying: JSON.array(list).text)

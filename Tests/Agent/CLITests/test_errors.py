@@ -60,8 +60,8 @@ class TestTheRequest:
          "give --namespace with --pod, or one of --container, --unit, --process, --pid, --cgroup and --host"),
         (["--cgroup", "/x", "--start-time", "5"], "a start time is a process's", "--start-time", "give --pid with it"),
         (["--container", "../x"],
-         "a container is named by its identifier, 12 to 128 letters, digits, '-', '_' or '.'", "target.container",
-         "copy containerID from the pod's status"),
+         "a container is named by its identifier, 12 hexadecimal digits at least, or by the name that Docker or Podman knows",
+         "target.container", "copy containerID from the pod's status, or a name from docker ps"),
         (["--pid", "1", "--start-time", "5"], "a process number is an integer above 1", "target.process.pid", None),
     ])
     def test_names_what_is_wrong_with_the_target(self, cli, key, words, message, field, hint):

@@ -68,14 +68,14 @@ def test_a_policy_that_is_not_there(cli, tmp_path):
 
 def test_what_it_allows_is_told_to_programs(cli, tmp_path):
     file = tmp_path / "policy.yaml"
-    file.write_text("version: 1\ntenants: {shop: {faults: ['cpu-*'], namespaces: [shop], units: [nginx], duration: 5m, containers: 30,"
+    file.write_text("version: 1\ntenants: {shop: {faults: ['cpu-*'], namespaces: [shop], units: [nginx], containerNames: ['shop-*'], duration: 5m, containers: 30,"
                     " tlsIdentities: ['spiffe://shop/chaos']}}\n")
     done = cli.run("policy", "check", file, "--output", "json", connect=False)
     assert "CERTIFICATES" in cli.run("policy", "check", file, connect=False).stdout.splitlines()[0]
     assert json.loads(done.stdout) == {
         "tenants": {
             "shop": {
-                "namespaces": ["shop"], "units": ["nginx.service"], "faults": ["cpu-*"], "host": "refused",
+                "namespaces": ["shop"], "units": ["nginx.service"], "containerNames": ["shop-*"], "faults": ["cpu-*"], "host": "refused",
                 "duration": "5m", "containers": 30.0, "tlsIdentities": ["spiffe://shop/chaos"],
             }
         }

@@ -63,7 +63,7 @@ final class FakeRuntime: Sendable {
     }
 
     func stop() async throws {
-        try await channel.close()
+        if channel.isActive { try await channel.close() }
         unlink(path)
     }
 }

@@ -35,7 +35,7 @@ struct QuestionServerTests {
         }
         try #require(bound == 0 && listen(listener, 128) == 0)
         defer { unlink(path) }
-        let runtimes = RuntimeDirectory(sockets: [folder + "/none.sock"], on: loop) { _ in }
+        let runtimes = RuntimeDirectory(RuntimePlace.all(named: [folder + "/none.sock"]), on: loop) { _ in }
         let server = try await QuestionServer.serve(runtimes, listeningSocket: listener, on: loop).get()
         try await withCheckedThrowingContinuation { continuation in
             // The client blocks: not on a thread that tasks share.

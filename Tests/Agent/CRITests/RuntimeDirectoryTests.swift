@@ -75,7 +75,7 @@ private func directory(
     log: @escaping @Sendable (String) -> Void = { _ in }
 ) -> RuntimeDirectory {
     RuntimeDirectory(
-        sockets: sockets, on: MultiThreadedEventLoopGroup.singleton.any(), patience: patience, log: log)
+        RuntimePlace.all(named: sockets), on: MultiThreadedEventLoopGroup.singleton.any(), patience: patience, log: log)
 }
 
 struct RuntimeDirectoryTests {
@@ -122,10 +122,27 @@ struct RuntimeDirectoryTests {
     }
 
     @Test func `another failure of the runtime is told as it says it`() async throws {
-        try await withRuntime({ _ in .failure(12, "unknown service%20runtime.v1") }) { _, runtimes in
+        try await withRuntime({ _ in .failure(13, "unknown service%20runtime.v1") }) { _, runtimes in
             #expect(
                 await runtimes.answer(.container(id))
-                    == .failure(.refused(reason: "status 12: unknown service runtime.v1")))
+                    == .failure(.refused(reason: "status 13: unknown service runtime.v1")))
+        }
+    }
+
+    @Test func `what has its CRI turned off serves none`() async throws {
+        try await withRuntime({ _ in .failure(12, "unknown service runtime.v1.RuntimeService") }) { runtime, runtimes in
+            let reason = "unknown service runtime.v1.RuntimeService"
+            #expect(await runtimes.answer(.list) == .failure(.unserved(reason: reason)))
+            let status = RuntimeStatus(socket: runtime.path, availability: .unreachable(reason: reason))
+            #expect(await runtimes.answer(.status) == .status([status]), "it was named")
+        }
+    }
+
+    @Test func `a name is no business of CRI's`() async throws {
+        try await withRuntime({ _ in [.closeConnection] }) { runtime, runtimes in
+            let name = try #require(ContainerName("shop-db"))
+            #expect(await runtimes.answer(.named(name)) == .failure(.notFound))
+            #expect(runtime.connectionCount == 0)
         }
     }
 

@@ -1,4 +1,10 @@
+import ChaosModel
 import ContainerRuntimes
+
+let exampleName = { () -> ContainerName in
+    guard let name = ContainerName("shop-db") else { fatalError("it is a name") }
+    return name
+}()
 
 let exampleContainer = RuntimeContainer(
     id: "4f6b1c2d3e4f", name: "web", processID: 4711, cgroupsPath: "kubepods-pod1.slice:cri-containerd:4f6b1c2d3e4f",

@@ -4,6 +4,8 @@ import Glibc
 import Testing
 
 struct RuntimeClientTests {
+    private let wholeIdentifier = "4f6b1c2d3e4f" + String(repeating: "5a", count: 26)
+
     private func failure(of client: RuntimeClient) -> RuntimeFailure? {
         do throws(RuntimeFailure) {
             _ = try client.container("4f6b1c2d3e4f")
@@ -42,6 +44,31 @@ struct RuntimeClientTests {
         #expect(throws: RuntimeFailure.refused(reason: "the answer is not about container another")) {
             try RuntimeClient(path: process.path).container("another")
         }
+    }
+
+    @Test(arguments: ["shop-db", "shop-web"])
+    func `a container that is no pod's is told by its name`(name: String) throws {
+        let process = try RuntimesProcess { [wholeIdentifier] in
+            let container = RuntimeContainer(
+                id: wholeIdentifier, name: name, processID: 2, cgroupsPath: nil, createdAt: nil, sandbox: nil)
+            write(RuntimeAnswer.container(container).answer.frame.encoded, to: $0)
+            usleep(200_000)
+        }
+        let found = Result { () throws(RuntimeFailure) in
+            try RuntimeClient(path: process.path).container(named: exampleName).name
+        }
+        let refusal = RuntimeFailure.refused(reason: "the answer is not about container shop-db")
+        #expect(found == (name == "shop-db" ? .success(name) : .failure(refusal)))
+    }
+
+    @Test func `the beginning of an identifier is enough where there is no pod`() throws {
+        let process = try RuntimesProcess { [wholeIdentifier] in
+            let container = RuntimeContainer(
+                id: wholeIdentifier, name: "web", processID: 2, cgroupsPath: nil, createdAt: nil, sandbox: nil)
+            write(RuntimeAnswer.container(container).answer.frame.encoded, to: $0)
+            usleep(200_000)
+        }
+        #expect(try RuntimeClient(path: process.path).container("4f6b1c2d3e4f").id == wholeIdentifier)
     }
 
     @Test func `no socket is an unreachable runtime, not a missing container`() {

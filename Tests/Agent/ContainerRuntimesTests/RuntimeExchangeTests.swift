@@ -6,7 +6,8 @@ import Testing
 struct RuntimeExchangeTests {
     @Test(arguments: [
         RuntimeQuestion.container("4f6b1c2d3e4f"), .list, .status, .stop("4f6b1c2d3e4f", graceSeconds: 0),
-        .stop("4f6b1c2d3e4f", graceSeconds: 3600), .find(PodSelector(namespace: "shop", name: "web-0")),
+        .stop("4f6b1c2d3e4f", graceSeconds: 3600), .named(exampleName),
+        .find(PodSelector(namespace: "shop", name: "web-0")),
         .find(
             PodSelector(namespace: "shop", uid: "u", labels: ["app": "shop", "example.org/tier": ""], container: "c")),
     ])
@@ -17,6 +18,7 @@ struct RuntimeExchangeTests {
 
     @Test(arguments: [
         "", "list", "{}", #"{"ask":"all"}"#, #"{"ask":"container"}"#, #"{"ask":"container","id":4}"#,
+        #"{"ask":"container","name":"a/b"}"#, #"{"ask":"container","id":"4f6b1c2d3e4f","name":"shop-db"}"#,
         #"{"ask":"find"}"#, #"{"ask":"find","pod":{"namespace":"shop"}}"#, #"{"ask":"find","pod":{"name":"web-0"}}"#,
         #"{"ask":"list","id":"4f6b1c2d3e4f"}"#, #"{"ask":"status","more":true}"#,
         #"{"ask":"stop","id":"4f6b1c2d3e4f"}"#, #"{"ask":"stop","graceSeconds":0}"#,
@@ -37,21 +39,27 @@ struct RuntimeExchangeTests {
                 sandbox: RuntimeSandbox(
                     id: "s", processID: nil, podName: "", podNamespace: "", podUID: "", labels: [:], annotations: [:],
                     usesHostNetwork: true))),
+        .container(
+            RuntimeContainer(id: "c", name: "n", processID: 2, cgroupsPath: nil, createdAt: nil, sandbox: nil)),
         .list([]),
         .list([
             RuntimePod(uid: "uid-1", containers: [.init(id: "c", name: "web")]),
+            RuntimePod(uid: "", containers: [.init(id: "e", name: "shop-db")]),
             RuntimePod(uid: "uid-2", containers: [.init(id: "d", name: "init", isRunning: false)]),
         ]),
         .status([
             RuntimeStatus(socket: "/a", availability: .available(runtime: "containerd", version: "1.7.24")),
             RuntimeStatus(socket: "/b", availability: .absent),
             RuntimeStatus(socket: "/c", availability: .unreachable(reason: "no answer in time")),
+            RuntimeStatus(socket: "/d", availability: .dispensable(reason: "no answer in time")),
         ]),
         .failure(.notFound),
         .failure(.notRunning(.exited)),
         .failure(.unreachable(reason: "connection refused")),
         .failure(.refused(reason: "status 12: unknown service")),
         .failure(.unconfirmed(reason: "no answer in time")),
+        .failure(.ambiguous),
+        .failure(.unserved(reason: "unknown service")),
         .stopped(exitCode: 137),
         .stopped(exitCode: nil),
     ])
@@ -72,7 +80,9 @@ struct RuntimeExchangeTests {
     }
 
     @Test(arguments: [
-        #"{"container":{}}"#, #"{"pods":[{"uid":"u"}]}"#, #"{"pods":[{"uid":"u","containers":[{"id":"c"}]}]}"#,
+        #"{"container":{}}"#, #"{"container":{"id":"c","name":"n","pid":2,"sandbox":{}}}"#,
+        #"{"container":{"id":"c","name":"n","pid":2,"createdAt":"now"}}"#, #"{"pods":[{"uid":"u"}]}"#,
+        #"{"pods":[{"uid":"u","containers":[{"id":"c"}]}]}"#,
         #"{"runtimes":{}}"#, #"{"stopped":[]}"#, #"{"stopped":{"exitCode":"137"}}"#,
         #"{"stopped":{"exitCode":4294967296}}"#,
         #"{"failure":{"kind":"notRunning","state":"running"}}"#, #"{"failure":{"kind":"gone"}}"#, #"{}"#, "[]",
@@ -80,6 +90,21 @@ struct RuntimeExchangeTests {
     ])
     func `what is no answer is refused`(text: String) throws {
         #expect(RuntimeAnswer(Answer(status: 200, body: try JSON(parsing: text))) == nil)
+    }
+
+    @Test(arguments: [String(repeating: "x", count: 254), "café", "a\nb"])
+    func `what is called as nothing can be keeps no other from being told`(name: String) throws {
+        let told = RuntimeAnswer.list([
+            RuntimePod(uid: "uid-1", containers: [.init(id: "c", name: "web"), .init(id: "d", name: name)]),
+            RuntimePod(uid: "", containers: [.init(id: name, name: "shop-web"), .init(id: "e", name: "shop-db")]),
+            RuntimePod(uid: name, containers: [.init(id: "f", name: "web")]),
+        ])
+        let expected = RuntimeAnswer.list([
+            RuntimePod(uid: "uid-1", containers: [.init(id: "c", name: "web")]),
+            RuntimePod(uid: "", containers: [.init(id: "e", name: "shop-db")]),
+        ])
+        let payload = try #require(Answer(payload: told.answer.frame.payload))
+        #expect(RuntimeAnswer(payload) == expected)
     }
 
     @Test func `a container without a process is no answer`() {

@@ -67,6 +67,52 @@ struct TenantGateTests {
         }
     }
 
+    @Test func `a network that others are in is hit by those alone who may hit those, too`() throws {
+        let (unit, container, pod, guarded) = (
+            "/system.slice/web.service", "/system.slice/docker-\(String(repeating: "0a", count: 32)).scope",
+            "/kubepods.slice/pod1/c1", "/system.slice/ssh.service"
+        )
+        let all = [unit, container, pod, guarded]
+        for (guardrails, grant, allowed) in [
+            ("whole", "host: whole", all), ("whole", "host: allowed", [unit]), ("allowed", "host: whole", [unit]),
+            ("refused", "host: whole", []), ("whole", "containerNames: [\"*\"]", []), ("whole", "units: [\"*\"]", []),
+        ] {
+            let gate = try gate("guardrails: {host: \(guardrails)}\ntenants: {shop: {faults: [\"*\"], \(grant)}}")
+            #expect(problem { try gate.admit(inNetworkWith: []) } == nil)
+            for stranger in all {
+                let refusal = problem { try gate.admit(inNetworkWith: [stranger]) }
+                #expect(refusal?.code == (allowed.contains(stranger) ? nil : .targetProtected), "\(stranger), \(grant)")
+            }
+            if allowed == all { continue }
+            let several = problem { try gate.admit(inNetworkWith: [pod, container, guarded]) }
+            #expect(
+                several?.message == "the target's network namespace is shared with cgroup \(pod) and 2 more", "\(grant)"
+            )
+        }
+    }
+
+    @Test func `nobody takes the host down unless the guardrails let somebody`() throws {
+        let tenants = "tenants: {shop: {faults: [\"*\"], host: whole}}"
+        for (guardrails, isAllowed) in [
+            ("host: whole", false), ("host: whole, power: refused", false), ("host: whole, power: allowed", true),
+        ] {
+            let gate = try gate("guardrails: {\(guardrails)}\n\(tenants)")
+            #expect((problem { try gate.admitPower() } == nil) == isAllowed)
+        }
+    }
+
+    @Test func `what is for hosts is allowed where somebody may hit the whole host`() throws {
+        for (guardrails, grant, isAllowed) in [
+            ("whole", "whole", true), ("allowed", "whole", false), ("whole", "allowed", false),
+        ] {
+            let text =
+                "version: 1\nguardrails: {host: \(guardrails)}\ntenants: {shop: {faults: [\"*\"], host: \(grant)}}"
+            let policy = try Policy(yaml: Array(text.utf8), faults: FaultCatalogue.parameters)
+            #expect(policy.allows("clock-skew", isOfHost: true) == isAllowed)
+            #expect(policy.allows("cpu-stress", isOfHost: false))
+        }
+    }
+
     @Test func `a tenant owns units as it owns namespaces`() throws {
         let own = "{faults: [\"*\"], units: [\"nginx*\", \"ssh.service\"]}"
         let allowed = "guardrails: {host: allowed}\ntenants: {shop: \(own)}"
@@ -87,6 +133,64 @@ struct TenantGateTests {
         #expect(try code("guardrails: {host: allowed}\n\(all)", on: unit("redis.service")) == nil)
         let none = "guardrails: {host: allowed, protectedUnits: []}\ntenants: {shop: \(own)}"
         #expect(try code(none, on: unit("ssh.service")) == nil)
+    }
+
+    @Test func `a tenant owns containers that are no pod's by their names`() throws {
+        let own = "{faults: [\"*\"], namespaces: [\"*\"], containerNames: [\"shop-*\", Web_1.a]}"
+        let allowed = "guardrails: {host: allowed}\ntenants: {shop: \(own)}"
+        let host = "guardrails: {host: allowed}\ntenants: {shop: {faults: [\"*\"], host: allowed}}"
+        for (name, text, isAllowed) in [
+            ("shop-db", allowed, true), ("Web_1.a", allowed, true), ("bank-db", allowed, false), ("", allowed, false),
+            ("shop-db", "tenants: {shop: \(own)}", false), ("bank-db", host, true), ("shop-db", all, false),
+            ("shop-db", "guardrails: {host: allowed}\n\(all)", false),
+        ] {
+            let expected: ProblemCode? = isAllowed ? nil : .targetProtected
+            #expect(try code(text, on: .standalone(name)) == expected, "\(name) \(text)")
+            let facts = TargetFacts(
+                container: TargetFacts.Container(id: "c1", standaloneNamed: name), process: nil, network: nil,
+                cgroup: TargetFacts.Cgroup(path: "/system.slice/docker-c1.scope", id: 1))
+            let standing = TargetStanding(facts: facts, annotations: [:], isOnHostNetwork: true)
+            #expect(try admission(standing, text) == expected, "\(name) \(text)")
+        }
+    }
+
+    @Test func `who names a container by its identifier is not told its name`() throws {
+        let facts = TargetFacts(
+            container: TargetFacts.Container(id: "c1", standaloneNamed: "bank-db"), process: nil, network: nil,
+            cgroup: TargetFacts.Cgroup(path: "/system.slice/docker-c1.scope", id: 1))
+        let gate = try gate("guardrails: {host: allowed}\ntenants: {shop: {faults: [\"*\"], containerNames: [shop]}}")
+        let found = try #require(
+            problem { try gate.admit(TargetStanding(facts: facts, annotations: [:], isOnHostNetwork: false)) })
+        #expect(found.message == "the container is none of tenant shop's")
+        #expect(!"\(found)".contains("bank"))
+    }
+
+    @Test func `of whom no container can be, nobody is asked for one`() throws {
+        for (guardrails, grant, expected) in [
+            ("{}", "namespaces: [shop]", nil), ("{}", "containerNames: [shop]", .namespaceDenied),
+            ("{}", "host: allowed", .namespaceDenied), ("{host: allowed}", "units: [nginx]", .targetProtected),
+            ("{host: allowed}", "containerNames: [shop]", nil), ("{host: allowed}", "host: allowed", nil),
+            ("{host: allowed}", "namespaces: [shop]", nil),
+        ] as [(String, String, ProblemCode?)] {
+            let gate = try gate("guardrails: \(guardrails)\ntenants: {shop: {faults: [\"*\"], \(grant)}}")
+            #expect(problem { try gate.admitIdentified() }?.code == expected, "\(guardrails) \(grant)")
+        }
+    }
+
+    @Test func `Docker's socket takes no pod's container out of its namespace`() throws {
+        let own = "guardrails: {host: allowed}\ntenants: {shop: {faults: [\"*\"], containerNames: [shop-db]}}"
+        let id = String(repeating: "0123456789abcdef", count: 4)
+        for (path, isAllowed) in [
+            ("/system.slice/docker-\(id).scope", true), ("/docker/\(id)", true),
+            ("/machine.slice/libpod-\(id).scope/container", true), ("/kubepods/burstable/pod1/\(id)", false),
+            ("/kubepods.slice/kubepods-pod1.slice/cri-containerd-\(id).scope", false),
+        ] {
+            let facts = TargetFacts(
+                container: TargetFacts.Container(id: id, standaloneNamed: "shop-db"), process: nil, network: nil,
+                cgroup: TargetFacts.Cgroup(path: path, id: 1))
+            let standing = TargetStanding(facts: facts, annotations: [:], isOnHostNetwork: false)
+            #expect(try admission(standing, own) == (isAllowed ? nil : .targetProtected), "\(path)")
+        }
     }
 
     @Test func `a unit is not the host's files`() throws {

@@ -21,6 +21,15 @@ struct QuantityTests {
         #expect(Duration(text: text) == nil)
     }
 
+    @Test(
+        arguments: [
+            ("-1h", .seconds(-3600)), ("+90s", .seconds(90)), ("90s", .seconds(90)), ("-8760h", .seconds(-8760 * 3600)),
+            ("--1h", nil), ("-", nil), ("- 1h", nil), ("-1", nil), ("100001h", nil),
+        ] as [(String, Duration?)])
+    func `reads a length of time with a sign`(text: String, duration: Duration?) {
+        #expect(Duration(signedText: text) == duration)
+    }
+
     @Test func `writes durations that are read back as the same`() {
         for exponent in 0..<15 {
             for factor in [1, 3, 999] as [Int64] {
@@ -83,6 +92,28 @@ struct TargetSelectorTests {
         ] as [TargetSelector])
     func `reads back what it writes`(selector: TargetSelector) throws {
         #expect(try TargetSelector(JSON(parsing: selector.json.text)) == selector)
+    }
+
+    @Test(arguments: ["shop-db", "db", "shop_web-1.a", "4f6b1c2d3e4", "container-of-mine"])
+    func `takes a container's name`(name: String) throws {
+        let selector = try TargetSelector(["container": .string(name)])
+        #expect(selector == .containerNamed(try #require(ContainerName(name))))
+        #expect(selector.targetClass == .standalone(name))
+        #expect(try TargetSelector(selector.json) == selector)
+    }
+
+    @Test(arguments: ["a", "-a", ".a", "a/b", "a b", "4f6b1c2d3e4f", "\u{E9}a", String(repeating: "a-", count: 65)])
+    func `refuses what no container is called, or may be an identifier`(name: String) {
+        #expect(ContainerName(name) == nil)
+    }
+
+    @Test func `a container that is no pod's is told as such, and read back`() throws {
+        let facts = TargetFacts(
+            container: TargetFacts.Container(id: Self.id, standaloneNamed: "shop-db"), process: nil, network: nil,
+            cgroup: TargetFacts.Cgroup(path: "/system.slice/docker-\(Self.id).scope", id: 7))
+        #expect(facts.json["container"] == ["id": .string(Self.id), "name": "shop-db"])
+        #expect(TargetFacts(facts.json) == facts)
+        #expect((facts.summary, facts.targetClass) == ("container shop-db", .standalone("shop-db")))
     }
 
     @Test func `takes a container's identifier as Kubernetes writes it`() throws {

@@ -17,6 +17,22 @@ private let service = TargetObservation(
         cgroup: .init(path: "/system.slice/nginx.service", id: 3)),
     cpuCount: 4, isOnHostNetwork: true, memoryLimit: nil, diesTogether: false)
 
+private let host = TargetObservation(
+    facts: TargetFacts(
+        container: nil, process: .init(id: 1, startTime: 2), network: .init(inode: 1, cookie: 2),
+        cgroup: .init(path: "/", id: 1)),
+    cpuCount: 4, isOnHostNetwork: true, memoryLimit: nil,
+    nodeMemory: NodeMemory(total: ByteCount(4 << 30), available: ByteCount(3072 << 20)), diesTogether: false)
+
+/// What every fault of this reach can be planned for.
+private func target(within reach: Reach) -> TargetObservation {
+    switch reach {
+    case .service: service
+    case .host: host
+    case .container, .pod, .node: pod
+    }
+}
+
 struct FaultCatalogueTests {
     @Test func `every fault has a name of its own, in lower case with dashes`() {
         let kinds = FaultCatalogue.all.map { $0.kind }
@@ -32,7 +48,7 @@ struct FaultCatalogueTests {
         #expect(!type.examples.isEmpty)
         for example in type.examples {
             let (fault, parameters) = try FaultCatalogue.fault(of: kind, parameters: example.parameters)
-            #expect(!(try fault.plan(for: type.reach == .service ? service : pod).isEmpty))
+            #expect(!(try fault.plan(for: target(within: type.reach)).isEmpty))
             #expect(!fault.summary.isEmpty)
             // In the order of the fault's list, without those that nobody gave and that have no standard value.
             let named = type.parameters.filter { $0.standard != nil || example.parameters[$0.name] != nil }
@@ -94,6 +110,15 @@ struct FaultCatalogueTests {
                 "parameters.correlation"
             ),
             ("network-latency", ["delay": "1s"], .fieldUnknown, "parameters.delay"),
+            ("clock-skew", [:], .fieldMissing, "parameters.offset"),
+            ("clock-skew", ["offset": "0s"], .fieldInvalid, "parameters.offset"),
+            ("clock-skew", ["offset": "-9ms"], .fieldInvalid, "parameters.offset"),
+            ("clock-skew", ["offset": "8761h"], .fieldInvalid, "parameters.offset"),
+            ("clock-skew", ["offset": "-8761h"], .fieldInvalid, "parameters.offset"),
+            ("clock-skew", ["offset": "--1h"], .fieldInvalid, "parameters.offset"),
+            ("clock-skew", ["offset": 3600], .fieldInvalid, "parameters.offset"),
+            ("host-reboot", ["delay": "0s"], .fieldInvalid, "parameters.delay"),
+            ("host-power-off", ["delay": "2h"], .fieldInvalid, "parameters.delay"),
             ("cpu-throttle", [:], .fieldMissing, "parameters.percent"),
             ("cpu-throttle", ["percent": 100], .fieldInvalid, "parameters.percent"),
             ("cpu-throttle", ["percent": 0.5], .fieldInvalid, "parameters.percent"),
@@ -217,6 +242,63 @@ struct FaultCatalogueTests {
         }
         #expect(problem.code == code)
         #expect(problem.field == field)
+    }
+
+    @Test(arguments: FaultCatalogue.all.map { $0.kind })
+    func `all of the host can have some, and the others say so`(kind: String) throws {
+        let type = try FaultCatalogue.fault(of: kind)
+        for example in type.examples {
+            let (fault, _) = try FaultCatalogue.fault(of: kind, parameters: example.parameters)
+            if type.canHitHost {
+                // Where it asks for a share of a limit, it is told that there is none.
+                guard example.parameters["percent"] == nil || kind != "memory-stress" else { continue }
+                #expect(!(try fault.steps(for: host).isEmpty))
+                #expect(fault.reach(on: host) == (type.reach == .host ? .host : .node))
+            } else {
+                let problem = try #require(throws: Problem.self) { try fault.steps(for: host) }
+                #expect((problem.code, problem.field) == (.targetRefused, "target"))
+                #expect(problem.message == "\(kind) hits a part of the host, and never all of it")
+            }
+        }
+        let some = FaultCatalogue.all.filter { $0.canHitHost }.map { $0.kind }
+        #expect(
+            some == [
+                "cpu-stress", "memory-stress", "disk-fill", "io-stress", "network-latency", "network-loss",
+                "network-partition", "network-corruption", "network-duplication", "network-reorder",
+                "network-rate-limit", "clock-skew", "host-reboot", "host-power-off",
+            ])
+    }
+
+    @Test(
+        arguments: [
+            ("cpu-stress", ["workers": 5], "parameters.workers"),
+            ("memory-stress", ["size": "64MiB", "oomScoreAdj": 0], "parameters.oomScoreAdj"),
+            ("memory-stress", ["percent": 50], "parameters.percent"),
+            ("memory-stress", ["percent": 95, "of": "node"], "parameters.percent"),
+            // A tenth of 4 GiB is more than a quarter of one.
+            ("memory-stress", ["size": "2663MiB"], "parameters.size"),
+        ] as [(String, JSON, String)])
+    func `a reserve of the host stays`(kind: String, parameters: JSON, field: String) throws {
+        let (fault, _) = try FaultCatalogue.fault(of: kind, parameters: parameters)
+        let problem = try #require(throws: Problem.self) { try fault.steps(for: host) }
+        #expect((problem.code, problem.field) == (.fieldInvalid, field))
+        #expect(NodeMemory(total: ByteCount(1 << 30), available: ByteCount(0)).hostReserve == ByteCount(256 << 20))
+        let (most, _) = try FaultCatalogue.fault(of: "memory-stress", parameters: ["size": "2662MiB"])
+        #expect(try most.steps(for: host).count == 1)
+    }
+
+    @Test func `of all of the host, packets both ways are hit, and nobody's in particular`() throws {
+        for direction in ["egress", "ingress", "both"] {
+            let (fault, _) = try FaultCatalogue.fault(
+                of: "network-latency", parameters: ["direction": .string(direction), "interfaces": ["eth1"]])
+            guard case .shapeTraffic(let layer) = try fault.steps(for: host).first else {
+                Issue.record("no layer")
+                return
+            }
+            #expect(layer.direction.rawValue == direction)
+            #expect(layer.boxes.allSatisfy { $0.cgroup == nil && $0.interface == "eth1" })
+            #expect(fault.notes(on: host).contains { $0.contains("containers") })
+        }
     }
 
     @Test(arguments: FaultCatalogue.all.filter { $0.reach == .pod }.map { $0.kind })
@@ -373,6 +455,40 @@ struct FaultCatalogueTests {
         }
     }
 
+    @Test(arguments: [("-1h", -3600), ("+90s", 90), ("1m30s", 90)] as [(String, Int)])
+    func `clock-skew goes either way`(offset: String, seconds: Int) throws {
+        let (fault, _) = try FaultCatalogue.fault(of: "clock-skew", parameters: ["offset": .string(offset)])
+        #expect(try fault.plan(for: host) == [.skewClock(by: .seconds(seconds))])
+        #expect(fault.summary.contains(seconds < 0 ? "back by 1h" : "ahead by 1m30s") && type(of: fault).isReversible)
+    }
+
+    @Test func `how far a clock is set is the same either way`() throws {
+        let offset = try #require(FaultCatalogue.parameters["clock-skew"]?.first)
+        #expect(offset.magnitude(of: "-1h") == 3600e9 && offset.magnitude(of: "1h") == 3600e9)
+        #expect(offset.canBeBounded)
+    }
+
+    @Test(arguments: [("host-reboot", HostShutdown.reboot), ("host-power-off", .powerOff)])
+    func `a host goes down after a while, and for good`(kind: String, how: HostShutdown) throws {
+        let (fault, _) = try FaultCatalogue.fault(of: kind, parameters: ["delay": "30s"])
+        #expect(try fault.plan(for: host) == [.shutDown(how, after: .seconds(30))])
+        #expect(!type(of: fault).isReversible && type(of: fault).takesHostDown)
+        #expect(fault.notes(on: host).first?.hasPrefix("this cannot be taken back") == true)
+        try fault.refuseTooShort(.seconds(31))
+        let problem = #expect(throws: Problem.self) { try fault.refuseTooShort(.seconds(30)) }
+        #expect(problem?.field == "parameters.delay")
+    }
+
+    @Test func `what is for hosts hits the whole host, and nothing else`() throws {
+        for type in FaultCatalogue.all where type.reach == .host {
+            let (fault, _) = try FaultCatalogue.fault(of: type.kind, parameters: type.examples[0].parameters)
+            for target in [pod, service] {
+                let problem = try #require(throws: Problem.self) { try fault.plan(for: target) }
+                #expect((problem.code, problem.field) == (.targetRefused, "target"))
+            }
+        }
+    }
+
     @Test(arguments: [("30s", 30, false), ("30s", 31, true), ("0s", 1, true)] as [(String, Int, Bool)])
     func `container-kill gives no more time than the session has`(grace: String, seconds: Int, fits: Bool) throws {
         let (fault, _) = try FaultCatalogue.fault(of: "container-kill", parameters: ["gracePeriod": .string(grace)])
@@ -439,9 +555,14 @@ struct FaultCatalogueTests {
                     nodeMemory: NodeMemory(total: ByteCount(1 << 30), available: ByteCount(512 << 20)),
                     diesTogether: false))
         }
-        let problem = try #require(throws: Problem.self) { try plan("500MiB", limit: nil) }
+        let problem = try #require(throws: Problem.self) { try plan("500MiB", limit: ByteCount(768 << 20)) }
         #expect((problem.code, problem.field) == (.fieldInvalid, "parameters.size"))
-        #expect(try !plan("400MiB", limit: nil).isEmpty)
+        #expect(try !plan("400MiB", limit: ByteCount(768 << 20)).isEmpty)
+        // Without a limit, or with one that leaves the host too little, it is as of the whole host.
+        for limit in [nil, ByteCount(769 << 20), ByteCount(1 << 30)] {
+            #expect(try #require(throws: Problem.self) { try plan("257MiB", limit: limit) }.code == .fieldInvalid)
+            #expect(try !plan("256MiB", limit: limit).isEmpty)
+        }
         let (share, _) = try FaultCatalogue.fault(
             of: "memory-stress", parameters: ["percent": 25, "of": "node", "hot": true])
         let target = TargetObservation(
@@ -453,6 +574,27 @@ struct FaultCatalogueTests {
         #expect(try #require(throws: Problem.self) { try most.plan(for: target) }.field == "parameters.percent")
         // The limit stops it long before.
         #expect(try !plan("16TiB", limit: ByteCount(256 << 20)).isEmpty)
+    }
+
+    @Test func `what only the machine's size bounds is what the kernel kills first`() throws {
+        let (fault, _) = try FaultCatalogue.fault(
+            of: "memory-stress", parameters: ["size": "8MiB", "oomScoreAdj": 999])
+        func target(limit: ByteCount?) -> TargetObservation {
+            TargetObservation(
+                facts: service.facts, cpuCount: 4, isOnHostNetwork: true, memoryLimit: limit,
+                nodeMemory: NodeMemory(total: ByteCount(1 << 30), available: ByteCount(512 << 20)),
+                diesTogether: false)
+        }
+        for limit in [nil, ByteCount(1 << 30)] {
+            let problem = try #require(throws: Problem.self) { try fault.plan(for: target(limit: limit)) }
+            #expect((problem.code, problem.field) == (.fieldInvalid, "parameters.oomScoreAdj"))
+            #expect(fault.notes(on: target(limit: limit)).contains { $0.hasPrefix("256 MiB of memory stay available") })
+        }
+        let bounded = target(limit: ByteCount(256 << 20))
+        #expect(
+            try fault.plan(for: bounded)
+                == [.runWorker(.memory(bytes: 8 << 20, rampNanoseconds: 0), outOfMemoryScore: 999)])
+        #expect(!fault.notes(on: bounded).contains { $0.contains("stay available") })
     }
 
     @Test func `memory stress of the page cache is a file of ours, of the same size`() throws {

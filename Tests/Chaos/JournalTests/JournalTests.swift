@@ -1,6 +1,7 @@
 import Authorization
 import Cgroups
 import ChaosModel
+import DeadMan
 import Glibc
 import Journal
 import LinuxSystem
@@ -95,6 +96,11 @@ private func session(token: String = "token-0001") throws -> OpenedSession {
             .stopService(
                 FoundService(unit: "nginx.service", run: "71234567", dependents: ["a@b.service", "c.target"])),
             .restartService(FoundService(unit: "nginx.service", run: "71234567", dependents: [])),
+            .skewClock(
+                SteppedClock(
+                    offset: .seconds(-3600), before: WallClock.Lead(nanoseconds: 1_763_940_000_123_456_789))),
+            .shutDown(ShutdownOrder(.reboot, after: .seconds(90))),
+            .shutDown(ShutdownOrder(.powerOff, after: .milliseconds(1500))),
             .runWorker(.memory(bytes: 1 << 40, rampNanoseconds: 7), outOfMemoryScore: 0, in: cgroup),
             .runWorker(.memory(bytes: 1 << 40, rampNanoseconds: 7, isHot: true), outOfMemoryScore: 0, in: cgroup),
             .fillDisk(
@@ -121,10 +127,12 @@ private func ended(_ session: OpenedSession, _ ending: Ending) -> EndedSession {
         .io(read: ByteCount(7), written: ByteCount(8), operations: nil, over: .milliseconds(1500)),
         .sent(ByteCount(9), packets: 3, over: .milliseconds(1500)), .sent(ByteCount(9), packets: nil, over: .zero),
         .stopped(after: .milliseconds(1500), exitCode: 137), .stopped(after: .zero, exitCode: nil),
+        .clockMoved(by: .nanoseconds(-3_600_000_000_001)), .hostOrdered(.reboot), .hostWentDown(.powerOff),
     ]
     let outcomes: [UndoOutcome?] = [
         .restored, .drifted(found: "a qdisc"), .failed("busy"), .restored, nil, .alreadyRestored, .restored, .restored,
         .restored, .irreversible, .restored, .restored, .restored, .restored, .irreversible, .irreversible,
+        .restored, .irreversible, .irreversible,
     ]
     return EndedSession(
         id: session.id, ending: ending,

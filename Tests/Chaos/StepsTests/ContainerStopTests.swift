@@ -47,8 +47,9 @@ private final class FakeStopper: ContainerStopper {
     }
 }
 
-private struct NoContainers: ContainerDirectory {
+struct NoContainers: ContainerDirectory {
     func container(_ id: String) throws(Problem) -> RunningContainer { throw Problem(.targetNotFound, id) }
+    func container(named name: ContainerName) throws(Problem) -> RunningContainer { throw Problem(.targetNotFound, "") }
     func container(of pod: PodSelector) throws(Problem) -> RunningContainer { throw Problem(.targetNotFound, "") }
     func choice(of group: PodGroup, seed: Int64) throws(Problem) -> (chosen: [ChosenContainer], matched: Int) {
         ([], 0)

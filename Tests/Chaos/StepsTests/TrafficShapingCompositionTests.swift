@@ -112,6 +112,88 @@ struct TrafficShapingCompositionTests {
         #expect(hits > 1000)
     }
 
+    /// Of some ports that random packets have.
+    private static let spared = SparedPackets.all(with: [SparedPort(443, for: .ssh), SparedPort(400, for: .agent)])
+
+    @Test func `what sessions spare falls to those that do not, and else to nobody`() {
+        var random = SystemRandomNumberGenerator()
+        var (hits, escapes) = (0, 0)
+        for _ in 0..<300 {
+            let choices: [Set<SparedPackets>] = [[], Self.spared, Self.spared.filter { $0.use != .dns }]
+            let layers = Dictionary(
+                uniqueKeysWithValues: (0..<Int.random(in: 1...4, using: &random)).map { _ in
+                    let boxes = Set((0..<Int.random(in: 1...3, using: &random)).map { _ in Self.randomBox(&random) })
+                    let filter = Bool.random(using: &random) ? .everything : TrafficFilter(boxes: boxes)
+                    return (
+                        SessionID.random(),
+                        TrafficLayer(
+                            direction: .both, filter: filter,
+                            impairment: TrafficImpairment(latency: .milliseconds(1)),
+                            spared: choices.randomElement(using: &random) ?? [])
+                    )
+                })
+            let composition = TrafficComposition(layers)
+            #expect(composition.classes.allSatisfy { !$0.sessions.isEmpty })
+            #expect(Set(composition.classes.map(\.sessions)).count == composition.classes.count)
+            let filters = composition.filters
+            for _ in 0..<50 {
+                let packet = Self.randomPacket(&random).going(Bool.random(using: &random) ? .egress : .ingress)
+                let met = layers.filter { $1.boxes.contains { $0.contains(packet) } }
+                let wanted = Set(met.filter { !$1.spared.contains { $0.contains(packet) } }.keys)
+                let taking = filters.filter { $0.ranked.box.contains(packet) }
+                let first = taking.filter { $0.ranked.preference == taking.first?.ranked.preference }
+                let found = Set(first.map { Set($0.class?.sessions ?? []) })
+                #expect(found == [wanted] || wanted.isEmpty && found.isEmpty, "\(packet) of \(layers)")
+                hits += wanted.isEmpty ? 0 : 1
+                escapes += wanted.count < met.count ? 1 : 0
+            }
+        }
+        #expect(hits > 1000 && escapes > 300)
+    }
+
+    @Test func `a host and its units have room beside each other`() {
+        func layer(_ filter: TrafficFilter, _ spared: Set<SparedPackets>) -> TrafficLayer {
+            TrafficLayer(
+                direction: spared.isEmpty ? .egress : .both, filter: filter,
+                impairment: TrafficImpairment(latency: .milliseconds(1)), spared: spared)
+        }
+        let units = (1...3).map { layer(.everything.of(.init(path: "/\($0)", id: $0)), []) }
+        let host = layer(.everything, Self.spared)
+        #expect(TrafficComposition.obstacle(to: units + [host, host], over: Self.base(8)) == nil)
+        #expect(TrafficComposition.obstacle(to: [host], over: Self.base(32)) == nil)
+        #expect(
+            TrafficComposition.obstacle(to: [host], over: Self.base(64))
+                == .limit("more than 2048 filters on all interfaces together"))
+        // Those that nobody is about have none.
+        let named = TrafficFilter(
+            boxes: Set(TrafficBox.Family.allCases.map { TrafficBox(family: $0, interface: "eth7") }))
+        #expect(TrafficComposition.obstacle(to: [layer(named, Self.spared)], over: Self.base(64)) == nil)
+        #expect(TrafficComposition.obstacle(to: units + [layer(named, Self.spared)], over: Self.base(32)) == nil)
+        #expect(TrafficComposition.obstacle(to: [host, layer(named, Self.spared)], over: Self.base(64)) != nil)
+    }
+
+    @Test func `who is never hit counts on the interfaces that somebody is about`() throws {
+        let excluded = try (0..<64).map {
+            ExcludedEndpoint(try #require(IPNetwork(text: "10.0.0.\($0)")), .node)
+        }
+        let base = TrafficBase(interfaces: Self.base(64).interfaces, excluded: excluded)
+        let impairment = TrafficImpairment(latency: .milliseconds(1))
+        #expect(
+            TrafficComposition.obstacle(to: [TrafficLayer(impairment: impairment)], over: base)
+                == .limit("64 addresses that are never hit, on 64 interfaces"))
+        let named = TrafficFilter(boxes: Set((0..<8).map { TrafficBox(family: .ipv4, interface: "eth\($0)") }))
+        #expect(
+            TrafficComposition.obstacle(to: [TrafficLayer(filter: named, impairment: impairment)], over: base) == nil)
+    }
+
+    private static func base(_ count: Int) -> TrafficBase {
+        TrafficBase(
+            interfaces: (0..<count).map {
+                TrafficBase.Interface(
+                    index: Int32($0 + 1), name: "eth\($0)", hadClsact: false, transmitQueueLength: 1000)
+            })
+    }
+
     @Test func `boxes meet as sets do`() {
         var random = SystemRandomNumberGenerator()
         for _ in 0..<2000 {
@@ -135,14 +217,14 @@ struct TrafficShapingCompositionTests {
             (0..<32).map {
                 TrafficBox(family: .ipv4, transport: .tcp, destinationPorts: PortBlock(lowest: $0, bits: 0))
             })
-        #expect(TrafficComposition.obstacle(to: [byNetwork], interfaces: 1) == nil)
-        #expect(TrafficComposition.obstacle(to: [byPort], interfaces: 64) == nil)
+        #expect(TrafficComposition.obstacle(to: [byNetwork], over: Self.base(1)) == nil)
+        #expect(TrafficComposition.obstacle(to: [byPort], over: Self.base(64)) == nil)
         #expect(
-            TrafficComposition.obstacle(to: [byNetwork, byPort], interfaces: 1)
-                == .limit("more than 512 filters on each interface"))
+            TrafficComposition.obstacle(to: [byNetwork, byPort], over: Self.base(1))
+                == .limit("more than 512 filters on an interface"))
         #expect(
-            TrafficComposition.obstacle(to: [byNetwork, byNetwork, byNetwork], interfaces: 128)
-                == .limit("more than 16 filters on each interface"))
+            TrafficComposition.obstacle(to: [byNetwork, byNetwork, byNetwork], over: Self.base(128))
+                == .limit("more than 2048 filters on all interfaces together"))
     }
 
     @Test func `too many sets of packets are told as such`() {
@@ -151,9 +233,9 @@ struct TrafficShapingCompositionTests {
             return TrafficLayer(
                 filter: TrafficFilter(boxes: [box]), impairment: TrafficImpairment(latency: .milliseconds(1)))
         }
-        #expect(TrafficComposition.obstacle(to: (0..<32).map(layer), interfaces: 1) == nil)
+        #expect(TrafficComposition.obstacle(to: (0..<32).map(layer), over: Self.base(1)) == nil)
         #expect(
-            TrafficComposition.obstacle(to: (0..<33).map(layer), interfaces: 1)
+            TrafficComposition.obstacle(to: (0..<33).map(layer), over: Self.base(1))
                 == .limit("33 different sets of packets, and 32 are the most"))
     }
 
@@ -178,9 +260,9 @@ struct TrafficShapingCompositionTests {
             ),
         ]
         for (one, other) in contradictions {
-            #expect(TrafficComposition.obstacle(to: [layer(1, one), layer(2, other)], interfaces: 1) == nil)
+            #expect(TrafficComposition.obstacle(to: [layer(1, one), layer(2, other)], over: Self.base(1)) == nil)
             for layers in [[layer(1, one), layer(1, other)], [layer(1, other), layer(1, one)]] {
-                guard case .contradiction? = TrafficComposition.obstacle(to: layers, interfaces: 1) else {
+                guard case .contradiction? = TrafficComposition.obstacle(to: layers, over: Self.base(1)) else {
                     Issue.record("\(one) with \(other) is no contradiction")
                     continue
                 }

@@ -1,4 +1,5 @@
 import ChaosModel
+import Glibc
 import Netlink
 import Steps
 import Testing
@@ -97,7 +98,10 @@ struct TrafficShapingKernelTests {
             [TrafficLayer(direction: .ingress, filter: ipv6, impairment: .init(latency: .milliseconds(9)))]
         ),
         ([.latency(5), .latency(7, ipv4.of(sender))], [.latency(5), .latency(9, .everything.of(otherSender))]),
+        ([.latency(5, ipv4.of(sender))], [.latency(5, ipv4.of(sender)), .latency(7).sparing(ssh)]),
     ]
+
+    private static let ssh = SparedPackets.all(with: [.ssh]).filter { $0.use == .ssh }
 
     @Test(arguments: transitions.indices)
     func `whatever message a process is killed before, its successor puts all right`(index: Int) throws {
@@ -177,6 +181,78 @@ struct TrafficShapingKernelTests {
         #expect(try world.dump() == before)
     }
 
+    @Test func `what a host is reached by is spared, and units of it are hit as they were`() throws {
+        let world = try TrafficShapingWorld()
+        let before = try world.dump()
+        let spared = SparedPackets.all(with: [.ssh, SparedPort(9443, for: .agent)])
+        var shaper = try world.shaper()
+        let base = try shaper.observe()
+        let (host, naming, unit) = (SessionID.random(), SessionID.random(), SessionID.random())
+        let sender = try world.makeCgroup("/unit")
+        // What the kernel itself sends now and then is no TCP.
+        func layer(
+            _ spared: Set<SparedPackets>, to port: String? = nil, of cgroup: TargetFacts.Cgroup? = nil
+        ) -> TrafficLayer {
+            let boxes = TrafficBox.Family.allCases.map {
+                TrafficBox(
+                    family: $0, cgroup: cgroup, transport: .tcp, destinationPorts: port.flatMap { PortBlock(text: $0) })
+            }
+            return TrafficLayer(
+                direction: spared.isEmpty ? .egress : .both, filter: TrafficFilter(boxes: Set(boxes)),
+                impairment: TrafficImpairment(latency: .milliseconds(1)), spared: spared)
+        }
+        let all = [
+            host: layer(spared), naming: layer(spared.filter { $0.use != .dns }, to: "53"), unit: layer([], of: sender),
+        ]
+        func counts(_ layers: [SessionID: TrafficLayer]) throws -> [SessionID: UInt32] {
+            var sums: [SessionID: UInt32] = [:]
+            for count in try shaper.counts(of: layers) {
+                for session in count.sessions { sums[session, default: 0] += count.packets }
+            }
+            return sums
+        }
+        /// Whose packets a connection has some of: nobody listens, so it is one and the answer that it is refused. On a busy
+        /// machine there are late ones of others among them.
+        func hit(
+            _ layers: [SessionID: TrafficLayer], _ expected: Set<SessionID>, _ connect: () throws -> Void
+        ) throws -> Set<SessionID> {
+            var found: Set<SessionID> = []
+            for _ in 0..<5 {
+                let earlier = try counts(layers)
+                try connect()
+                found = Set(try counts(layers).filter { $0.value > earlier[$0.key] ?? 0 }.keys)
+                if found == expected { break }
+            }
+            return found
+        }
+        for layers in [all.filter { $0.key == host }, all.filter { $0.key != unit }, all] {
+            try world.settle(shaper, to: layers, from: base)
+            shaper = try world.shaper()
+            #expect(try shaper.verify(layers, base: base) == [])
+            for address in ["10.9.1.2", "fd09:2::2"] {
+                for (port, isSpared) in [(80, false), (22, true), (53, true), (853, true), (9443, false)] {
+                    for cgroup in [nil, sender] {
+                        var expected: Set<SessionID> = isSpared ? [] : [host]
+                        if port == 53, layers[naming] != nil { expected.insert(naming) }
+                        if cgroup != nil, layers[unit] != nil { expected.insert(unit) }
+                        let found = try hit(layers, expected) {
+                            try world.connect(to: address, port: port, from: cgroup)
+                        }
+                        #expect(found == expected, "to port \(port) of \(address) from \(cgroup?.path ?? "elsewhere")")
+                    }
+                }
+            }
+            for (port, isSpared) in [(80, false), (22, true), (9443, true), (53, false)] {
+                let expected: Set<SessionID> = isSpared ? [] : [host]
+                #expect(
+                    try hit(layers, expected) { try world.connectBack(port: port) } == expected,
+                    "to port \(port) of the host")
+            }
+        }
+        try world.settle(shaper, to: [:], from: base)
+        #expect(try world.dump() == before)
+    }
+
     @Test func `gateways and whoever else is excluded are never hit`() throws {
         let world = try TrafficShapingWorld()
         try world.inTarget("ip route add default via 10.9.1.2")
@@ -197,7 +273,9 @@ struct TrafficShapingKernelTests {
         }
         #expect(try world.roundTrip("10.9.2.2") >= 200)
         // Where nobody would be hit anyway there is nothing to exclude.
-        let one = TrafficFilter(boxes: [TrafficBox(family: .ipv4, destination: IPNetwork(text: "10.9.2.0/24"))])
+        let one = TrafficFilter(boxes: [
+            TrafficBox(family: .ipv4, destination: IPNetwork(text: "10.9.2.0/24"), transport: .udp)
+        ])
         try world.settle(shaper, to: [session: .latency(10, one)], from: base)
         #expect(try !world.inTarget("tc filter show dev eth0 egress").contains("5000"))
         try world.settle(shaper, to: [:], from: base)
@@ -216,6 +294,63 @@ struct TrafficShapingKernelTests {
             try world.inTarget("sh -c 'ping -q -c 1 -W 1 \(address) || true'")
             #expect(try world.inTarget("ip neigh show to \(address)").contains("lladdr"), "\(address)")
         }
+        try world.settle(shaper, to: [:], from: base)
+        #expect(try world.dump() == before)
+    }
+
+    @Test func `groups are told although everything is lost`() throws {
+        let world = try TrafficShapingWorld()
+        let before = try world.dump()
+        let shaper = try world.shaper()
+        let base = try shaper.observe()
+        func reports() throws -> Int {
+            let line = try world.inTarget("cat /proc/net/snmp6").split(separator: "\n")
+                .first { $0.hasPrefix("Icmp6OutMLDv2Reports") }
+            return try #require(line?.split(whereSeparator: \.isWhitespace).last.flatMap { Int($0) })
+        }
+        let all = TrafficLayer(direction: .both, impairment: TrafficImpairment(loss: PacketChance(.whole)))
+        let layers = [SessionID.random(): all]
+        try world.settle(shaper, to: layers, from: base)
+        let earlier = try reports()
+        try world.inTarget("ip addr add fd09:1::77/64 dev eth0 nodad")
+        var tries = 0
+        while try reports() == earlier, tries < 50 {
+            usleep(100_000)
+            tries += 1
+        }
+        #expect(try reports() > earlier)
+        #expect(try shaper.counts(of: layers).allSatisfy { $0.packets == 0 })
+        try world.inTarget("ip addr del fd09:1::77/64 dev eth0")
+        try world.settle(shaper, to: [:], from: base)
+        #expect(try world.dump() == before)
+    }
+
+    @Test(arguments: ["10.9.3.2", "fd09:3::2"])
+    func `that packets are too large is heard although all that arrives is lost`(address: String) throws {
+        let world = try TrafficShapingWorld()
+        try world.makeNarrowWay()
+        let before = try world.dump()
+        let shaper = try world.shaper()
+        let base = try shaper.observe()
+        let all = TrafficLayer(direction: .ingress, impairment: TrafficImpairment(loss: PacketChance(.whole)))
+        try world.settle(shaper, to: [.random(): all], from: base)
+        #expect(try !world.inTarget("ip route get \(address)").contains("mtu 1300"))
+        try world.inTarget("sh -c 'ping -q -M do -s 1400 -c 2 -i 0.2 -W 1 \(address) || true'")
+        #expect(try world.inTarget("ip route get \(address)").contains("mtu 1300"))
+        // Nothing else is.
+        #expect(throws: ShellFailure.self) { try world.inTarget("ping -q -c 2 -i 0.2 -W 1 10.9.1.2") }
+        try world.settle(shaper, to: [:], from: base)
+        #expect(try world.dump() == before)
+    }
+
+    @Test func `an interface that no layer names is left alone`() throws {
+        let world = try TrafficShapingWorld()
+        let before = try world.dump()
+        let shaper = try world.shaper()
+        let base = try shaper.observe()
+        try world.settle(shaper, to: [.random(): .latency(30, Self.onFirst)], from: base)
+        #expect(try world.inTarget("tc filter show dev eth0 egress").contains("squall"))
+        #expect(try !world.inTarget("tc qdisc show dev eth1").contains("clsact"))
         try world.settle(shaper, to: [:], from: base)
         #expect(try world.dump() == before)
     }

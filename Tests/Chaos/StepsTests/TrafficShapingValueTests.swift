@@ -167,6 +167,9 @@ struct TrafficShapingValueTests {
                 TrafficBox(family: .ipv4, cgroup: .init(path: "/a.slice/b.service", id: .max)),
             ]), impairment: TrafficImpairment(latency: .milliseconds(1))),
         TrafficLayer(
+            direction: .both, impairment: TrafficImpairment(latency: .milliseconds(1)),
+            spared: SparedPackets.all(with: [.ssh, SparedPort(51820, .udp, for: .configured)])),
+        TrafficLayer(
             impairment: TrafficImpairment(
                 loss: chance(0.1, correlation: Percentage(50)),
                 duplication: chance(25),
@@ -193,6 +196,34 @@ struct TrafficShapingValueTests {
                 latency: .milliseconds(100), jitter: .milliseconds(10), correlation: Self.quarter))
         #expect(layer.json.text == text)
         #expect(TrafficLayer(try JSON(parsing: text)) == layer)
+    }
+
+    @Test func `what a layer spares is text that every version must read`() throws {
+        let text = """
+            {"direction":"both","filter":[{"family":"ipv4"},{"family":"ipv6"}],"impairment":{"latency":"1ms","jitter":"0s"},\
+            "spared":[{"use":"dhcp","packets":{"family":"ipv4","transport":"udp","sourcePorts":"68","destinationPorts":"67"}}]}
+            """
+        let layer = TrafficLayer(
+            direction: .both, impairment: TrafficImpairment(latency: .milliseconds(1)),
+            spared: SparedPackets.all(with: []).filter { $0.use == .dhcp && $0.box.family == .ipv4 })
+        #expect(layer.json.text == text)
+        #expect(TrafficLayer(try JSON(parsing: text)) == layer)
+    }
+
+    @Test func `a host spares its own ports, and those of others that it needs`() {
+        let ports = [SparedPort.ssh, SparedPort(9443, for: .agent), SparedPort(51820, .udp, for: .configured)]
+        let spared = SparedPackets.all(with: ports)
+        func packets(_ use: SparedPackets.Use) -> [String] {
+            spared.filter { $0.use == use && $0.box.family == .ipv4 }.map(\.box.description).sorted()
+        }
+        #expect(packets(.ssh) == ["ipv4 tcp from port 22", "ipv4 tcp to port 22"])
+        #expect(packets(.agent) == ["ipv4 tcp from port 9443"])
+        #expect(packets(.configured) == ["ipv4 udp from port 51820", "ipv4 udp to port 51820"])
+        #expect(packets(.dhcp) == ["ipv4 udp from port 68 to port 67"])
+        #expect(
+            packets(.dns)
+                == ["ipv4 tcp to port 53", "ipv4 tcp to port 853", "ipv4 udp to port 53", "ipv4 udp to port 853"])
+        #expect(spared.count == 2 * spared.filter { $0.box.family == .ipv6 }.count)
     }
 
     @Test func `a filter's text is what every version must read`() throws {
@@ -233,6 +264,9 @@ struct TrafficShapingValueTests {
         #"{"direction":"egress","filter":[{"family":"ipv4"}],"impairment":{"latency":"1s","jitter":"0s","spreads":[{}]}}"#,
         #"{"direction":"egress","filter":[{"family":"ipv4"}],"impairment":{"latency":"1s","jitter":"0s","bursts":[5]}}"#,
         #"{"direction":"egress","filter":[{"family":"ipv4"}],"impairment":{"latency":"1ms","jitter":"0s","correlation":101}}"#,
+        #"{"direction":"egress","filter":[{"family":"ipv4"}],"impairment":{"latency":"1s","jitter":"0s"},"spared":[{"use":"fun","packets":{"family":"ipv4","transport":"tcp","sourcePorts":"22"}}]}"#,
+        #"{"direction":"egress","filter":[{"family":"ipv4"}],"impairment":{"latency":"1s","jitter":"0s"},"spared":[{"use":"ssh","packets":{"family":"ipv4","transport":"tcp"}}]}"#,
+        #"{"direction":"egress","filter":[{"family":"ipv4"}],"impairment":{"latency":"1s","jitter":"0s"},"spared":[{"use":"ssh","packets":{"family":"ipv4"}}]}"#,
         #"[]"#,
     ])
     func `anything else is no layer`(text: String) throws {

@@ -71,6 +71,19 @@ final class TrafficShapingWorld {
         }
     }
 
+    /// Behind the peer, networks to which only packets of up to 1300 bytes get.
+    func makeNarrowWay() throws {
+        try shell(
+            """
+            ip -n \(peer) link add narrow mtu 1300 type dummy &&
+            ip -n \(peer) addr add 10.9.3.1/24 dev narrow && ip -n \(peer) addr add fd09:3::1/64 dev narrow nodad &&
+            ip -n \(peer) link set narrow up && ip netns exec \(peer) sh -c \
+            'echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding'
+            """)
+        try inTarget("ip route add 10.9.3.0/24 via 10.9.1.2")
+        try inTarget("ip route add fd09:3::/64 via fd09:1::2")
+    }
+
     /// A shaper that knows nothing, as after a restart.
     func shaper(budget: MessageBudget? = nil) throws -> TrafficShaper {
         var socket: NetlinkSocket?
@@ -124,6 +137,18 @@ final class TrafficShapingWorld {
                 for hook in ingress egress; do tc filter show dev $name $hook; done
             done'
             """)
+    }
+
+    /// Asks for a connection, which is refused.
+    func connect(to address: String, port: Int, from cgroup: TargetFacts.Cgroup? = nil) throws {
+        let enter = cgroup.map { "echo $$ > /sys/fs/cgroup\($0.path)/cgroup.procs && " } ?? ""
+        let ask = "ip netns exec \(target) bash -c \"(exec 3<>/dev/tcp/\(address)/\(port)) 2> /dev/null || true\""
+        try shell("sh -c '\(enter)exec \(ask)'")
+    }
+
+    /// The same, from the peer to the target.
+    func connectBack(port: Int) throws {
+        try shell("ip netns exec \(peer) bash -c '(exec 3<>/dev/tcp/10.9.1.1/\(port)) 2> /dev/null || true'")
     }
 
     /// The least of three round-trip times, in milliseconds; of more, as long as a busy machine delays them further.

@@ -202,7 +202,7 @@ struct DeadMansProcessTests {
         process.letGo(try entrustLife(of: child, to: process, for: .seconds(60)))
         let status = try TextFile.read("/proc/\(process.processID)/status")
         #expect(status.contains("Name:\tsquall-deadman\n"))
-        #expect(status.contains("CapEff:\t000000000000102a\n"))
+        #expect(status.contains("CapEff:\t000000000200102a\n"))
         #expect(status.contains("NoNewPrivs:\t1\n"))
         for kind in ["mnt", "net", "ipc", "uts"] {
             #expect(

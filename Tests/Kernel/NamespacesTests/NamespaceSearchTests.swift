@@ -45,6 +45,17 @@ struct NamespaceSearchTests {
         #expect(throws: SystemCallError.self) { _ = try thread.findNetworkNamespace(inode: 1, cookie: 0) }
     }
 
+    @Test(.enabled(if: access("/proc/1/ns/net", R_OK) == 0, "this machine hides its first process"))
+    func `tells which processes are in a namespace`() throws {
+        let own = try NamespaceHandle(.network, ofProcess: getpid())
+        let fellows = try own.processes()
+        #expect(fellows.contains(getpid()))
+        try withTemporaryNetworkNamespace { (namespace) throws in
+            let nobody = try namespace.processes()
+            #expect(nobody == [])
+        }
+    }
+
     @Test func `gives every namespace another cookie`() throws {
         let thread = try NamespaceThreadTests.thread.get()
         var cookies: Set<UInt64> = []

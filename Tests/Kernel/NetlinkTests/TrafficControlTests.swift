@@ -131,7 +131,9 @@ struct TrafficControlTests {
         FlowerMatch(source: .init(address: [10, 1, 2, 3], length: 32)),
         FlowerMatch(
             source: .init(address: [10, 0, 0, 0], length: 8), destination: .init(address: [10, 1, 0, 0], length: 16)),
-        FlowerMatch(ipProtocol: 1), FlowerMatch(ipProtocol: 6, destinationPorts: .init(lowest: 443, count: 1)),
+        FlowerMatch(ipProtocol: 1), FlowerMatch(ipProtocol: 1, icmpTypes: .init(lowest: 3, count: 1), icmpCode: 4),
+        FlowerMatch(ipProtocol: 1, icmpCode: 0),
+        FlowerMatch(ipProtocol: 6, destinationPorts: .init(lowest: 443, count: 1)),
         FlowerMatch(ipProtocol: 6, sourcePorts: .init(lowest: 443, count: 1)),
         FlowerMatch(ipProtocol: 17, destinationPorts: .init(lowest: 443, count: 1)),
         FlowerMatch(
@@ -152,6 +154,7 @@ struct TrafficControlTests {
                     FlowerMatch(source: prefix), FlowerMatch(destination: prefix, ipProtocol: 58),
                     FlowerMatch(ipProtocol: 58, icmpTypes: .init(lowest: 132, count: 4)),
                     FlowerMatch(ipProtocol: 58, icmpTypes: .init(lowest: 136, count: 1)),
+                    FlowerMatch(ipProtocol: 58, icmpTypes: .init(lowest: 1, count: 1), icmpCode: 255),
                 ]
             ),
         ]

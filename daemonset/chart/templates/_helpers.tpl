@@ -65,6 +65,9 @@ localhost/{{ .Values.appArmor.localhostProfile }}
 {{- range .Values.exclude }}
 - --exclude={{ . }}
 {{- end }}
+{{- range .Values.sparePorts }}
+- --spare-port={{ . }}
+{{- end }}
 {{- with .Values.limits }}
 {{- $options := dict "maxSessions" "max-sessions" "maxWorkers" "max-workers" "maxMemory" "max-memory" "maxDescriptors" "max-descriptors" "maxJournal" "max-journal" "journalBytes" "journal-bytes" "maxAudit" "max-audit" }}
 {{- range $name, $value := . }}

@@ -1,6 +1,6 @@
 import ChaosModel
 
-/// A name of Kubernetes, of a fault or of a unit of systemd, or a pattern of names: `*` stands for any run of characters.
+/// A name of Kubernetes, of a fault, of a unit of systemd or of a container, or a pattern of names: `*` stands for any run of characters.
 package struct NamePattern: Hashable, Sendable, CustomStringConvertible {
     package let text: String
 
@@ -24,6 +24,16 @@ package struct NamePattern: Hashable, Sendable, CustomStringConvertible {
             (1...UnitName.maximumLength).contains(text.utf8.count), full.utf8.count(where: { $0 == 0x2A }) <= 4
         else { return nil }
         self.text = full
+    }
+
+    /// For containers that are no pod's.
+    ///
+    /// Nil for anything but 1 to 128 characters of their names and at most four `*`.
+    package init?(container text: String) {
+        guard text.utf8.allSatisfy({ $0 == 0x2A || ContainerName.isPart($0) }),
+            (1...ContainerName.maximumLength).contains(text.utf8.count), text.utf8.count(where: { $0 == 0x2A }) <= 4
+        else { return nil }
+        self.text = text
     }
 
     package func matches(_ name: String) -> Bool {

@@ -30,6 +30,14 @@ package struct Policy: Hashable, Sendable {
         self.tenants = tenants
     }
 
+    /// - Parameter isOfHost: Its target is the whole host, and nothing else.
+    /// - Returns: Whether somebody may use a fault.
+    package func allows(_ fault: String, isOfHost: Bool) -> Bool {
+        tenants.values.contains { grant in
+            grant.allows(fault) && (!isOfHost || min(guardrails.host, grant.host) == .whole)
+        }
+    }
+
     /// The same, with one more namespace that is never hit.
     package func protecting(_ namespace: NamePattern?) -> Policy {
         var guardrails = guardrails
@@ -45,9 +53,18 @@ package struct Guardrails: Hashable, Sendable {
 
     package static let standardProtectedUnits = [
         "systemd-*", "user@*", "session-*", "init.scope", "dbus*", "ssh*", "squalld.service",
-        "networking.service", "NetworkManager*", "cloud-init*", "dhcpcd*", "ifup@*", "wpa_supplicant*", "dropbear*",
-        "wg-quick@*", "openvpn*", "tailscaled*", "cloudflared*", "teleport*", "amazon-ssm-agent*",
-        "containerd.service", "docker.service", "crio.service", "kubelet.service", "k3s*", "rke2-*",
+        // The network.
+        "networking.service", "network.service", "NetworkManager*", "cloud-init*", "dhcpcd*", "ifup@*",
+        "wpa_supplicant*", "iwd.service", "connman*", "wickedd*", "openvswitch-*", "ovs*", "frr.service",
+        "keepalived*", "dropbear*", "wg-quick@*", "openvpn*", "strongswan*", "tailscaled*", "zerotier-one*",
+        "netbird*", "nebula*", "cloudflared*", "teleport*",
+        // Who may log in, and by a console or the cloud's own way in.
+        "sssd*", "nscd*", "nslcd*", "winbind*", "auditd.service", "getty@*", "serial-getty@*", "amazon-ssm-agent*",
+        "snap.amazon-ssm-agent*", "google-guest-agent*", "walinuxagent*", "qemu-guest-agent*",
+        // Disks that may be the root's, and who resets a host that does not answer.
+        "iscsid*", "multipathd*", "watchdog*", "wd_keepalive*", "sbd*", "corosync*", "pacemaker*",
+        "containerd.service", "docker.service", "snap.docker.*", "podman*", "cri-docker*", "crio.service",
+        "kubelet.service", "k3s*", "k0s*", "rke2-*", "snap.microk8s.*",
     ]
 
     /// Pods in these are never hit. The agent's own is one of them, whatever the policy says.
@@ -60,6 +77,8 @@ package struct Guardrails: Hashable, Sendable {
     package var allowsHostNetwork = false
     /// How much of the node itself may be hit.
     package var host = HostAccess.none
+    /// Whether anybody may restart the host, or switch it off.
+    package var allowsPower = false
     package var longestDuration = InjectionRequest.durations.upperBound
     package var abortLine = AbortLine()
     /// Sessions at once, of all tenants; nil for no bound but the agent's own.
@@ -71,7 +90,7 @@ package struct Guardrails: Hashable, Sendable {
 /// How much of the node itself may be hit, beside its containers. Each includes those before it.
 package enum HostAccess: Int, Comparable, CaseIterable, Sendable {
     case none
-    /// Any unit, and processes and cgroups that are no pod's.
+    /// Any unit, and containers, processes and cgroups that are no pod's.
     case parts
     /// All of it at once.
     case whole
@@ -97,6 +116,8 @@ package struct Grant: Hashable, Sendable {
     package var faults: [NamePattern] = []
     /// Units of systemd that are its own.
     package var units: [NamePattern] = []
+    /// Names of its containers that are no pod's.
+    package var containerNames: [NamePattern] = []
     /// How much of the node itself it may name.
     package var host = HostAccess.none
     package var longestDuration: Duration?

@@ -146,6 +146,7 @@ extension TenantGate {
     private func admit(_ target: TargetClass) throws(Problem) {
         switch target {
         case .container: return
+        case .standalone(let name): try admit(standalone: name)
         case .unit(let name): try admit(unit: "\(name)")
         case .partOfHost:
             guard guardrails.host >= .parts, grant.host >= .parts else {
@@ -156,11 +157,76 @@ extension TenantGate {
                     hint: "name a container; processes and cgroups of the node need \"host: allowed\" in the policy")
             }
         case .host:
-            guard guardrails.host == .whole, grant.host == .whole else {
+            guard mayHitWholeHost else {
                 throw Problem(
                     .targetProtected, "tenant \(tenant) may not hit the whole host", field: "target",
                     hint: "that needs \"host: whole\" in the policy's guardrails and in the tenant's grant")
             }
+        }
+    }
+
+    /// Whether it may hit everything on this host, whosever that is.
+    package var mayHitWholeHost: Bool { guardrails.host == .whole && grant.host == .whole }
+
+    /// A network namespace is hit with all who are in it: the tenant has to be one who may hit those as well.
+    ///
+    /// - Parameter strangers: Cgroups of processes in the target's network namespace that are no part of the target.
+    /// - Throws: `target-protected`.
+    package func admit(inNetworkWith strangers: [String]) throws(Problem) {
+        if mayHitWholeHost { return }
+        let mayHitParts = min(guardrails.host, grant.host) >= .parts
+        let others = strangers.filter { !mayHitParts || Self.isOfPod($0) || mayBeProtected($0) }
+        guard let first = others.first else { return }
+        let more = others.count > 1 ? " and \(others.count - 1) more" : ""
+        throw Problem(
+            .targetProtected, "the target's network namespace is shared with cgroup \(first)\(more)", field: "target",
+            hint: "all who are in it would be hit: give the target a network of its own, or have a policy by which the "
+                + "tenant may hit them, too")
+    }
+
+    /// - Parameter name: Of a container that is no pod's.
+    private func admit(standalone name: String) throws(Problem) {
+        guard guardrails.host >= .parts, grant.host >= .parts || grant.containerNames.match(name) else {
+            throw standaloneDenied
+        }
+    }
+
+    /// It says no name: who asked by an identifier has not been told one.
+    private var standaloneDenied: Problem {
+        Problem(
+            .targetProtected, "the container is none of tenant \(tenant)'s", field: "target",
+            hint: "containers that are no pod's need \"host: allowed\" in the policy's guardrails; allowed: "
+                + Self.words(grant.containerNames))
+    }
+
+    /// Before a container is asked for by its identifier, which may be a pod's and says nothing of whose it is.
+    ///
+    /// - Throws: `target-protected`, `namespace-denied`, where it can be none of the tenant's.
+    package func admitIdentified() throws(Problem) {
+        if !grant.namespaces.isEmpty { return }
+        guard guardrails.host >= .parts else { throw namespaceDenied }
+        guard grant.host >= .parts || !grant.containerNames.isEmpty else { throw standaloneDenied }
+    }
+
+    /// For what takes the host down.
+    ///
+    /// - Throws: `fault-denied`.
+    package func admitPower() throws(Problem) {
+        guard guardrails.allowsPower else {
+            throw Problem(
+                .faultDenied, "nobody may restart this host or switch it off", field: "fault",
+                hint: "that needs \"power: allowed\" in the policy's guardrails, beside a grant of the fault")
+        }
+    }
+
+    /// Whether a session that is not yet done with taking the host down could be begun by this policy, too.
+    package func stillAllowsPower(by fault: String) -> Bool {
+        do throws(Problem) {
+            try admitPower()
+            try authorize(fault: fault, for: .zero, parameters: [:], of: [], on: .host)
+            return true
+        } catch {
+            return false
         }
     }
 
@@ -182,10 +248,7 @@ extension TenantGate {
     /// - Throws: `target-protected`, `namespace-denied`.
     package func admit(namespace: String) throws(Problem) {
         guard grant.namespaces.match(namespace) else {
-            // Whose it is, is nobody's business.
-            throw Problem(
-                .namespaceDenied, "the target's namespace is none of tenant \(tenant)'s", field: "target",
-                hint: "allowed: \(Self.words(grant.namespaces))")
+            throw namespaceDenied
         }
         guard !guardrails.protectedNamespaces.match(namespace) else {
             throw Problem(
@@ -194,9 +257,22 @@ extension TenantGate {
         }
     }
 
+    /// Whose it is, is nobody's business.
+    private var namespaceDenied: Problem {
+        Problem(
+            .namespaceDenied, "the target's namespace is none of tenant \(tenant)'s", field: "target",
+            hint: "allowed: \(Self.words(grant.namespaces))")
+    }
+
     /// - Throws: `target-protected`, `namespace-denied`, `opt-in-missing`.
     package func admit(_ target: TargetStanding) throws(Problem) {
         guard let container = target.facts.container else { return try admitHost(target) }
+        if container.isStandalone {
+            try admit(standalone: container.name)
+            // Whoever answers at Docker's socket does not take a pod's container out of its namespace.
+            guard !Self.isBelowKubepods(target.facts.cgroup.path) else { throw Self.isContainers(target.facts.cgroup) }
+            return
+        }
         try admit(namespace: container.namespace)
         guard guardrails.allowsHostNetwork || !target.isOnHostNetwork else {
             throw Problem(
@@ -215,29 +291,37 @@ extension TenantGate {
     private func admitHost(_ target: TargetStanding) throws(Problem) {
         // What it holds is what was asked for.
         if target.facts.isHost { return }
-        guard !Self.isOfPod(target.facts.cgroup.path) else {
-            throw Problem(
-                .targetProtected, "cgroup \(target.facts.cgroup.path) is a container's, or holds some",
-                field: "target", hint: "name the container")
-        }
-        // Nor of units; a slice holds whatever is in it.
-        let parts = target.facts.cgroup.path.split(separator: "/")
-        guard !parts.contains(where: { guardrails.protectedUnits.match(String($0)) }),
-            parts.last?.hasSuffix(".slice") != true
-        else {
+        guard !Self.isOfPod(target.facts.cgroup.path) else { throw Self.isContainers(target.facts.cgroup) }
+        guard !mayBeProtected(target.facts.cgroup.path) else {
             throw Problem(
                 .targetProtected, "cgroup \(target.facts.cgroup.path) is, or may hold, what is protected on this node",
                 field: "target", hint: "see protectedUnits in the policy; a service is named by --unit")
         }
     }
 
+    /// Units are hit by their names; a slice holds whatever is in it.
+    private func mayBeProtected(_ path: String) -> Bool {
+        let parts = path.split(separator: "/")
+        return parts.contains { guardrails.protectedUnits.match(String($0)) } || parts.last?.hasSuffix(".slice") == true
+    }
+
+    private static func isContainers(_ cgroup: TargetFacts.Cgroup) -> Problem {
+        Problem(
+            .targetProtected, "cgroup \(cgroup.path) is a container's, or holds some", field: "target",
+            hint: "name the container")
+    }
+
     /// Kubernetes keeps pods below `kubepods`, and every runtime names a container's cgroup for its identifier: 64
     /// hexadecimal digits.
     private static func isOfPod(_ path: String) -> Bool {
-        path.split(separator: "/").contains { part in
-            part.contains("kubepods")
-                || part.split(whereSeparator: { !$0.isHexDigit || !$0.isASCII }).contains { $0.utf8.count == 64 }
-        }
+        isBelowKubepods(path)
+            || path.split(separator: "/").contains { part in
+                part.split(whereSeparator: { !$0.isHexDigit || !$0.isASCII }).contains { $0.utf8.count == 64 }
+            }
+    }
+
+    private static func isBelowKubepods(_ path: String) -> Bool {
+        path.split(separator: "/").contains { $0.contains("kubepods") }
     }
 
     /// Whether the containers that run on this node have to be counted.
@@ -267,8 +351,11 @@ extension TenantGate {
 }
 
 extension TargetFacts.Container {
-    /// The container, or whichever takes its place in its pod.
-    fileprivate var place: [String] { podUID.isEmpty ? [id] : [podUID, name] }
+    /// The container, or whichever takes its place in its pod, or under its name.
+    fileprivate var place: [String] {
+        if isStandalone { return ["", name] }
+        return podUID.isEmpty ? [id] : [podUID, name]
+    }
 }
 
 extension TargetFacts {

@@ -50,6 +50,7 @@ extension Guardrails {
         requiresOptIn = try section.choice("optIn", ["required": true, "none": false]) ?? requiresOptIn
         allowsHostNetwork = try section.permission("hostNetwork") ?? allowsHostNetwork
         host = try section.hostAccess() ?? host
+        allowsPower = try section.permission("power") ?? allowsPower
         longestDuration = try section.duration("duration") ?? longestDuration
         sessions = try section.count("sessions") ?? sessions
         abortLine =
@@ -82,6 +83,7 @@ extension Grant {
             throw place.refusal("no fault is called \"\(pattern)\"")
         }
         units = try section.take("units")?.unitPatterns() ?? []
+        containerNames = try section.take("containerNames")?.containerPatterns() ?? []
         host = try section.hostAccess() ?? host
         longestDuration = try section.duration("duration")
         sessions = try section.count("sessions")
@@ -163,6 +165,13 @@ extension YAMLPlace {
             "units of systemd, as [nginx.service, \"shop-*\"]",
             of: "a unit's name is letters, digits and any of : - _ . @ \\, and may have up to four '*'",
             NamePattern.init(unit:))
+    }
+
+    fileprivate func containerPatterns() throws(YAMLError) -> [NamePattern] {
+        try list(
+            "names of containers, as [shop-db, \"shop-*\"]",
+            of: "a container's name is letters, digits and any of - _ ., and may have up to four '*'",
+            NamePattern.init(container:))
     }
 
     fileprivate func identities() throws(YAMLError) -> [PeerIdentity] {

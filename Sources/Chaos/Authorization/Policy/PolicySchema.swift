@@ -48,8 +48,9 @@ extension Policy {
                 ],
                 "hostNetwork": permission("Whether pods on the node's own network may be hit."),
                 "host": hostAccess(
-                    "Whether units, processes and cgroups that are no pod's may be hit; or all of the node at once, too."
+                    "Whether units, containers, processes and cgroups that are no pod's may be hit; or all of the node at once, too."
                 ),
+                "power": permission("Whether anybody may restart the host, or switch it off."),
                 "duration": duration("The longest that a session may last."),
                 "sessions": count("Sessions at once, of all tenants."),
                 "abort": [
@@ -89,8 +90,15 @@ extension Policy {
                 "faults": names("The faults that it may use.", nil),
                 "units": units(
                     "The tenant's units of systemd, as nginx.service; the guardrails have to allow the host.", []),
+                "containerNames": names(
+                    [
+                        "type": "string", "pattern": "^(?!(.*\\*){5})[A-Za-z0-9_.*-]{1,128}$",
+                        "examples": ["shop-db", "shop-*"],
+                    ],
+                    "Names of the tenant's containers that are no pod's, which Docker or Podman runs; the guardrails have to allow the host.",
+                    []),
                 "host": hostAccess(
-                    "Whether it may name any unit, and processes and cgroups; or the whole host, too. The guardrails have to allow it, as well."
+                    "Whether it may name any unit, any container that is no pod's, and processes and cgroups; or the whole host, too. The guardrails have to allow it, as well."
                 ),
                 "duration": duration("The longest that its sessions may last."),
                 "sessions": count("Its sessions at once."),
@@ -119,7 +127,7 @@ extension Policy {
             "properties": .object(
                 parameters.filter(\.canBeBounded).map { parameter in
                     switch parameter.kind {
-                    case .duration: JSON.Member(parameter.name, ["$ref": "#/$defs/duration"])
+                    case .duration, .offset: JSON.Member(parameter.name, ["$ref": "#/$defs/duration"])
                     case .bytes: JSON.Member(parameter.name, ["$ref": "#/$defs/bytes"])
                     case .rate: JSON.Member(parameter.name, ["$ref": "#/$defs/rate"])
                     case .endpoint:

@@ -10,10 +10,13 @@ package struct CPUStress: Fault {
         A process of the agent's own, without capabilities, runs in the target's cgroup and keeps CPUs busy, so that \
         it competes with the target for the same quota, weight and CPU set. Each of its threads aims at its share of the \
         load, measured by the CPU time that it really got; a quota that is smaller than the sum throttles both. Where each \
-        CPU of the target gets as many threads as every other, each thread stays on its own.
+        CPU of the target gets as many threads as every other, each thread stays on its own. On the whole host all \
+        sessions together have at most one thread for each CPU, so that everybody else, whoever logs in too, has a \
+        fair share of it.
         """
     package static let reach = Reach.container
     package static let needs: [NodeFeature] = [.workers]
+    package static let canHitHost = true
     package static let parameters = [
         Parameter(
             "load", .percentage(1...100), standard: 80, meaning: "how much CPU time to burn, as a share of the base"),
@@ -68,6 +71,8 @@ package struct CPUStress: Fault {
             + (ramp > .zero ? ", reached within \(ramp.text)" : "")
     }
 
+    package func reach(on target: TargetObservation) -> Reach { target.facts.isHost ? .node : reach }
+
     /// One for each CPU may be any number.
     package var implied: [JSON.Member] {
         workers == 0 ? [JSON.Member("workers", .integer(Self.mostWorkers))] : []
@@ -76,6 +81,12 @@ package struct CPUStress: Fault {
     /// - Throws: `field-invalid` for more than the target can run at once.
     package func plan(for target: TargetObservation) throws(Problem) -> [Step] {
         let threads = workers == 0 ? target.cpuCount : workers
+        if target.facts.isHost, threads > target.cpuCount {
+            throw Problem(
+                .fieldInvalid,
+                "\(threads) threads on \(Self.cpus(Double(target.cpuCount))) would leave the rest of the host too little",
+                field: "parameters.workers", hint: "at most \(target.cpuCount) on the whole host")
+        }
         let whole =
             switch base {
             case .cores: Double(threads)

@@ -14,7 +14,9 @@ package struct ContainerKill: Fault {
         that ends earlier takes the order back: the stop signal has been sent by then, but SIGKILL is not sent any more, \
         as containerd has it; another runtime may go on. With `onRestart=reinject` the container that takes its place is \
         stopped too, at the earliest two seconds after the one before has ended, and so on until the session ends: a kill \
-        again and again, at the pace at which kubelet restarts. Only a target that is named by its container's identifier \
+        again and again, at the pace at which kubelet restarts. A container that is no pod's is stopped as `docker stop` and \
+        `docker kill` do it, which Docker and Podman take for good: it is not started again by its restart policy, as after \
+        a `process-signal` with `KILL` it is, but by whoever starts it. Only a target that is named by its container's identifier \
         has a runtime; the agent's own container is refused, and so is the 33rd to be stopped at once.
         """
     package static let reach = Reach.container
@@ -56,7 +58,11 @@ package struct ContainerKill: Fault {
         grace == .zero ? "kill the target" : "stop the target, and kill it after \(grace.text)"
     }
 
-    package func notes(on target: TargetObservation) -> [String] { ["this cannot be taken back"] }
+    package func notes(on target: TargetObservation) -> [String] {
+        let isStandalone = target.facts.container?.isStandalone ?? false
+        return ["this cannot be taken back"]
+            + (isStandalone ? ["Docker and Podman do not start it again by themselves"] : [])
+    }
 
     package func plan(for target: TargetObservation) throws(Problem) -> [Step] {
         guard let container = target.facts.container else {

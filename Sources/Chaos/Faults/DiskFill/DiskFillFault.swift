@@ -9,12 +9,17 @@ package struct DiskFillFault: Fault {
         A file in a directory of the target grows as asked. It has no name, so that the kernel itself frees it when \
         everything of the agent's dies; with visible it has one, which the kubelet's accounting of ephemeral storage \
         sees, and which the agent takes away, after a crash too. The path is followed inside the target's root, and \
-        nowhere else. A reserve stays free: once a second the file shrinks by what others took of it. What \
-        is written to a tmpfs is memory of the target's cgroup. A container's own file tree and an emptyDir lie on the node's disk: then everything on the node that writes there is hit.
+        nowhere else; of a unit or a process of the host's own, not into what pods, containers and the agent keep on the \
+        node. A reserve stays free: once a second the file shrinks by what others took of it. What \
+        is written to a tmpfs is memory of the target's cgroup, and bounded as that of memory-stress: where no limit of \
+        the cgroup holds it back, the host's reserve of memory stays, too, and the session ends when others have taken half of \
+        that. A container's own file tree and an emptyDir lie on the node's disk: then everything on the node that writes \
+        there is hit.
         """
     package static let reach = Reach.node
     package static let needs: [NodeFeature] = [.workers]
     package static let makesFiles = true
+    package static let canHitHost = true
     package static let parameters = [
         Parameter("path", .path, standard: "/tmp", meaning: "the directory, as the target sees it"),
         Parameter(

@@ -11,12 +11,14 @@ package struct IOStress: Fault {
         directory of the target, and then reads and writes blocks of it at random places, as fast as the disk and the \
         target's limits let it. The session is active when the file is begun; the event `worker-reached` says when the load \
         begins. The file takes its size of the disk; when others take of the reserve that is to stay free, the session \
-        ends. The kernel itself frees the file when everything of the agent's dies. The path is followed inside the target's root, and nowhere else. What the disk \
+        ends. The kernel itself frees the file when everything of the agent's dies. The path is followed inside the target's root, and nowhere else; of a unit or a process of the \
+        host's own, not into what pods, containers and the agent keep on the node. What the disk \
         is, others use too: everything on the node that reads or writes there is hit.
         """
     package static let reach = Reach.node
     package static let needs: [NodeFeature] = [.workers]
     package static let makesFiles = true
+    package static let canHitHost = true
     package static let parameters = [
         Parameter("path", .path, standard: "/tmp", meaning: "the directory, as the target sees it"),
         Parameter(

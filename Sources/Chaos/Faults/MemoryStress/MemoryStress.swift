@@ -19,12 +19,17 @@ package struct MemoryStress: Fault {
         back last, and read again when it was. The file takes as much of the disk as of memory, others that write \
         there are hit, and a reserve stays free: once a second the file shrinks by what others took of it. The event \
         `worker-reached` says what is in the file, the effect how much of that is in the cache. \
-        The path is followed inside the target's root, and nowhere else; on a tmpfs, whose files are \
-        memory that cannot be taken back, it is refused. The kernel frees file and cache when everything of the agent's dies.
+        The path is followed inside the target's root, and nowhere else; of a unit or a process of the host's own, not into \
+        what pods, containers and the agent keep on the node; on a tmpfs, whose files are \
+        memory that cannot be taken back, it is refused. The kernel frees file and cache when everything of the agent's dies. \
+        Where no limit holds the target back, as the whole host, and a unit or a container without one, a tenth of the \
+        host's memory, and 256 MiB at the least, stays available when the session begins, so that somebody can still \
+        log in; when others have taken half of that, the process is ended, and the session with it.
         """
     package static let reach = Reach.container
     package static let needs: [NodeFeature] = [.workers]
     package static let makesFiles = true
+    package static let canHitHost = true
     package static let parameters = [
         Parameter(
             "kind", .choice(Kind.allCases.map(\.rawValue)), standard: .string(Kind.anonymous.rawValue),
@@ -50,7 +55,8 @@ package struct MemoryStress: Fault {
         Parameter(
             "oomScoreAdj", .integer(0...1000), standard: 1000,
             meaning: "how soon the kernel kills this fault's process when memory runs out: 1000 is first, "
-                + "0 leaves the choice to sizes; not with kind=page-cache"),
+                + "0 leaves the choice to sizes; less than 1000 not where only the machine's size bounds it, and not "
+                + "with kind=page-cache"),
         Parameter(
             "path", .path,
             meaning:
@@ -148,6 +154,8 @@ package struct MemoryStress: Fault {
             hint: "leave it out, or say kind=page-cache")
     }
 
+    package func reach(on target: TargetObservation) -> Reach { target.facts.isHost ? .node : reach }
+
     package var reach: Reach {
         switch backing {
         case .anonymous: .container
@@ -182,8 +190,12 @@ package struct MemoryStress: Fault {
         if let limit = target.memoryLimit, let size, size >= limit {
             notes.append("\(size) is not below the target's limit of \(limit): memory will run out")
         }
-        if target.memoryLimit == nil {
+        if target.memoryLimit == nil, !target.facts.isHost {
             notes.append("the target has no memory limit: what it holds is missing on the whole node")
+        }
+        if let node = target.nodeMemory, Self.isBoundByMachineAlone(target) {
+            notes.append(
+                "\(node.hostReserve) of memory stay available; when others have taken half of that, the session ends")
         }
         if target.facts.unit != nil {
             notes.append(
@@ -224,9 +236,14 @@ package struct MemoryStress: Fault {
         guard let size = bytes(for: target) else {
             throw Problem(
                 .fieldInvalid, "the target has no memory limit that a percentage could be a share of",
-                field: "parameters.percent", hint: "ask for a size, as size=256MiB")
+                field: "parameters.percent", hint: "ask for a size, as size=256MiB, or say of=node")
         }
-        try refuseToStarveTheNode(size, target)
+        if case .anonymous(let score) = backing, score != Self.firstToGo, Self.isBoundByMachineAlone(target) {
+            throw Problem(
+                .fieldInvalid, "what holds memory of the host that no limit bounds is what the kernel kills first",
+                field: "parameters.oomScoreAdj", hint: "leave it out")
+        }
+        try target.nodeMemory?.refuseToStarve(holding: size, below: target.memoryLimit, field: amount.field)
         let rampNanoseconds = Int64(ramp / .nanoseconds(1))
         switch backing {
         case .anonymous(let score):
@@ -255,21 +272,9 @@ package struct MemoryStress: Fault {
         }
     }
 
-    /// Where no limit stops it before, the node itself would run out of memory, and its kernel choose among everybody.
-    private func refuseToStarveTheNode(_ size: ByteCount, _ target: TargetObservation) throws(Problem) {
-        guard let node = target.nodeMemory else { return }
-        let taken = min(size, target.memoryLimit ?? size)
-        let reserve = Int64(Double(node.total.value) * Self.nodeReserve)
-        let most = max(0, node.available.value - reserve)
-        if taken.value > most {
-            throw Problem(
-                .fieldInvalid,
-                "\(taken) would leave less than \(ByteCount(reserve)) of memory to the node, which has "
-                    + "\(node.available) available",
-                field: amount.field, hint: "at most \(most) bytes")
-        }
+    /// Whether no limit of the target's leaves the host its reserve.
+    private static func isBoundByMachineAlone(_ target: TargetObservation) -> Bool {
+        guard let node = target.nodeMemory else { return target.memoryLimit == nil }
+        return !node.isSpared(by: target.memoryLimit)
     }
-
-    /// The share of the node's memory that stays available.
-    private static let nodeReserve = 0.05
 }

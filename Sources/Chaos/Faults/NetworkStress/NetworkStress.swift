@@ -18,7 +18,8 @@ package struct NetworkStress: Fault {
         connections; what the sink sends is thrown away; and when a connection ends, the session does, with the reason. \
         Sinks that are refused: loopback and the target's own addresses, multicast, broadcast and reserved ones, \
         those where clouds tell machines about themselves, and whom faults on packets never hit either, as the node. A pod \
-        on the node's own network is refused; for a unit of systemd there, the traffic takes of the host's bandwidth: bound \
+        on the node's own network is refused, and so is a container of Docker or Podman or a unit that shares its network \
+        namespace with others; for a unit of systemd there, the traffic takes of the host's bandwidth: bound \
         its `rate` in the policy.
         """
     package static let reach = Reach.pod

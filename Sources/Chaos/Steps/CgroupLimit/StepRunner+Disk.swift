@@ -30,7 +30,7 @@ extension StepRunner {
     private static func findDisk(
         behind path: String, seenBy process: Int32
     ) throws(SystemCallError) -> BlockDevice? {
-        let found = try FoundDirectory(at: path, seenBy: process)
+        let found = try FoundDirectory(at: path, seenBy: process, beside: nil)
         var device = found.identity.device
         // What is written to an overlay lies elsewhere.
         if let upper = found.upperDirectory { device = try Directory(onNodeAt: upper).identity.device }

@@ -1,3 +1,4 @@
+import Cgroups
 import ChaosModel
 import DeadMan
 import Filesystems
@@ -53,10 +54,13 @@ extension WorkerKey {
 struct FoundDirectory: Sendable {
     let identity: FileIdentity
     let space: FilesystemSpace
+    let isInMemory: Bool
     let pathInFilesystem: String?
     let upperDirectory: String?
+    /// The directory of others in which it lies.
+    let foreignDirectory: String?
 
-    init(at path: String, seenBy process: Int32) throws(SystemCallError) {
+    init(at path: String, seenBy process: Int32, beside foreign: ForeignDirectories?) throws(SystemCallError) {
         let directory = try Directory(at: path, seenBy: process)
         identity = directory.identity
         space = try directory.space()
@@ -68,6 +72,19 @@ struct FoundDirectory: Sendable {
             $0.device == place?.mount.device && $0.upperDirectory == upper
         }
         upperDirectory = isOfTheNode ? upper : nil
+        isInMemory = try directory.isInMemory(over: upperDirectory)
+        foreignDirectory = try foreign?.holding(directory, at: place)
+    }
+}
+
+extension Directory {
+    /// Whether what is written there is memory: on a tmpfs, or on an overlay that writes into one.
+    fileprivate func isInMemory(over upperDirectory: String?) throws(SystemCallError) -> Bool {
+        if try space().isInMemory { return true }
+        guard let upperDirectory,
+            let upper = try ifThere({ () throws(SystemCallError) in try Directory(onNodeAt: upperDirectory) })
+        else { return false }
+        return try upper.space().isInMemory
     }
 }
 
@@ -85,10 +102,12 @@ extension FillFile {
 private final class MadeFile: Sendable {
     let descriptor: OwnedDescriptor
     let filled: FilledDirectory
+    let isInMemory: Bool
 
-    init(_ descriptor: consuming OwnedDescriptor, _ filled: FilledDirectory) {
+    init(_ descriptor: consuming OwnedDescriptor, _ filled: FilledDirectory, isInMemory: Bool) {
         self.descriptor = descriptor
         self.filled = filled
+        self.isInMemory = isInMemory
     }
 }
 
@@ -98,15 +117,29 @@ extension StepRunner {
     func prepareFill(_ fill: DiskFill, on target: ResolvedTarget) async throws(Problem) -> Intent {
         let process = try Self.processWithFiles(of: target)
         try refuseIfFrozen(target)
+        // A container's paths end at its root, and of the whole host all is meant.
+        let isBesideOthers = target.facts.container == nil && !target.facts.isHost
+        let foreign = isBesideOthers ? ForeignDirectories(stateDirectory: stateDirectory) : nil
         let found: FoundDirectory
         do throws(SystemCallError) {
             found = try await inTime(on: fill.directory) { () throws(SystemCallError) in
-                try FoundDirectory(at: fill.directory, seenBy: process.id)
+                try FoundDirectory(at: fill.directory, seenBy: process.id, beside: foreign)
             }
         } catch {
             throw Self.refusal(of: fill.directory, error)
         }
         guard target.isRunning else { throw Problem(.targetGone, "the target has ended", field: "target") }
+        if let foreign = found.foreignDirectory {
+            throw Problem(
+                .targetProtected,
+                "\(fill.directory) lies in \(foreign), with the files of pods, of containers or of the agent",
+                field: "parameters.path", hint: "name the container, and the path as it sees it")
+        }
+        if found.space.isInMemory, found.space.capacity == 0 {
+            throw Problem(
+                .fieldInvalid, "\(fill.directory) is in memory, and has no size that would bound it",
+                field: "parameters.path", hint: "name a directory on a disk, or on a tmpfs with a size")
+        }
         if found.space.isOfTheKernel || found.space.capacity == 0 {
             throw Problem(
                 .fieldInvalid, "\(fill.directory) is on a file system that holds no files of people",
@@ -123,6 +156,7 @@ extension StepRunner {
                 hint: "choose a volume that the target may write to")
         }
         let (bytes, reserve) = try Self.amount(of: fill, in: found.space)
+        if found.isInMemory { try Self.refuseToStarve(byHolding: bytes, for: fill, on: target) }
         return .fillDisk(
             FillFile(
                 bytes: bytes, reserve: reserve, isVisible: fill.isVisible, load: fill.load, directory: fill.directory,
@@ -181,6 +215,25 @@ extension StepRunner {
         return (bytes, reserve)
     }
 
+    /// What is written into memory is held there, as what `memory-stress` takes.
+    private static func refuseToStarve(
+        byHolding bytes: Int64, for fill: DiskFill, on target: ResolvedTarget
+    ) throws(Problem) {
+        let limit: ByteCount?
+        do throws(CgroupFileError) {
+            limit = try target.cgroup.memoryLimit().map { ByteCount($0.bytes) }
+        } catch {
+            throw Problem(.targetUnresolvable, "\(error)", field: "target")
+        }
+        let node: NodeMemory?
+        do throws(SystemCallError) {
+            node = try NodeMemory.current()
+        } catch {
+            throw Problem(.targetUnresolvable, "\(error)", field: "target")
+        }
+        try node?.refuseToStarve(holding: ByteCount(bytes), below: limit, field: fill.amountField)
+    }
+
     func fill(
         _ file: FillFile, as key: WorkerKey, on target: ResolvedTarget, until deadline: BootInstant,
         news: @escaping @Sendable (StepNews) -> Void
@@ -204,6 +257,7 @@ extension StepRunner {
         try await startWorker(
             file.task, outOfMemoryScore: 1000, files: [made.descriptor.rawValue], as: key, on: target, until: deadline,
             news: news)
+        if made.isInMemory, let running = workers[key] { watchMemory(of: running, key) }
         // From here on only the worker has a file without a name open: with the worker it is gone.
         withExtendedLifetime(made) {}
     }
@@ -216,16 +270,17 @@ extension StepRunner {
         guard directory.identity == FileIdentity(device: file.device, inode: file.inode), target.isRunning else {
             throw SystemCallError("open", on: file.directory, errno: Errno(rawValue: ESTALE))
         }
+        let isInMemory = try directory.isInMemory(over: file.upperDirectory)
         if file.isVisible {
             let descriptor = try directory.createFile(key.fileName)
             let kept = try descriptor.duplicate()
-            return MadeFile(descriptor, FilledDirectory(directory, file: kept))
+            return MadeFile(descriptor, FilledDirectory(directory, file: kept), isInMemory: isInMemory)
         }
         let descriptor = try directory.createUnnamedFile(orForAMoment: key.fileName)
         if case .io(let load) = file.load, load.isDirect {
             try descriptor.refuseWithoutDirectIO(subject: file.directory)
         }
-        return MadeFile(descriptor, FilledDirectory(directory, file: nil))
+        return MadeFile(descriptor, FilledDirectory(directory, file: nil), isInMemory: isInMemory)
     }
 
     func unfill(
@@ -324,17 +379,6 @@ extension StepRunner {
             return try ProcessFacts(ofProcess: process.id).startTime == process.startTime
         } catch {
             if error.errno == .noEntry || error.errno == .noProcess { return false }
-            throw error
-        }
-    }
-
-    private static func ifThere(
-        _ open: () throws(SystemCallError) -> Directory
-    ) throws(SystemCallError) -> Directory? {
-        do throws(SystemCallError) {
-            return try open()
-        } catch {
-            if [ENOENT, ENOTDIR, ESRCH, ELOOP].contains(error.errno.rawValue) { return nil }
             throw error
         }
     }

@@ -36,8 +36,10 @@ extension StepRunner {
             service = FoundService(
                 unit: unit, run: found["InactiveExitTimestampMonotonic"]?.first ?? "", dependents: dependents)
             for one in dependents where obstacle == nil && dependents.count <= Self.mostDependents {
-                let found = try systemd.unitProperties(Self.askedBefore, of: one)
-                obstacle = Self.obstacle(to: found, of: one) ?? (staysStopped ? Self.transient(found, one) : nil)
+                let found = try systemd.unitProperties(Self.askedBefore + Self.takingHostDown, of: one)
+                obstacle =
+                    Self.obstacle(to: found, of: one) ?? Self.downfall(found, of: one)
+                    ?? (staysStopped ? Self.transient(found, one) : nil)
             }
         } catch {
             throw Problem(.targetUnresolvable, "\(error)", field: "target")
@@ -54,6 +56,46 @@ extension StepRunner {
                 hint: "\(Self.mostDependents) are the most")
         }
         return service
+    }
+
+    /// - Throws: `target-refused` for a service at whose end systemd takes the host down: no fault may be a way to that.
+    func refuseToTakeHostDown(with target: ResolvedTarget) throws(Problem) {
+        // On version 1, too.
+        guard case .service(let service) = target.facts.cgroup.place(in: .unified), systemd.isThere else { return }
+        let found: [String: [String]]
+        do throws(SystemdError) {
+            found = try systemd.unitProperties(Self.takingHostDown, of: service)
+        } catch {
+            throw Problem(.targetUnresolvable, "\(error)", field: "target")
+        }
+        if let downfall = Self.downfall(found, of: service) {
+            throw Problem(.targetRefused, downfall.reason, field: "target", hint: downfall.hint)
+        }
+    }
+
+    /// What systemd does when a unit ends, fails, or is started too often (systemd.unit(5)).
+    private static let actionsAtEnd = ["SuccessAction", "FailureAction", "StartLimitAction", "JobTimeoutAction"]
+    private static let unitsAtEnd = ["OnSuccess", "OnFailure"]
+    private static let takingHostDown = actionsAtEnd + unitsAtEnd
+    /// Without their suffixes (systemd.special(7)).
+    private static let downfalls: Set = [
+        "reboot", "poweroff", "halt", "kexec", "soft-reboot", "exit", "shutdown", "emergency", "rescue",
+        "ctrl-alt-del",
+    ]
+
+    private static func downfall(_ found: [String: [String]], of unit: String) -> Obstacle? {
+        let action = actionsAtEnd.first { name in found[name].map { $0 != ["none"] && $0 != [""] } ?? false }
+        let started = unitsAtEnd.first { name in
+            (found[name] ?? []).contains { other in
+                let stem = other.hasPrefix("systemd-") ? other.dropFirst("systemd-".count) : other[...]
+                return downfalls.contains(String(stem.prefix { $0 != "." }))
+            }
+        }
+        guard let setting = action ?? started else { return nil }
+        return (
+            "systemd may take the host down when \(unit) ends (\(setting)=\(found[setting]?.joined(separator: " ") ?? ""))",
+            "see to its file; host-reboot and host-power-off do it where the policy allows that"
+        )
     }
 
     private typealias Obstacle = (reason: String, hint: String)
@@ -232,7 +274,7 @@ extension StepRunner {
         return "systemd could not start \(unit) again\(result.map { ": the result is \($0)" } ?? "")"
     }
 
-    private func pause(_ duration: Duration) async {
+    func pause(_ duration: Duration) async {
         await withCheckedContinuation { continuation in
             executor.queue.asyncAfter(deadline: .now() + duration.seconds) { continuation.resume() }
         }
@@ -330,6 +372,8 @@ extension StepRunner {
                 continue
             }
             wasStopped = true
+            // Of what it has let go of it remembers no starts, and refuses this.
+            try? systemd.resetFailed(unit)
             do throws(SystemdError) {
                 try systemd.start(unit)
                 order.started.insert(unit)

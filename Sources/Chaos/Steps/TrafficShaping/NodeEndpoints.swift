@@ -5,6 +5,8 @@ internal import Netlink
 
 /// Who on this node is never hit: its own addresses, the agent's, and those that the agent was told.
 package final class NodeEndpoints {
+    /// Of its own network, when all of that is hit.
+    let spared: Set<SparedPackets>
     private let told: [ExcludedEndpoint]
     private let node: NetlinkSocket
     private let agent: NetlinkSocket
@@ -12,9 +14,14 @@ package final class NodeEndpoints {
     private var known: (endpoints: [ExcludedEndpoint], until: BootInstant)?
     private static let validity = Duration.seconds(10)
 
-    /// - Parameter told: Beside the metadata services.
+    /// - Parameters:
+    ///   - told: Beside the metadata services.
+    ///   - ports: Of the node, by which it is reached.
     /// - Throws: When the node's network cannot be looked at.
-    package init(_ told: [ExcludedEndpoint], on thread: NamespaceThread) throws(StepError) {
+    package init(
+        _ told: [ExcludedEndpoint], sparing ports: [SparedPort], on thread: NamespaceThread
+    ) throws(StepError) {
+        spared = SparedPackets.all(with: ports)
         self.told = ExcludedEndpoint.metadataServices + told
         do {
             let host = try NamespaceHandle(.network, ofProcess: 1)

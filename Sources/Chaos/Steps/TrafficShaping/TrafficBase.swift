@@ -31,9 +31,11 @@ package struct TrafficBase: Hashable, Sendable {
     func exclusionWords(from layer: TrafficLayer) -> String {
         let boxes = layer.filter.boxes
         let met = excluded.filter { endpoint in boxes.contains { $0.meet(endpoint.box($0.direction)) != nil } }
-        if met.isEmpty { return "" }
+        let spared = layer.spared.words(among: boxes)
+        if met.isEmpty, spared.isEmpty { return "" }
         let most = 8
-        return ", but never " + met.prefix(most).map { "\($0.network) (\($0.role.words))" }.joined(separator: ", ")
+        let named = spared + met.prefix(most).map { "\($0.network) (\($0.role.words))" }
+        return ", but never " + named.joined(separator: ", ")
             + (met.count > most ? " and \(met.count - most) more" : "")
     }
 

@@ -14,6 +14,7 @@ enum TrafficChange: Hashable {
     case exclude(TrafficExclusion, at: Filter.Place, handle: UInt32?, on: TrafficBase.Interface)
     case enter(TrafficEntrance, at: Filter.Place, on: TrafficBase.Interface)
     case redirect(TrafficBox, at: Filter.Place, to: Link, handle: UInt32?, on: TrafficBase.Interface)
+    case letGo(TrafficBox, at: Filter.Place, handle: UInt32?, on: TrafficBase.Interface)
     case deleteFilter(Filter)
     case deleteIFB(Link)
     case deleteClsact(TrafficBase.Interface)
@@ -44,6 +45,8 @@ extension TrafficChange {
                 action: .enter(entrance.chain))
         case .redirect(let box, let place, let link, let handle, _):
             try socket.setFlower(at: place, matching: box.match, handle: handle, action: .redirect(to: link))
+        case .letGo(let box, let place, let handle, _):
+            try socket.setFlower(at: place, matching: box.match, handle: handle, action: .exclude)
         case .deleteFilter(let filter): try socket.delete(filter)
         case .deleteIFB(let link): try socket.deleteLink(link.index)
         case .deleteClsact(let interface): try socket.deleteClsact(from: interface.index)
@@ -74,6 +77,9 @@ extension TrafficChange: CustomStringConvertible {
         case .redirect(let box, let place, let link, let handle, let interface):
             "\(interface.name) \(handle == nil ? "lacks the" : "has another") filter at \(place.hook) preference "
                 + "\(place.preference) that leads \(box) to \(link.name)"
+        case .letGo(let box, let place, let handle, let interface):
+            "\(interface.name) \(handle == nil ? "lacks the" : "has another") filter at \(place.hook) preference "
+                + "\(place.preference) that spares \(box)"
         case .deleteFilter(let filter):
             "interface \(filter.place.interface) has a superfluous filter at \(filter.place.hook) preference "
                 + "\(filter.place.preference)"
@@ -94,10 +100,10 @@ extension Filter.Place {
     }
 
     /// - Parameter entrance: By which packets come to it; nil for the filters that all meet.
-    init(of box: TrafficBox, in wanted: TrafficClass, behind entrance: TrafficEntrance?, on interface: Int32) {
+    init(of ranked: RankedBox, behind entrance: TrafficEntrance?, on interface: Int32) {
         self.init(
-            interface: interface, hook: box.direction.hook, preference: wanted.preference(of: box),
-            etherType: box.family.etherType, chain: entrance?.chain ?? 0)
+            interface: interface, hook: ranked.box.direction.hook, preference: ranked.preference,
+            etherType: ranked.box.family.etherType, chain: entrance?.chain ?? 0)
     }
 
     init(_ entrance: TrafficEntrance, on interface: Int32) {

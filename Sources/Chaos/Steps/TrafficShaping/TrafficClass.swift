@@ -7,19 +7,27 @@ package struct TrafficClass: Hashable, Sendable {
     package let sessions: [SessionID]
     /// Always in the same order.
     package let boxes: [TrafficBox]
+    /// What other sessions that want the same packets spare of them, and these do not: asked before all boxes.
+    let leftover: [RankedBox]
     package let impairment: TrafficImpairment
     /// Of its ifb: a function of the sessions, so that a new process finds what another one made.
     package let interfaceName: String
 
-    init(layers: [SessionID: TrafficLayer], boxes: some Sequence<TrafficBox>) {
+    init(layers: [SessionID: TrafficLayer], boxes: some Sequence<TrafficBox>, leftover: [RankedBox] = []) {
         let ordered = layers.sorted { $0.key.text < $1.key.text }
         self.sessions = ordered.map(\.key)
         self.boxes = boxes.sorted()
+        self.leftover = leftover.sorted()
         self.impairment = ordered.map(\.value.impairment).reduce(TrafficImpairment()) {
             $0.combined(with: $1)
         }
         self.interfaceName = Self.interfaceName(of: sessions)
-        precondition(sessions.count <= Self.mostSessions, "more sessions than filter preferences")
+        precondition(sessions.count <= RankedBox.mostSessions, "more sessions than filter preferences")
+    }
+
+    /// All that lead to its ifb.
+    var filters: [RankedBox] {
+        boxes.map { RankedBox($0, ofSessions: sessions.count, .ordinary) } + leftover
     }
 
     /// The alias of its ifb, for people.
@@ -62,7 +70,6 @@ extension TrafficClass {
     /// All that may be used here.
     static let preferences: ClosedRange<UInt16> = 50_000...catchAllPreference
     static let catchAllPreference: UInt16 = 60_000
-    static let mostSessions = 4_990
 
     /// Before all classes.
     static func preferenceOfExclusion(_ family: TrafficBox.Family) -> UInt16 {
@@ -76,9 +83,36 @@ extension TrafficClass {
     }
 
     private static let deepest: UInt16 = 15
+}
 
-    /// Classes of more sessions are asked first; a preference holds filters of one EtherType.
-    func preference(of box: TrafficBox) -> UInt16 {
-        Self.catchAllPreference - 2 * UInt16(sessions.count) - (box.family == .ipv4 ? 1 : 0)
+/// A box, and when its filter is asked.
+package struct RankedBox: Hashable, Sendable {
+    package let box: TrafficBox
+    /// A preference holds filters of one EtherType.
+    package let preference: UInt16
+
+    /// What is spared is asked before what it is spared of; and what nobody can name before the rest, which some may have
+    /// named.
+    enum Tier: UInt16, CaseIterable, Comparable {
+        case ordinary
+        case sparedUnlessNamed
+        case spared
+
+        static func < (one: Tier, other: Tier) -> Bool { one.rawValue < other.rawValue }
     }
+
+    /// In one network namespace.
+    static let mostSessions = 1_660
+
+    /// - Parameter sessions: How many want its packets, those that spare them too: in each tier, those of more are asked
+    ///   first.
+    init(_ box: TrafficBox, ofSessions sessions: Int, _ tier: Tier) {
+        self.box = box
+        let rank = tier.rawValue * UInt16(Self.mostSessions) + UInt16(sessions)
+        preference = TrafficClass.catchAllPreference - 2 * rank - (box.family == .ipv4 ? 1 : 0)
+    }
+}
+
+extension RankedBox: Comparable {
+    package static func < (one: Self, other: Self) -> Bool { (one.preference, one.box) < (other.preference, other.box) }
 }

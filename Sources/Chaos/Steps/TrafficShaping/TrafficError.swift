@@ -5,8 +5,6 @@ package enum TrafficError: Error, Hashable, Sendable {
     /// Nothing is up but loopback.
     case noInterface
     case tooManyInterfaces(Int, most: Int)
-    /// Each is a filter on each interface.
-    case tooManyExclusions(Int, interfaces: Int, most: Int)
     /// An ingress qdisc sits where clsact would go.
     case ingressQdisc(interface: String)
     /// Somebody else's filter is where ours would go.
@@ -23,8 +21,6 @@ extension TrafficError: CustomStringConvertible {
         switch self {
         case .noInterface: "no interface but loopback is up"
         case .tooManyInterfaces(let count, let most): "\(count) interfaces are up, of which \(most) could be shaped"
-        case .tooManyExclusions(let endpoints, let interfaces, let most):
-            "\(endpoints) addresses that must never be hit, on \(interfaces) interfaces, are more than \(most) filters"
         case .ingressQdisc(let interface): "\(interface) has an ingress qdisc, which leaves no room for clsact"
         case .preferenceTaken(let interface, let preference):
             "\(interface) has a filter of another owner at preference \(preference)"

@@ -27,7 +27,10 @@ package struct TrafficFilter: Hashable, Sendable {
     }
 
     /// The cgroup whose packets alone it is about; nil where it is about all.
-    var cgroup: TargetFacts.Cgroup? { (given.first ?? hosts?.templates.first)?.cgroup }
+    var cgroup: TargetFacts.Cgroup? { anywhere.first?.cgroup }
+
+    /// Its boxes, of hosts whatever their addresses are.
+    var anywhere: Set<TrafficBox> { given.union(hosts?.templates ?? []) }
 
     /// All IPv4 and IPv6 packets. What is neither, as ARP, is never touched: without it no neighbour would be found.
     package static let everything = TrafficFilter(boxes: Set(TrafficBox.Family.allCases.map { TrafficBox(family: $0) }))
@@ -203,7 +206,8 @@ extension TrafficBox {
         ])
     }
 
-    fileprivate init?(_ json: JSON) {
+    /// Nil for anything that `json` cannot have made.
+    init?(_ json: JSON) {
         guard
             let json = json.only(
                 "family", "cgroup", "interface", "destination", "transport", "sourcePorts", "destinationPorts"),

@@ -54,7 +54,8 @@ struct TrafficPlan {
     private mutating func planFilters() throws(TrafficError) {
         var kept: Set<Filter> = []
         if !composition.classes.isEmpty {
-            for interface in interfaces { try planFilters(on: interface, keeping: &kept) }
+            let filters = composition.filters
+            for interface in interfaces { try planFilters(filters, on: interface, keeping: &kept) }
         }
         let superfluous = state.ownFilters.filter { !$0.isCatchAll && !kept.contains($0) }
         // Nothing is led any more to filters that go.
@@ -64,13 +65,13 @@ struct TrafficPlan {
     }
 
     private mutating func planFilters(
-        on interface: TrafficBase.Interface, keeping kept: inout Set<Filter>
+        _ filters: [(ranked: RankedBox, class: TrafficClass?)], on interface: TrafficBase.Interface,
+        keeping kept: inout Set<Filter>
     ) throws(TrafficError) {
-        let wantedHere = composition.classes.map { wanted in
-            (wanted, wanted.boxes.filter { $0.interface ?? interface.name == interface.name })
-        }
+        let wantedHere = filters.filter { $0.ranked.box.interface ?? interface.name == interface.name }
+        let boxes = wantedHere.map(\.ranked.box)
         // What is made here would hold up others' packets for an instant.
-        guard wantedHere.contains(where: { !$0.1.isEmpty }) else { return }
+        if boxes.isEmpty { return }
         if state.hasIngressQdisc(interface.index) { throw .ingressQdisc(interface: interface.name) }
         if !state.hasClsact(interface.index) { changes.append(.addClsact(interface)) }
         let own = state.ownFilters.filter { $0.place.interface == interface.index }
@@ -81,7 +82,7 @@ struct TrafficPlan {
         let present = Dictionary(grouping: own.filter { !$0.isCatchAll }, by: \.place)
             .mapValues { Dictionary($0.map { ($0.match, $0) }, uniquingKeysWith: { first, _ in first }) }
         for exclusion in exclusions
-        where wantedHere.contains(where: { $0.1.contains { $0.meet(exclusion.box) != nil } }) {
+        where boxes.contains(where: { $0.meet(exclusion.box) != nil }) {
             let place = Filter.Place(excluding: exclusion.box, on: interface.index)
             let found = present[place]?[exclusion.match]
             if let found { kept.insert(found) }
@@ -89,18 +90,18 @@ struct TrafficPlan {
                 changes.append(.exclude(exclusion, at: place, handle: found?.handle, on: interface))
             }
         }
-        let entrances = TrafficEntrance.all(of: wantedHere.flatMap(\.1))
-        for (wanted, boxes) in wantedHere {
-            guard let link = state.link(named: wanted.interfaceName) else { continue }
-            for box in boxes {
-                for entrance in entrances.ways(to: box) {
-                    let place = Filter.Place(of: box, in: wanted, behind: entrance, on: interface.index)
-                    let found = present[place]?[box.match]
-                    if let found { kept.insert(found) }
-                    if found?.actions != [.redirect(to: link)] {
-                        changes.append(.redirect(box, at: place, to: link, handle: found?.handle, on: interface))
-                    }
-                }
+        let entrances = TrafficEntrance.all(of: boxes)
+        for (ranked, wanted) in wantedHere {
+            let link = wanted.flatMap { state.link(named: $0.interfaceName) }
+            if wanted != nil, link == nil { continue }
+            for entrance in entrances.ways(to: ranked.box) {
+                let place = Filter.Place(of: ranked, behind: entrance, on: interface.index)
+                let found = present[place]?[ranked.box.match]
+                if let found { kept.insert(found) }
+                if found?.actions == [link.map { .redirect(to: $0) } ?? .exclude] { continue }
+                changes.append(
+                    link.map { .redirect(ranked.box, at: place, to: $0, handle: found?.handle, on: interface) }
+                        ?? .letGo(ranked.box, at: place, handle: found?.handle, on: interface))
             }
         }
         // Nothing is led to filters that are not all there.

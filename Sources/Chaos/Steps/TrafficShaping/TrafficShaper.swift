@@ -17,15 +17,13 @@ package final class TrafficShaper {
     private var composed: (layers: [SessionID: TrafficLayer], composition: TrafficComposition)?
     private var isDraining = false
     private var drift: [String] = []
-    /// All classes of which something may still be in the kernel.
-    private var touched: Set<TrafficClass> = []
+    /// All of which something may still be in the kernel.
+    private var touched: (classes: Set<TrafficClass>, letGo: Set<RankedBox>) = ([], [])
 
     /// Enough for every change to be seen through, and to lose a race or two.
     private static let passes = 12
     /// A target makes its interfaces itself, and each of them is work for the node.
     private static let mostInterfaces = 64
-    /// Filters that exclude somebody, at each of the two hooks.
-    private static let mostExclusions = 512
 
     /// - Parameter socket: Opened in the network namespace.
     package init(_ socket: NetlinkSocket, classifiers: CgroupClassifiers? = nil) {
@@ -42,9 +40,6 @@ package final class TrafficShaper {
         var endpoints: [IPNetwork: ExcludedEndpoint] = [:]
         for endpoint in try gateways() + excluded where endpoints[endpoint.network] == nil {
             endpoints[endpoint.network] = endpoint
-        }
-        if endpoints.count * interfaces.count > Self.mostExclusions {
-            throw .tooManyExclusions(endpoints.count, interfaces: interfaces.count, most: Self.mostExclusions)
         }
         return TrafficBase(
             interfaces: interfaces, excluded: endpoints.values.sorted { "\($0.network)" < "\($1.network)" })
@@ -146,8 +141,11 @@ package final class TrafficShaper {
     package func teardown(
         including layers: [SessionID: TrafficLayer], base: TrafficBase
     ) -> DeadMansProgram {
-        touched.formUnion(composition(of: layers).classes)
-        return DeadMansProgram(removing: touched, from: base, resetsQueueLengths: established == nil)
+        let composition = composition(of: layers)
+        touched.classes.formUnion(composition.classes)
+        touched.letGo.formUnion(composition.letGo)
+        return DeadMansProgram(
+            removing: touched.classes, sparing: touched.letGo, from: base, resetsQueueLengths: established == nil)
     }
 
     /// Somebody else who acts for us has taken everything out: that is no drift.
@@ -200,7 +198,7 @@ package final class TrafficShaper {
         established = (composition, base)
         isDraining = wait != nil
         if let wait { return .draining(retryAfter: wait) }
-        touched = Set(composition.classes)
+        touched = (Set(composition.classes), Set(composition.letGo))
         defer { drift = [] }
         return .settled(drift: drift)
     }

@@ -4,18 +4,24 @@ internal import Netlink
 extension DeadMansProgram {
     /// Removes classes whose state nobody knows: in the order in which no packet is redirected to nowhere, and what comes
     /// out of an ifb still meets the catch-all. clsact stays where it was before, and where others use it.
-    init(removing classes: Set<TrafficClass>, from base: TrafficBase, resetsQueueLengths: Bool) {
+    ///
+    /// - Parameter letGo: What may have been spared of them.
+    init(
+        removing classes: Set<TrafficClass>, sparing letGo: Set<RankedBox>, from base: TrafficBase,
+        resetsQueueLengths: Bool
+    ) {
         self.init()
+        let all = classes.flatMap(\.filters) + letGo
         for interface in base.interfaces {
-            let boxes = classes.flatMap { each in each.boxes.map { (each, $0) } }
-            let entrances = TrafficEntrance.all(of: boxes.map(\.1))
+            let filters = all.filter { $0.box.interface ?? interface.name == interface.name }
+            let entrances = TrafficEntrance.all(of: filters.map(\.box))
             for place in Set(entrances.map { Filter.Place($0, on: interface.index) }) {
                 send(PreparedRequest.deleteFilters(ofKind: "bpf", at: place))
             }
-            let places = boxes.flatMap { each, box in
-                entrances.ways(to: box).map { Filter.Place(of: box, in: each, behind: $0, on: interface.index) }
+            let places = filters.flatMap { ranked in
+                entrances.ways(to: ranked.box).map { Filter.Place(of: ranked, behind: $0, on: interface.index) }
             }
-            // Those of more sessions go last.
+            // Those of more sessions go last, and after them what spares some packets.
             for place in Set(places).sorted(by: { $0.preference > $1.preference }) {
                 send(PreparedRequest.deleteFilters(ofKind: "flower", at: place))
             }

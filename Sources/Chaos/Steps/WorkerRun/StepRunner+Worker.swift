@@ -42,6 +42,8 @@ final class RunningWorker {
     var hasEnded = false
     /// Why it could not work, in its own words.
     var complaint: String?
+    /// Why we killed it before its time.
+    var givenUp: String?
     /// What it achieved when it was last looked at.
     var effect: Effect?
     /// What it had read and written when its file was there.
@@ -79,7 +81,25 @@ extension StepRunner {
             try refuseUnreachable(load.sink, from: target)
             try refuseExcluded(load.sink, from: target)
         }
+        if let words = excessThreads(of: task, on: target) {
+            throw Problem(
+                .limitExceeded, words, field: "target",
+                hint: "ask for fewer workers, or wait until sessions have ended")
+        }
         return .runWorker(task, outOfMemoryScore: outOfMemoryScore, in: target.facts.cgroup)
+    }
+
+    /// On the whole host all sessions together have a thread for each CPU, so that whoever logs in has a fair share. Nil
+    /// where there is room.
+    private func excessThreads(of task: WorkerTask, on target: ResolvedTarget) -> String? {
+        guard target.cgroup.isRoot, case .cpu(_, let wanted, _) = task else { return nil }
+        var busy = 0
+        for running in workers.values where running.cgroup.isRoot && !running.hasEnded {
+            if case .cpu(_, let threads, _) = running.task { busy += threads }
+        }
+        guard busy + wanted > target.cpuCount else { return nil }
+        return "\(wanted) threads beside the \(busy) that burn CPU time of the whole host already are more than its "
+            + "\(target.cpuCount) CPUs"
     }
 
     func refuseIfFrozen(_ target: ResolvedTarget) throws(Problem) {
@@ -108,6 +128,8 @@ extension StepRunner {
         } catch {
             throw StepError("\(error)")
         }
+        // Others may have begun since this was prepared.
+        if let words = excessThreads(of: task, on: target) { throw StepError(words) }
         // The engine ends it at the deadline; a little later it ends by itself, should the engine hang.
         let order = WorkerOrder(
             session: key.session.text, deadline: (deadline + .seconds(1)).nanoseconds, task: task)
@@ -188,10 +210,9 @@ extension StepRunner {
         running.unread += chunk[..<count]
         if running.unread.count > WorkerMessage.longestLine {
             // No worker of ours, or not any more: it goes, and its session with it.
-            running.complaint = "it said more than a worker says"
             running.unread = []
             running.watches[0].cancel()
-            _ = try? running.worker.process.send(signal: SIGKILL)
+            running.giveUp(because: "it said more than a worker says")
         }
         while let end = running.unread.firstIndex(of: 0x0A) {
             let line = String(decoding: running.unread[..<end], as: UTF8.self)
@@ -223,9 +244,12 @@ extension StepRunner {
         let kills = (self.kills(in: running) ?? 0) - (running.killsAtStart ?? 0)
         do throws(SystemCallError) {
             guard let exit = try running.worker.process.reap() else { return }
-            let words = [exit.words, running.complaint ?? running.worker.startFailure()?.description]
-                .compactMap(\.self).joined(separator: ": ")
-            let isOutOfMemory = kills > 0 && exit == .killed(signal: SIGKILL)
+            let isByKernel = kills > 0 && exit == .killed(signal: SIGKILL) && running.givenUp == nil
+            // All the machine's are counted there: it may have been another's.
+            let isOutOfMemory = isByKernel && !running.cgroup.isRoot
+            let reason = running.givenUp ?? running.complaint ?? running.worker.startFailure()?.description
+            let guess = isByKernel && !isOutOfMemory ? "memory ran out somewhere on the host meanwhile" : nil
+            let words = [exit.words, reason, guess].compactMap(\.self).joined(separator: ": ")
             if running.settle(.failure(StepError("the worker ended: \(words)"))) { return }
             running.news(.workerEnded(words, outOfMemory: isOutOfMemory))
         } catch {
@@ -235,8 +259,8 @@ extension StepRunner {
 
     // MARK: What it achieves
 
-    /// Once a second, as long as the worker holds memory: whether others were killed for it.
-    private func watchMemory(of running: RunningWorker, _ key: WorkerKey) {
+    /// Once a second, as long as the worker holds memory: whether others need it, or were killed for it.
+    func watchMemory(of running: RunningWorker, _ key: WorkerKey) {
         guard !running.hasEnded, running.toldToEnd == nil else { return }
         let timer = DispatchSource.makeTimerSource(queue: executor.queue)
         timer.schedule(deadline: .now() + 1, repeating: 1, leeway: .milliseconds(100))
@@ -244,6 +268,7 @@ extension StepRunner {
             self?.assumeIsolated { runner in
                 guard let running = runner.workers[key], !running.hasEnded else { return }
                 if let effect = try? runner.measure(running) { running.effect = effect }
+                if runner.leaveReserve(running) { return }
                 // The kernel counts a kill before the victim is gone: what is counted now is told with the next look, if
                 // this worker still runs then, for its own death is told by its own watch.
                 let kills = runner.kills(in: running)
@@ -255,6 +280,18 @@ extension StepRunner {
         }
         timer.resume()
         running.memoryWatch = timer
+    }
+
+    /// Of a worker that only the machine's size holds back: where others need what it left to them, it goes.
+    private func leaveReserve(_ running: RunningWorker) -> Bool {
+        // What cannot be read now is read in a second.
+        guard let memory = try? NodeMemory.current(), memory.isSpent else { return false }
+        // A limit that cannot be read bounds nothing.
+        let limit = (try? running.cgroup.memoryLimit()).map { ByteCount($0.bytes) }
+        guard !memory.isSpared(by: limit) else { return false }
+        running.giveUp(
+            because: "the host has only \(memory.available) of memory left, of the \(memory.hostReserve) in reserve")
+        return true
     }
 
     private func kills(in running: RunningWorker) -> Int64? {
@@ -353,7 +390,7 @@ extension StepRunner {
     private func endLeftWorkers(of session: SessionID, in facts: TargetFacts.Cgroup) -> UndoProgress {
         let cgroup: Cgroup
         do throws(CgroupOpeningError) {
-            cgroup = try cgroups.cgroup(at: facts.path)
+            cgroup = try facts.isRoot ? cgroups.rootCgroup() : cgroups.cgroup(at: facts.path)
         } catch {
             if case .system(let error) = error, error.errno == .noEntry { return .done(.alreadyRestored) }
             return .done(.failed("\(error)"))
@@ -371,6 +408,13 @@ extension StepRunner {
 }
 
 extension RunningWorker {
+    /// Kills it before its time; its watch tells why.
+    func giveUp(because reason: String) {
+        if givenUp == nil { givenUp = reason }
+        // One that has ended is seen by itself.
+        _ = try? worker.process.send(signal: SIGKILL)
+    }
+
     /// Tells whoever waits for it to be at work. False when nobody does.
     @discardableResult
     func settle(_ result: Result<Void, StepError>) -> Bool {

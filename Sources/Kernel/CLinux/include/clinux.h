@@ -83,6 +83,10 @@ int clinux_start_program(
 int clinux_boot_timer(void);
 int clinux_boot_timer_arm(int timer, int64_t absolute_nanoseconds);
 int64_t clinux_boot_time(void);
+// How many nanoseconds CLOCK_REALTIME is ahead of CLOCK_BOOTTIME.
+int64_t clinux_clock_lead(void);
+// clock_adjtime(2) with ADJ_SETOFFSET: so many nanoseconds ahead.
+int clinux_step_clock(int64_t nanoseconds);
 
 // accept4(2) with SOCK_CLOEXEC and SOCK_NONBLOCK.
 int clinux_accept(int socket);

@@ -2,11 +2,11 @@ internal import Glibc
 
 extension SystemCallFilter {
     /// `squalld`'s engine. Its workers inherit the filter, so their start is in it too; what they do not need of it, they
-    /// give up by a filter of their own. It cannot trace a process, read or write another's memory, mount, load code into
-    /// the kernel, or change the clock, and of the internet it can make no sockets but those of UDP and TCP.
+    /// give up by a filter of their own. It cannot trace a process, read or write another's memory, mount or load code into
+    /// the kernel, and of the internet it can make no sockets but those of UDP and TCP.
     package static let engine = SystemCallFilter(
         name: "squalld",
-        rules: .runtime + .files + .sockets + .internetSockets + .targets + .children + .deadMan)
+        rules: .runtime + .files + .sockets + .internetSockets + .targets + .clock + .children + .deadMan)
 }
 
 extension [SystemCallRule] {
@@ -80,6 +80,12 @@ extension [SystemCallRule] {
         .allow("pidfd_open", because: "hold a target's processes"),
         .allow("pidfd_getfd", because: "free files that the dead-man's process of an earlier engine holds"),
         .allow("pidfd_send_signal", because: "pause, resume and kill processes"),
+    ]
+
+    /// Its argument cannot be seen here. Without CAP_SYS_TIME, which the engine has only where the policy allows the fault, it
+    /// changes nothing.
+    fileprivate static let clock: [SystemCallRule] = [
+        .allow("clock_adjtime", because: "step the wall clock, and back")
     ]
 
     /// `squall-deadman` too is a child, should another one be needed.

@@ -8,29 +8,33 @@ package struct FlowerMatch: Hashable, Sendable {
     package let ipProtocol: UInt8?
     package let sourcePorts: Ports?
     package let destinationPorts: Ports?
-    /// Of ICMPv6 (RFC 4443).
     package let icmpTypes: ICMPTypes?
+    package let icmpCode: UInt8?
 
     /// All packets of the EtherType.
     package static let everything = FlowerMatch()
 
-    /// - Parameters: Ports only with TCP or UDP, types only with ICMPv6, as the kernel wants it.
+    /// - Parameters: Ports only with TCP or UDP, types and a code only with ICMP or ICMPv6, as the kernel wants it.
     package init(
         source: Prefix? = nil, destination: Prefix? = nil, ipProtocol: UInt8? = nil, sourcePorts: Ports? = nil,
-        destinationPorts: Ports? = nil, icmpTypes: ICMPTypes? = nil
+        destinationPorts: Ports? = nil, icmpTypes: ICMPTypes? = nil, icmpCode: UInt8? = nil
     ) {
         precondition(
             sourcePorts == nil && destinationPorts == nil || ipProtocol.flatMap(PortKeys.init) != nil,
             "ports without a protocol that has them")
-        precondition(icmpTypes == nil || ipProtocol == Self.icmpv6, "types without the protocol that has them")
+        precondition(
+            icmpTypes == nil && icmpCode == nil || ipProtocol.flatMap(ICMPKeys.init) != nil,
+            "types without a protocol that has them")
         self.source = source
         self.destination = destination
         self.ipProtocol = ipProtocol
         self.sourcePorts = sourcePorts
         self.destinationPorts = destinationPorts
         self.icmpTypes = icmpTypes
+        self.icmpCode = icmpCode
     }
 
+    package static let icmpv4: UInt8 = 1
     package static let icmpv6: UInt8 = 58
 
     /// All numbers that begin with the same bits, by value and mask.
@@ -48,7 +52,7 @@ package struct FlowerMatch: Hashable, Sendable {
         fileprivate var mask: Number { ~(count - 1) }
     }
 
-    /// Types of messages.
+    /// Types of messages (RFC 792, RFC 4443).
     package typealias ICMPTypes = Block<UInt8>
 
     /// flower knows ranges of ports too, but many kernels match none whose packet has to have a single port at its other end.
@@ -107,6 +111,24 @@ private struct PortKeys {
     }
 }
 
+/// The attributes for the messages of ICMP, or of ICMPv6.
+private struct ICMPKeys {
+    let type: (key: Int, mask: Int)
+    let code: (key: Int, mask: Int)
+
+    init?(_ ipProtocol: UInt8) {
+        switch ipProtocol {
+        case FlowerMatch.icmpv4:
+            type = (TCA_FLOWER_KEY_ICMPV4_TYPE, TCA_FLOWER_KEY_ICMPV4_TYPE_MASK)
+            code = (TCA_FLOWER_KEY_ICMPV4_CODE, TCA_FLOWER_KEY_ICMPV4_CODE_MASK)
+        case FlowerMatch.icmpv6:
+            type = (TCA_FLOWER_KEY_ICMPV6_TYPE, TCA_FLOWER_KEY_ICMPV6_TYPE_MASK)
+            code = (TCA_FLOWER_KEY_ICMPV6_CODE, TCA_FLOWER_KEY_ICMPV6_CODE_MASK)
+        default: return nil
+        }
+    }
+}
+
 extension FlowerMatch {
     func write(to request: borrowing NetlinkRequest) {
         for (prefix, keys) in [(source, AddressKeys.source), (destination, .destination)] {
@@ -117,9 +139,15 @@ extension FlowerMatch {
         }
         guard let ipProtocol else { return }
         request.put(TCA_FLOWER_KEY_IP_PROTO, ipProtocol)
-        if let icmpTypes {
-            request.put(TCA_FLOWER_KEY_ICMPV6_TYPE, icmpTypes.lowest)
-            request.put(TCA_FLOWER_KEY_ICMPV6_TYPE_MASK, icmpTypes.mask)
+        if let keys = ICMPKeys(ipProtocol) {
+            if let icmpTypes {
+                request.put(keys.type.key, icmpTypes.lowest)
+                request.put(keys.type.mask, icmpTypes.mask)
+            }
+            if let icmpCode {
+                request.put(keys.code.key, icmpCode)
+                request.put(keys.code.mask, UInt8.max)
+            }
         }
         guard let keys = PortKeys(ipProtocol) else { return }
         for (ports, keys) in [(sourcePorts, keys.source), (destinationPorts, keys.destination)] {
@@ -158,18 +186,28 @@ extension FlowerMatch {
             left.subtract([keys.key, keys.mask])
         }
         var icmpTypes: ICMPTypes?
-        if ipProtocol == Self.icmpv6, left.remove(TCA_FLOWER_KEY_ICMPV6_TYPE) != nil {
-            guard let lowest = options.value(TCA_FLOWER_KEY_ICMPV6_TYPE, as: UInt8.self),
-                let mask = options.value(TCA_FLOWER_KEY_ICMPV6_TYPE_MASK, as: UInt8.self), mask > 0,
-                case let count = ~mask &+ 1, count.nonzeroBitCount == 1, lowest & ~mask == 0
-            else { return nil }
-            left.remove(TCA_FLOWER_KEY_ICMPV6_TYPE_MASK)
-            icmpTypes = ICMPTypes(lowest: lowest, count: count)
+        var icmpCode: UInt8?
+        if let keys = ipProtocol.flatMap(ICMPKeys.init) {
+            if left.remove(keys.type.key) != nil {
+                guard let lowest = options.value(keys.type.key, as: UInt8.self),
+                    let mask = options.value(keys.type.mask, as: UInt8.self), mask > 0,
+                    case let count = ~mask &+ 1, count.nonzeroBitCount == 1, lowest & ~mask == 0
+                else { return nil }
+                left.remove(keys.type.mask)
+                icmpTypes = ICMPTypes(lowest: lowest, count: count)
+            }
+            if left.remove(keys.code.key) != nil {
+                guard let code = options.value(keys.code.key, as: UInt8.self),
+                    options.value(keys.code.mask, as: UInt8.self) == UInt8.max
+                else { return nil }
+                left.remove(keys.code.mask)
+                icmpCode = code
+            }
         }
         guard left.isEmpty else { return nil }
         self.init(
             source: prefixes[0], destination: prefixes[1], ipProtocol: ipProtocol, sourcePorts: ports.first ?? nil,
-            destinationPorts: ports.last ?? nil, icmpTypes: icmpTypes)
+            destinationPorts: ports.last ?? nil, icmpTypes: icmpTypes, icmpCode: icmpCode)
     }
 
     private static let attributesThatMatchNothing: Set<Int> = [

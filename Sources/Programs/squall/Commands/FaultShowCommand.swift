@@ -46,7 +46,12 @@ struct FaultShowCommand: ReportingCommand {
         lines += table.lines(for: output, indentation: 2) + ["", output.styled("Examples", .bold)]
         for example in fault.examples {
             lines.append("  \(example.title):")
-            let target = fault.reach == .service ? ["--unit", "NAME"] : ["--container", "ID"]
+            let target =
+                switch fault.reach {
+                case .service: ["--unit", "NAME"]
+                case .host: ["--host"]
+                case .container, .pod, .node: ["--container", "ID"]
+                }
             let words = ["squall", "inject", fault.kind] + example.words + target + ["--key", "FILE"]
             lines.append("    " + words.joined(separator: " "))
         }
@@ -81,6 +86,7 @@ extension Reach {
         case .service: "the target, a service of systemd, and the units that systemd stops with it"
         case .pod: "every container of the target's pod"
         case .node: "what the target shares with others on the node"
+        case .host: "the whole host, with all that runs on it"
         }
     }
 }

@@ -30,6 +30,9 @@ struct PolicyCheckCommand: ReportingCommand {
             for (tenant, grant) in tenants where !grant.units.map(\.text).isEmpty {
                 output.note("tenant \(tenant.name) can hit none of its units: the guardrails refuse the host")
             }
+            for (tenant, grant) in tenants where !grant.containerNames.map(\.text).isEmpty {
+                output.note("tenant \(tenant.name) can hit none of its containerNames: the guardrails refuse the host")
+            }
         }
         switch output.format {
         case .json:
@@ -37,12 +40,14 @@ struct PolicyCheckCommand: ReportingCommand {
                 "tenants": .object(tenants.map { JSON.Member($0.key.name, $0.value.json) })
             ])
         case .table:
-            var table = Table("TENANT", "NAMESPACES", "UNITS", "FAULTS", "LONGEST", "SESSIONS", "CERTIFICATES")
+            var table = Table(
+                "TENANT", "NAMESPACES", "UNITS", "CONTAINERS", "FAULTS", "LONGEST", "SESSIONS", "CERTIFICATES")
             for (tenant, grant) in tenants {
                 let longest = grant.longestDuration ?? policy.guardrails.longestDuration
                 table.add(
                     Table.Cell(tenant.name), Table.Cell(grant.namespaces.map(\.text).joined(separator: ",")),
                     Table.Cell(grant.units.map(\.text).joined(separator: ",")),
+                    Table.Cell(grant.containerNames.map(\.text).joined(separator: ",")),
                     Table.Cell(grant.faults.map(\.text).joined(separator: ",")),
                     Table.Cell(min(longest, policy.guardrails.longestDuration).text),
                     Table.Cell(grant.sessions.map { "\($0)" } ?? "any"),
@@ -60,6 +65,10 @@ extension Grant {
         .object([
             ("namespaces", .array(namespaces.map { .string($0.text) })),
             ("units", .array(units.map { .string($0.text) })),
+            (
+                "containerNames",
+                containerNames.isEmpty ? Optional.none : .array(containerNames.map { .string($0.text) })
+            ),
             ("faults", .array(faults.map { .string($0.text) })),
             ("host", .string(host.word)),
             ("duration", longestDuration.map { .string($0.text) }),

@@ -131,7 +131,7 @@ extension Parameter {
     /// for `ParameterValues` to refuse with the range allowed.
     fileprivate func json(of text: String) -> JSON {
         switch kind {
-        case .duration, .bytes, .rate, .choice, .path, .endpoint: .string(text)
+        case .duration, .offset, .bytes, .rate, .choice, .path, .endpoint: .string(text)
         case .boolean: text == "true" ? true : text == "false" ? false : .string(text)
         case .integer: Int64(text).map(JSON.integer) ?? .string(text)
         case .percentage: Self.number(text.hasSuffix("%") ? text.dropLast() : text[...]) ?? .string(text)

@@ -3,7 +3,10 @@ import ChaosModel
 import LinuxSystem
 
 struct TargetOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("The container, as its pod's status names it.", valueName: "id"))
+    @Option(
+        help: ArgumentHelp(
+            "The container, as its pod's status names it; or by the name that Docker or Podman knows.",
+            valueName: "id"))
     var container: String?
 
     @Option(help: ArgumentHelp("The namespace of the pod whose container is meant.", valueName: "name"))

@@ -28,7 +28,10 @@ struct PlanText {
         table.add("undone", Table.Cell(undoing, isReversible ? nil : .warning))
         table.add(
             "take back", Table.Cell("squall session revert ID --key \(key), or as root on the node without a key"))
-        if let reach {
+        if target?.isHost ?? false {
+            table.add("touches", Table.Cell("everything on the host: its units, containers and processes", .warning))
+            table.add("leaves", Table.Cell("what the host is reached by, as far as the changes and notes say"))
+        } else if let reach {
             table.add("touches", Table.Cell(reach.touched))
             table.add("leaves", Table.Cell(reach.untouched))
         }
@@ -37,8 +40,10 @@ struct PlanText {
             + [output.styled("Nothing has been changed.", .good)]
     }
 
+    private var target: TargetFacts? { plan["target"].flatMap { TargetFacts($0) } }
+
     private var facts: [String] {
-        guard let facts = plan["target"].flatMap({ TargetFacts($0) }) else { return [] }
+        guard let facts = target, !facts.isHost else { return [] }
         let process = facts.process.map { "process \($0.id)" }
         return [[process, "cgroup \(facts.cgroup.path)"].compactMap(\.self).joined(separator: ", ")]
     }
@@ -92,6 +97,7 @@ extension Reach {
         case .service: "the processes of this service, and of those that are stopped with it"
         case .pod: "every container of the pod: they share one network namespace"
         case .node: "what the target shares with others on the node"
+        case .host: "all of the host, and whatever runs on it"
         }
     }
 
@@ -101,6 +107,7 @@ extension Reach {
         case .service: "all other units, containers, and the node itself"
         case .pod: "all other pods, and the node's own network"
         case .node: "what on the node the target does not share"
+        case .host: "nothing on this host"
         }
     }
 }

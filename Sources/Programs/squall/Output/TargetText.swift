@@ -15,7 +15,7 @@ struct TargetText {
             if !container.podUID.isEmpty { table.add("pod", Table.Cell("uid \(container.podUID)")) }
         }
         if let unit = facts.unit { table.add("unit", Table.Cell("\(unit)")) }
-        if let process = facts.process {
+        if let process = facts.process, !facts.isHost {
             table.add("process", Table.Cell("\(process.id), start time \(process.startTime)"))
         }
         table.add("network", network(facts))
@@ -28,6 +28,12 @@ struct TargetText {
 
     private func network(_ facts: TargetFacts) -> Table.Cell {
         guard let network = facts.network else { return "none: no process is in the cgroup" }
+        if facts.isHost {
+            return Table.Cell(
+                "the host's own, inode \(network.inode): network faults hit everybody's packets by the interfaces but "
+                    + "loopback, and spare what the host is reached by",
+                .warning)
+        }
         if report["hostNetwork"] == true {
             return Table.Cell(
                 "the node's own, inode \(network.inode): network faults hit what the target's own cgroup sends",
