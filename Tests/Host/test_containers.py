@@ -95,6 +95,9 @@ def engine(request, image):
     yield engine
     engine("rm", "--force", *engine("ps", "--all", "--quiet").split(), check=False)
     systemctl("stop", *SERVICES[program], *(["containerd"] if program == "docker" else []))
+    if program == "docker":
+        # It leaves its firewall behind, which would forward nothing for Podman.
+        sh("iptables", "--policy", "FORWARD", "ACCEPT")
 
 
 @pytest.fixture(scope="module")
@@ -200,6 +203,7 @@ def test_it_is_root_only_where_there_is_a_socket(agent, engine):
 LISTENER = """
 import os, socket, sys, time
 os.setuid(65534)
+os.umask(0)
 listener = socket.socket(socket.AF_UNIX)
 listener.bind(sys.argv[1])
 listener.listen()
