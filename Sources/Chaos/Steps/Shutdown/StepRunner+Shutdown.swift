@@ -45,11 +45,15 @@ extension StepRunner {
         guard shutdowns.isEmpty else { throw StepError("another session is about to take the host down") }
         let pending = PendingShutdown(order)
         shutdowns[key] = pending
-        pending.task = Task {
-            await pause(order.delay)
-            guard !Task.isCancelled, shutdowns[key] === pending else { return }
-            news(give(pending))
-        }
+        pending.task = Task { await whenDue(pending, as: key, news) }
+    }
+
+    private func whenDue(
+        _ pending: PendingShutdown, as key: WorkerKey, _ news: @Sendable (StepNews) -> Void
+    ) async {
+        await pause(pending.order.delay)
+        guard !Task.isCancelled, shutdowns[key] === pending else { return }
+        news(give(pending))
     }
 
     private func give(_ pending: PendingShutdown) -> StepNews {
