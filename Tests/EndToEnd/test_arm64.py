@@ -1,5 +1,5 @@
 """The programs that were made for arm64 on x86-64: QEMU translates one after the other, in this machine's kernel. It knows no
-filters of system calls, so no agent runs in it."""
+filters of system calls, so no agent runs in it; that is for scripts/arm64-test, in a whole machine."""
 
 import json
 import subprocess
@@ -51,13 +51,14 @@ def test_they_say_what_those_of_this_machine_say(words, tmp_path):
     assert (there.returncode, there.stdout, there.stderr) == (here.returncode, here.stdout, here.stderr)
 
 
-def test_its_keys_are_keys(tmp_path):
-    done = run("squall", "keygen", "--tenant", "shop", "--out", tmp_path)
+@pytest.mark.parametrize("algorithm", ["EdDSA", "ES256"])
+def test_its_keys_are_keys(algorithm, tmp_path):
+    done = run("squall", "keygen", "--tenant", "shop", "--algorithm", algorithm, "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     private = jwt.PyJWK(json.loads((tmp_path / "shop.key.jwk").read_text()))
     public = jwt.PyJWKSet.from_json((tmp_path / "shop.jwks.json").read_text()).keys[0]
-    signed = jwt.encode({"iss": "shop"}, private.key, "ES256")
-    assert jwt.decode(signed, public.key, ["ES256"]) == {"iss": "shop"}
+    signed = jwt.encode({"iss": "shop"}, private.key, algorithm)
+    assert jwt.decode(signed, public.key, [algorithm]) == {"iss": "shop"}
 
 
 def test_the_dead_mans_process_ends_where_it_is_given_nothing(tmp_path):

@@ -40,12 +40,7 @@ JSON
 JSON
 }
 
-# As apt_of, for arm64, beside what it knows of x86-64.
-arm64_apt_of() {
-    local arm64=(-o APT::Architecture=arm64 -o APT::Architectures::=arm64 -o APT::Get::List-Cleanup=0)
-    [ -e "$work/apt-$1/arm64" ] || { apt_of "$1" apt-get "${arm64[@]}" update -qq && touch "$work/apt-$1/arm64"; }
-    apt_of "$1" "$2" "${arm64[@]}" "${@:3}"
-}
+arm64_apt_of() { apt_processor=arm64 apt_of "$@"; }
 
 # The source's, without the number of its build on one processor.
 version_in() { awk '/^Version:/ && !seen++ { sub(/\+b[0-9]+$/, "", $2); print $2 }'; }
@@ -79,7 +74,7 @@ install_cross_compiler() (
     # First the links from /bin, /lib and /sbin.
     dpkg-deb -x "$work/apt-$swift_suite"/cache/archives/base-files_*.deb "$tree"
     unpack "$work/apt-$swift_suite/cache/archives" "$tree"
-    unpack "$work/apt-$library_suite/cache/archives" "$tree/sysroot"
+    unpack "$work/apt-$library_suite-arm64/cache/archives" "$tree/sysroot"
     ln -s usr/lib "$tree/sysroot/lib"
     dpkg-deb --fsys-tarfile "$work"/swift/swiftlang_*.deb |
         tar -x -C "$tree/sysroot/usr/lib" --strip-components 5 ./usr/libexec/swift/lib/{swift_static,clang}

@@ -16,6 +16,11 @@ import threading
 import time
 
 KERNEL_OPTIONS = "console=hvc0 panic=-1 mitigations=off quiet nokaslr tsc=reliable random.trust_cpu=on".split()
+# QEMU's name of a processor, and the machine with it. The second is one whose pointers are not authenticated: that takes long.
+PROCESSORS = {
+    "x86_64": ("-machine", "q35", "-cpu", "max"),
+    "aarch64": ("-machine", "virt,gic-version=3", "-cpu", "neoverse-n1"),
+}
 MEMORY_MIB = 2048
 # What guest/command-agent says when it begins.
 READY = b"@@READY\n"
@@ -24,7 +29,7 @@ REBOOTED = -1
 BOOT_SECONDS = 150
 BOOT_ATTEMPTS = 3
 # Folders of build's kernel step, named for their Debian suites. Only the older has all controllers for cgroup v1.
-KERNEL, KERNEL_FOR_CGROUP_V1 = "trixie", "bookworm"
+KERNEL, OLD_KERNEL = "trixie", "bullseye"
 # Bookworm's; QEMU 10 ships none.
 VIRTIOFSD = "/usr/lib/qemu/virtiofsd"
 
@@ -343,12 +348,13 @@ class Machine:
             with open(f"{self.temporary}/scratch.img", "wb") as scratch:
                 scratch.truncate(self.scratch_mib << 20)
             extra = [*extra, "-drive", f"file={self.temporary}/scratch.img,format=raw,if=none,id=scratch,cache=unsafe"]
+        processor = next(name for name in PROCESSORS if os.path.exists(f"{qemu}/bin/qemu-system-{name}"))
         # A saved state only fits the same devices in the same order.
         self.qemu = self._start(
             [
-                f"{qemu}/bin/qemu-system-x86_64",
+                f"{qemu}/bin/qemu-system-{processor}",
                 *("-L", f"{qemu}/share/qemu", "-L", f"{qemu}/share/seabios"),
-                *("-machine", "q35", "-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max", "-smp", "2"),
+                *(*PROCESSORS[processor], "-accel", "tcg,thread=multi,tb-size=512", "-smp", "2"),
                 *("-m", str(MEMORY_MIB), "-object", memory, "-numa", "node,memdev=memory"),
                 *("-nodefaults", "-no-user-config", "-display", "none"),
                 *(("-action", "shutdown=pause") if self.reboots else ("-no-reboot",)),
@@ -430,7 +436,7 @@ class Machine:
     @staticmethod
     def _retry(command):
         """Hot-plugged devices appear a moment later."""
-        return f"for try in $(seq 200); do {command} 2>/dev/null && exit; sleep 0.02; done; {command}"
+        return f"for try in $(seq 500); do {command} 2>/dev/null && exit; sleep 0.02; done; {command}"
 
     def _script(self, script, purpose):
         output = []

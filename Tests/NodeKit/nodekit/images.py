@@ -24,6 +24,7 @@ USERS = b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/fals
 GROUPS = b"root:x:0:\nnogroup:x:65534:\n"
 # As ELF files number processors, and images name them.
 ARCHITECTURES = {62: "amd64", 183: "arm64"}
+OWN_ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
 
 
 def _add(tar, name, **fields):
@@ -56,22 +57,23 @@ def _layer(files, links):
 
 
 def _architecture(files):
-    """What the programs among them are for; where there is none it makes no difference."""
+    """What the programs among them are for; None where there is none."""
     for source in files.values():
         with open(source, "rb") as file:
             header = file.read(20)
         if header[:4] == b"\x7fELF":
             return ARCHITECTURES[int.from_bytes(header[18:20], "little")]
-    return "amd64"
+    return None
 
 
-def write_image(name, tar_path, files, links=None, command=()):
-    """Writes a docker-archive with one layer: `files` maps a path in the image to a file here."""
+def write_image(name, tar_path, files, links=None, command=(), architecture=OWN_ARCHITECTURE):
+    """Writes a docker-archive with one layer: `files` maps a path in the image to a file here. The `architecture` is
+    that of an image without programs: containerd takes no other than its own."""
     layer = _layer(files, links or {})
     layer_digest = hashlib.sha256(layer).hexdigest()
     configuration = json.dumps(
         {
-            "architecture": _architecture(files),
+            "architecture": _architecture(files) or architecture,
             "os": "linux",
             "created": "2023-11-14T22:13:20Z",
             "config": {"Env": ["PATH=/bin:/usr/bin:/sbin:/usr/sbin"], "Cmd": list(command), "WorkingDir": "/"},
@@ -111,9 +113,10 @@ def remove_image(name):
     subprocess.run(["ctr", "-n", "k8s.io", "images", "remove", "--sync", name], check=True, capture_output=True)
 
 
-def busybox_links(busybox):
-    """The links that make /bin/busybox a user land."""
-    applets = subprocess.run([busybox, "--list"], check=True, capture_output=True, text=True).stdout.split()
+def busybox_links(busybox, emulator=None):
+    """The links that make /bin/busybox a user land; `emulator` runs it where the processor does not."""
+    command = [*filter(None, [emulator]), busybox, "--list"]
+    applets = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     return {f"/bin/{applet}": "busybox" for applet in applets if applet != "busybox"}
 
 
@@ -125,14 +128,16 @@ def main():
     parser.add_argument("tar")
     parser.add_argument("files", nargs="*")
     parser.add_argument("--busybox")
+    parser.add_argument("--emulator")
+    parser.add_argument("--architecture", default=OWN_ARCHITECTURE)
     parser.add_argument("--command", nargs="+", default=[])
     options = parser.parse_args()
     files = {f"/{os.path.basename(file)}": file for file in options.files}
     links = {}
     if options.busybox:
         files["/bin/busybox"] = options.busybox
-        links = busybox_links(options.busybox)
-    write_image(options.name, options.tar, files, links, options.command)
+        links = busybox_links(options.busybox, options.emulator)
+    write_image(options.name, options.tar, files, links, options.command, options.architecture)
 
 
 if __name__ == "__main__":
