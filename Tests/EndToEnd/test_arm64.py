@@ -1,5 +1,5 @@
 """The programs that were made for arm64 on x86-64: QEMU translates one after the other, in this machine's kernel. It knows no
-filters of system calls, so no agent runs in it; that is for scripts/arm64-test, in a whole machine."""
+filters of system calls, so no agent runs in it; that is for scripts/node-test, in a whole machine."""
 
 import json
 import subprocess

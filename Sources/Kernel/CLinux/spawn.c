@@ -18,9 +18,6 @@
 #ifndef P_PIDFD
 #define P_PIDFD 3
 #endif
-#ifndef CLOSE_RANGE_CLOEXEC
-#define CLOSE_RANGE_CLOEXEC (1U << 2)
-#endif
 
 // What the child writes when a stage fails. A pipe that closes without it says that exec succeeded.
 typedef struct {
@@ -79,21 +76,27 @@ static int lift(int *descriptor, int above) {
     return 0;
 }
 
+// Leaves open the targets, and above them the executable and the report, which close at exec. CLOSE_RANGE_CLOEXEC would be
+// shorter, and needs Linux 5.11.
 static int arrange_descriptors(const clinux_spawn_order *order, int *executable, int *report) {
     int highest = 2;
     for (size_t i = 0; i < order->descriptor_count; i++)
         if (order->descriptors[i].target > highest) highest = order->descriptors[i].target;
+    int own[] = {highest + 1, highest + 2};
     int sources[order->descriptor_count + 1];  // One more, because no array may have the length 0.
     for (size_t i = 0; i < order->descriptor_count; i++) {
         sources[i] = order->descriptors[i].source;
-        if (lift(&sources[i], highest) != 0) return -1;
+        if (lift(&sources[i], own[1]) != 0) return -1;
     }
-    if (lift(executable, highest) != 0 || lift(report, highest) != 0) return -1;
-    // Everything closes at exec, except for what dup2 makes after this.
-    if (syscall(SYS_close_range, 0U, ~0U, CLOSE_RANGE_CLOEXEC) != 0) return -1;
+    if (lift(executable, own[1]) != 0 || lift(report, own[1]) != 0) return -1;
+    if (dup3(*executable, own[0], O_CLOEXEC) < 0) return -1;
+    *executable = own[0];
+    if (dup3(*report, own[1], O_CLOEXEC) < 0) return -1;
+    *report = own[1];
+    if (syscall(SYS_close_range, 0U, (unsigned)highest, 0U) != 0) return -1;
     for (size_t i = 0; i < order->descriptor_count; i++)
         if (dup2(sources[i], order->descriptors[i].target) < 0) return -1;
-    return 0;
+    return (int)syscall(SYS_close_range, (unsigned)own[1] + 1, ~0U, 0U);
 }
 
 // Needs CAP_SETPCAP, so it comes before the user changes.
